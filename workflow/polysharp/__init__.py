@@ -1,0 +1,1 @@
+"""Fine-tuning of pre-trained transformers with sharpness-aware minimisation."""

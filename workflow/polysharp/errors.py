@@ -1,0 +1,21 @@
+"""Errors that a user can mend, and the help that goes with them."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class UserError(Exception):
+    """Mistakes in the input, the configuration or the surroundings, one line each.
+
+    Commands print the lines as they are, without a traceback, and exit with 1.
+    """
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__("\n".join(lines))
+        self.lines = lines
+
+
+def nearest(name: object, valid: Iterable[object]) -> str:
+    """Return ``"; did you mean 'x'?"`` for the valid name closest to `name`, or nothing."""
+    matches = get_close_matches(str(name), [str(candidate) for candidate in valid], n=1)
+    return f"; did you mean {matches[0]!r}?" if matches else ""
