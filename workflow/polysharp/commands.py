@@ -7,16 +7,20 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
+from polysharp.configuration import Kind, Metric, explain_settings
 from polysharp.errors import UserError
 from polysharp.files import write_text
 
 log = logging.getLogger("polysharp")
 
 
-def command_parser(description: str, **options) -> argparse.ArgumentParser:
+def command_parser(description: str | None, epilog: str | None = None) -> argparse.ArgumentParser:
     """Return a parser with the options that every command has: ``--log`` and ``--failure``."""
-    parser = argparse.ArgumentParser(description=description, **options)
+    parser = argparse.ArgumentParser(
+        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--log", type=Path, metavar="FILE", help="also write the log to this file")
     parser.add_argument(
         "--failure",
@@ -25,6 +29,36 @@ def command_parser(description: str, **options) -> argparse.ArgumentParser:
         help="JSON file that receives the reason when the command fails, and is removed when it starts",
     )
     return parser
+
+
+def cell_parser(description: str | None, kind: Kind) -> argparse.ArgumentParser:
+    """Return a parser with the options that every training of a cell has."""
+    parser = command_parser(description, f"settings for --set key=value:\n{explain_settings(kind)}")
+    parser.add_argument(
+        "--data", type=Path, required=True, metavar="FOLDER", help="data set as prepare_data.py left it"
+    )
+    parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="where the results go")
+    parser.add_argument("--seed", type=int, default=0, help="seed of all that is random (default: 0)")
+    parser.add_argument(
+        "--metric",
+        choices=get_args(Metric),
+        default="macro_f1",
+        help="score on validation that decides (default: macro_f1)",
+    )
+    parser.add_argument(
+        "--set", nargs="*", default=[], metavar="KEY=VALUE", dest="settings", help="settings, listed below"
+    )
+    return parser
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of commands that compute with a pre-trained model."""
+    parser.add_argument(
+        "--model", type=Path, required=True, metavar="FOLDER", help="model as prepare_model.py left it"
+    )
+    parser.add_argument("--text-prefix", default="", metavar="TEXT", help="put before every text")
+    parser.add_argument("--max-length", type=int, default=128, metavar="TOKENS", help="default: 128")
+    parser.add_argument("--threads", type=int, default=1, help="processor threads on CPU (default: 1)")
 
 
 def run(main: Callable[[argparse.Namespace], None], arguments: argparse.Namespace, name: str) -> None:

@@ -1,0 +1,372 @@
+"""The one definition of the configuration: keys, defaults, limits and their explanations.
+
+The JSON schema and the commented defaults in workflow/schemas are generated from here
+(``make schemas``), a test holds them in step. Nothing heavy is imported: every run of Snakemake,
+on every node, reads this module.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from polysharp.errors import UserError, nearest
+
+LabelType = Literal["single", "multi"]
+LABEL_TYPES: tuple[LabelType, ...] = get_args(LabelType)
+Metric = Literal["macro_f1", "micro_f1", "weighted_f1", "accuracy"]
+Kind = Literal["finetune", "probe", "tfidf"]
+
+
+def _unique(values: Sequence[Any]) -> Sequence[Any]:
+    if isinstance(values, list) and len({str(value) for value in values}) < len(values):
+        raise ValueError("expected every value once")
+    return values
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class TfidfSettings(_Section):
+    """Baseline: TF-IDF of words and of character n-grams with logistic regression."""
+
+    train_size: Annotated[int, Field(ge=2)] | None = Field(
+        None, description="Number of training texts, drawn by the seed; null takes all of them."
+    )
+    class_weights: Literal["balanced", "none"] = Field(
+        "balanced", description="'balanced' weighs every label by its rarity in the training texts."
+    )
+    inverse_regularisation: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] = Field(
+        [0.01, 0.1, 1, 10, 100],
+        description="Candidates for C of the logistic regression; the best on validation is taken.",
+    )
+
+
+class ProbeSettings(TfidfSettings):
+    """Baseline: frozen encoder, mean pooling, logistic regression."""
+
+    precision: Literal["auto", "bfloat16", "float32"] = Field(
+        "auto", description="'auto' computes in bfloat16 where the hardware has it."
+    )
+    inverse_regularisation: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] = Field(
+        [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1],
+        description="Candidates for C of the logistic regression; the best on validation is taken.",
+    )
+
+
+class TrainingSettings(ProbeSettings):
+    """Fine-tuning with sharpness-aware minimisation (SAM), or with AdamW alone where `rho` is 0."""
+
+    head: Literal["probe", "random"] = Field(
+        "probe", description="Start of the linear head: the logistic-regression probe, or random weights."
+    )
+    epochs: int = Field(6, ge=1, description="Passes over the training texts.")
+    batch_size: int = Field(16, ge=1, description="Texts per optimizer step.")
+    learning_rate: float = Field(5e-5, gt=0, description="Highest learning rate of the encoder.")
+    head_learning_rate: float = Field(5e-4, gt=0, description="Highest learning rate of the head.")
+    schedule: Literal["linear", "cosine", "constant"] = Field(
+        "linear", description="Course of the learning rate after the warm-up."
+    )
+    warmup: float = Field(0.1, ge=0, lt=1, description="Share of the steps in which the learning rate rises.")
+    weight_decay: float = Field(0.01, ge=0, description="Decoupled weight decay of AdamW.")
+    max_grad_norm: float = Field(1.0, gt=0, description="Norm at which the gradient of the step is clipped.")
+    rho: float = Field(0.05, ge=0, description="Radius of SAM's ascent; 0 is AdamW alone.")
+
+
+SETTINGS: dict[Kind, type[TfidfSettings]] = {
+    "finetune": TrainingSettings,
+    "probe": ProbeSettings,
+    "tfidf": TfidfSettings,
+}
+SECTIONS: dict[Kind, str] = {"finetune": "training", "probe": "probe", "tfidf": "tfidf"}
+PRESETS: dict[str, tuple[Kind, dict[str, Any]]] = {
+    "sam": ("finetune", {}),
+    "adamw": ("finetune", {"rho": 0.0}),
+    "probe": ("probe", {}),
+    "tfidf": ("tfidf", {}),
+}
+
+
+class ModelSettings(_Section):
+    """A pre-trained encoder and how texts are given to it."""
+
+    name: str = Field(
+        min_length=1,
+        description="Hub id (org/name), local folder, or package:NAME of a package with weights.",
+    )
+    revision: str | None = Field(
+        None, description="Branch, tag or, best, commit on the hub; null for a folder or a package."
+    )
+    text_prefix: str = Field("", description="Put before every text; E5 models want 'query: '.")
+    pooling: Literal["mean", "cls"] = Field(
+        "mean",
+        description="'mean' averages the tokens under a linear head; 'cls' is transformers' own classifier.",
+    )
+    max_length: int = Field(128, ge=4, description="Tokens after which a text is cut.")
+
+
+class ReportSettings(_Section):
+    """How the tables compare."""
+
+    reference: str | None = Field(
+        None, description="Method that the others are compared with in comparison.tsv; null compares none."
+    )
+    bootstrap: int = Field(
+        2000, ge=100, description="Resamples of seeds and test texts behind every interval and test."
+    )
+
+
+def _null_is_empty(value: Any) -> Any:
+    """Read ``sam:`` with nothing behind it as a method without overrides."""
+    if isinstance(value, Mapping):
+        return {key: {} if entry is None else entry for key, entry in value.items()}
+    return value
+
+
+class Configuration(_Section):
+    """Everything that a study is made of, apart from the data sets and the cluster."""
+
+    datasets: str = Field("config/datasets.tsv", description="Sample sheet: one row per data set.")
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), BeforeValidator(_unique)] = (
+        Field([1, 2], description="One cell is trained for every seed, of every method that draws at random.")
+    )
+    methods: Annotated[dict[str, dict[str, Any]], Field(min_length=1), BeforeValidator(_null_is_empty)] = (
+        Field(
+            {"sam": {}, "probe": {}, "tfidf": {}},
+            description=(
+                "Named sets of overrides of the sections training, probe and tfidf. "
+                "sam, adamw, probe and tfidf are known; any other name says by 'base' which of them it varies."
+            ),
+        )
+    )
+    models: Annotated[dict[str, ModelSettings], Field(min_length=1)] = Field(
+        {
+            "english": ModelSettings(name="roberta-base"),
+            "german": ModelSettings(name="benjamin/roberta-base-wechsel-german"),
+            "french": ModelSettings(name="camembert-base"),
+            "default": ModelSettings(name="xlm-roberta-base"),
+        },
+        description="The pre-trained model of every language; 'default' serves all that are not named.",
+    )
+    training: TrainingSettings = Field(TrainingSettings(), description="Settings of fine-tuning.")
+    probe: ProbeSettings = Field(ProbeSettings(), description="Settings of the frozen-encoder baseline.")
+    tfidf: TfidfSettings = Field(TfidfSettings(), description="Settings of the TF-IDF baseline.")
+    selection_metric: Metric = Field(
+        "macro_f1", description="Score on validation by which settings, epochs, seeds and methods are chosen."
+    )
+    threads: int = Field(
+        1, ge=1, description="Processor threads of a job on CPU; another number gives other last digits."
+    )
+    report: ReportSettings = Field(ReportSettings(), description="Settings of the tables.")
+
+
+def resolve_method(configuration: Configuration, method: str) -> tuple[Kind, TfidfSettings]:
+    """Return the kind and the complete settings of `method`: section, then preset, then overrides.
+
+    Raises
+    ------
+    UserError
+        With one line per unknown or unfit override.
+    """
+    overrides = dict(configuration.methods[method])
+    base = overrides.pop("base", method)
+    if base not in PRESETS:
+        key = f"methods.{method}"
+        if "base" in configuration.methods[method]:
+            raise UserError(
+                f"{key}.base: {base!r}: expected one of {_listed(PRESETS)}{nearest(base, PRESETS)}"
+            )
+        raise UserError(
+            f"{key}: not a known method; expected one of {_listed(PRESETS)}{nearest(base, PRESETS)}, "
+            f"or a key 'base' that says which of them it varies"
+        )
+    kind, preset = PRESETS[base]
+    settings_class = SETTINGS[kind]
+    section = getattr(configuration, SECTIONS[kind]).model_dump()
+    try:
+        return kind, settings_class.model_validate({**section, **preset, **overrides})
+    except ValidationError as error:
+        raise UserError(*_lines(error, settings_class, f"methods.{method}.")) from None
+
+
+def parse_settings(kind: Kind, assignments: Sequence[str]) -> TfidfSettings:
+    """Return the settings of `kind` with ``key=value`` assignments, as the scripts take them.
+
+    Raises
+    ------
+    UserError
+        With one line per assignment that is not understood.
+    """
+    content: dict[str, Any] = {}
+    for assignment in assignments:
+        key, equals, value = assignment.partition("=")
+        if not equals:
+            raise UserError(f"--set {assignment}: expected key=value")
+        content[key] = yaml.safe_load(value)
+    try:
+        return SETTINGS[kind].model_validate(content)
+    except ValidationError as error:
+        raise UserError(*_lines(error, SETTINGS[kind], "--set ")) from None
+
+
+def explain_settings(kind: Kind) -> str:
+    """Return a line per setting of `kind`: key, default and meaning, for the help of the scripts."""
+    fields = SETTINGS[kind].model_fields
+    width = max(map(len, fields))
+    return "\n".join(
+        f"  {key:{width}}  {field.description} Default: {json.dumps(field.default)}."
+        for key, field in fields.items()
+    )
+
+
+def resolve_model(configuration: Configuration, language: str) -> ModelSettings:
+    """Return the model of `language` (a slug), or the default one.
+
+    Raises
+    ------
+    UserError
+        When neither is configured.
+    """
+    model = configuration.models.get(language) or configuration.models.get("default")
+    if model is None:
+        raise UserError(f"models: no model for {language!r}; expected a key {language!r} or 'default'")
+    return model
+
+
+def check_configuration(content: Mapping[str, Any], places: Places | None = None) -> Configuration:
+    """Return the configuration in `content`, or raise one :class:`UserError` with all that is wrong.
+
+    Parameters
+    ----------
+    content
+        The merged content of configuration files and command line.
+    places
+        Where every key stands, for the errors.
+    """
+    lines: list[str] = []
+    try:
+        configuration = Configuration.model_validate(dict(content))
+    except ValidationError as error:
+        lines += _lines(error, Configuration)
+        configuration = _without_errors(content, error)
+    if configuration:
+        for method in configuration.methods:
+            try:
+                resolve_method(configuration, method)
+            except UserError as error:
+                lines += error.lines
+        reference = configuration.report.reference
+        if reference is not None and reference not in configuration.methods:
+            lines.append(
+                f"report.reference: {reference!r}: expected one of {_listed(configuration.methods)}"
+                f"{nearest(reference, configuration.methods)}"
+            )
+    if lines:
+        raise UserError(*((places or Places([])).locate(line) for line in lines))
+    assert configuration is not None
+    return configuration
+
+
+def _without_errors(content: Mapping[str, Any], error: ValidationError) -> Configuration | None:
+    """Return the configuration with its faulty sections left at their defaults, to check the rest."""
+    faulty = {str(problem["loc"][0]) for problem in error.errors() if problem["loc"]}
+    if not faulty:
+        return None
+    try:
+        return Configuration.model_validate({k: v for k, v in content.items() if str(k) not in faulty})
+    except ValidationError:
+        return None
+
+
+def _listed(names: Any) -> str:
+    return ", ".join(str(name) for name in names)
+
+
+def _lines(error: ValidationError, model: type[BaseModel], prefix: str = "") -> list[str]:
+    """Return pydantic's findings in our words: key, value, what was expected, the nearest valid key."""
+    lines = []
+    for problem in error.errors():
+        location = [part for part in problem["loc"] if part != "[key]"]
+        key = prefix + ".".join(str(part) for part in location)
+        given, kind = problem["input"], problem["type"]
+        if kind == "extra_forbidden":
+            valid = list(_fields(model, location[:-1]))
+            lines.append(
+                f"{key}: not a known key; expected one of {_listed(valid)}{nearest(location[-1], valid)}"
+            )
+        elif kind == "missing":
+            lines.append(f"{key}: missing")
+        elif kind == "value_error":
+            text = str(problem["ctx"]["error"])
+            lines.append(f"{key}: {text}")
+        elif isinstance(given, bool) and "[key]" in problem["loc"]:
+            lines.append(f"{key}: YAML reads this bare word as {given}; write it in quotes")
+        else:
+            expected = (
+                problem["msg"].replace("Input should be", "expected").replace("Input should have", "expected")
+            )
+            hint = nearest(given, re.findall(r"'([^']*)'", expected)) if kind == "literal_error" else ""
+            lines.append(f"{key}: {given!r}: {expected[0].lower()}{expected[1:]}{hint}")
+    return lines
+
+
+def _fields(model: type[BaseModel], location: Sequence[Any]) -> Iterator[str]:
+    """Yield the keys that are valid at `location` of `model`."""
+    for part in location:
+        field = model.model_fields.get(str(part))
+        candidates = [field.annotation, *get_args(field.annotation)] if field else [model]
+        model = next(
+            (item for item in candidates if isinstance(item, type) and issubclass(item, BaseModel)), model
+        )
+    yield from model.model_fields
+
+
+class Places:
+    """Where the keys of the configuration stand: file and line, or the command line."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        """Read the YAML files in `paths`, of which later ones take precedence.
+
+        Raises
+        ------
+        UserError
+            When one is not YAML, or names a key twice (YAML silently takes the last).
+        """
+        self._lines: dict[str, str] = {}
+        duplicates: list[str] = []
+        for path in paths:
+            try:
+                tree = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+            except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+                raise UserError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from None
+            seen: set[str] = set()
+            for key, line in _keys(tree):
+                if key in seen:
+                    duplicates.append(f"{path}, line {line}: {key}: expected once, stands there again")
+                seen.add(key)
+                self._lines[key] = f"{path}, line {line}"
+        self._default = ", ".join(str(path) for path in paths) or "configuration"
+        if duplicates:
+            raise UserError(*duplicates)
+
+    def locate(self, line: str) -> str:
+        """Return `line`, which starts with a dotted key, with the place of that key before it."""
+        key = line.partition(":")[0]
+        while key not in self._lines and "." in key:
+            key = key.rpartition(".")[0]
+        return f"{self._lines.get(key, self._default)}: {line}"
+
+
+def _keys(node: yaml.Node | None, prefix: str = "") -> Iterator[tuple[str, int]]:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            name = f"{prefix}{key.value}"
+            yield name, key.start_mark.line + 1
+            yield from _keys(value, f"{name}.")

@@ -1,0 +1,73 @@
+"""Devices, precision, and all that decides whether two runs give the same bytes."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import time
+from dataclasses import dataclass, field
+
+import torch
+import transformers
+from accelerate import Accelerator
+
+
+def accelerator(precision: str, threads: int) -> Accelerator:
+    """Return an accelerator in the wanted precision, everything on it deterministic.
+
+    Parameters
+    ----------
+    precision
+        ``auto``, ``bfloat16`` or ``float32``.
+    threads
+        Processor threads of torch; sums in another number of threads end in other digits.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+    torch.set_num_threads(threads)
+    reduced = precision == "bfloat16" or (precision == "auto" and _has_bfloat16())
+    return Accelerator(mixed_precision="bf16" if reduced else "no")
+
+
+def _has_bfloat16() -> bool:
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def fingerprint(device: Accelerator) -> str:
+    """Return what the bytes of a training depend on beside its inputs: software, arithmetic, device."""
+    if device.device.type == "cuda":
+        hardware = torch.cuda.get_device_name(device.device)
+    else:
+        hardware = f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
+    return ", ".join(
+        [
+            f"torch {torch.__version__}",
+            f"transformers {transformers.__version__}",
+            hardware,
+            f"{torch.get_num_threads()} threads",
+            "float32" if device.mixed_precision == "no" else "bfloat16",
+        ]
+    )
+
+
+@dataclass
+class Costs:
+    """Time, memory and place of a job, from the making of this object on."""
+
+    started: float = field(default_factory=time.monotonic)
+
+    def as_dict(self) -> dict[str, object]:
+        """Return seconds, peak memory of the process and of the GPU in MB, device and host."""
+        gpu = torch.cuda.is_available()
+        return {
+            "seconds": round(time.monotonic() - self.started, 1),
+            "memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+            "gpu": torch.cuda.get_device_name() if gpu else "",
+            "gpu_memory_mb": round(torch.cuda.max_memory_allocated() / 2**20) if gpu else 0,
+            "host": platform.node(),
+        }

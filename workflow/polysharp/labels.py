@@ -1,0 +1,46 @@
+"""Labels as indicator matrices, in one order everywhere: the sorted one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Indicators = NDArray[np.bool_]  # (texts, labels); single-label rows hold exactly one True
+Scores = NDArray[np.float64]  # (texts, labels); probabilities
+
+
+def label_order(labels: Iterable[Iterable[str]]) -> list[str]:
+    """Return the sorted names of all labels that occur, the same in every process."""
+    return sorted({name for names in labels for name in names})
+
+
+def encode(labels: Sequence[Sequence[str]], names: Sequence[str]) -> Indicators:
+    """Return the indicator matrix (texts, labels) of lists of label names.
+
+    Raises
+    ------
+    KeyError
+        When a label is not in `names`.
+    """
+    index = {name: column for column, name in enumerate(names)}
+    indicators = np.zeros((len(labels), len(names)), dtype=bool)
+    for row, text_labels in enumerate(labels):
+        for name in text_labels:
+            indicators[row, index[name]] = True
+    return indicators
+
+
+def decode(indicators: Indicators, names: Sequence[str]) -> list[list[str]]:
+    """Return the lists of label names of an indicator matrix (texts, labels)."""
+    return [[names[column] for column in np.flatnonzero(row)] for row in indicators]
+
+
+def decide(scores: Scores, thresholds: Sequence[float] | None) -> Indicators:
+    """Return the predicted labels: all at or above their threshold, or without thresholds the best one."""
+    if thresholds is not None:
+        return scores >= np.asarray(thresholds)
+    predicted = np.zeros(scores.shape, dtype=bool)
+    predicted[np.arange(len(scores)), scores.argmax(axis=1)] = True
+    return predicted

@@ -1,0 +1,56 @@
+"""Training on the rows of the embedding matrix that the texts use.
+
+A vocabulary of 250,000 pieces holds most of a small multilingual model's weights, of which a few
+hundred texts touch one in a hundred. The others get no gradient; they need no moments either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+
+class UsedRows(nn.Module):
+    """An embedding of which only the rows in use are a parameter. Ids stay as they are.
+
+    Exact as long as the rows that no text uses would not change either: without weight decay on
+    the embedding.
+    """
+
+    def __init__(self, embedding: nn.Embedding, ids: Iterable[int]) -> None:
+        super().__init__()
+        rows = torch.tensor(sorted(set(ids)), dtype=torch.long)
+        lookup = torch.full((embedding.num_embeddings,), -1, dtype=torch.long)
+        lookup[rows] = torch.arange(len(rows))
+        self.register_buffer("rows", rows, persistent=False)
+        self.register_buffer("lookup", lookup, persistent=False)
+        self.weight = nn.Parameter(embedding.weight.detach()[rows].clone())
+        padding = embedding.padding_idx
+        self._padding = int(lookup[padding]) if padding is not None and lookup[padding] >= 0 else None
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Return the embeddings (texts, tokens, width) of token ids (texts, tokens).
+
+        Raises IndexError for an id outside the rows in use.
+        """
+        return nn.functional.embedding(self.lookup[ids], self.weight, self._padding)
+
+
+def use_rows(model: PreTrainedModel, ids: Iterable[int]) -> nn.Embedding:
+    """Cut the model's input embedding to the rows `ids`, and return the full one, unchanged."""
+    encoder = model.base_model
+    full = encoder.get_input_embeddings()
+    encoder.set_input_embeddings(UsedRows(full, ids))
+    return full
+
+
+def restore_rows(model: PreTrainedModel, full: nn.Embedding) -> None:
+    """Write the trained rows back into the full embedding, and the full embedding into the model."""
+    encoder = model.base_model
+    used: UsedRows = encoder.get_input_embeddings()
+    with torch.no_grad():
+        full.weight[used.rows.to(full.weight.device)] = used.weight.to(full.weight.device)
+    encoder.set_input_embeddings(full)

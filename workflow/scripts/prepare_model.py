@@ -1,0 +1,41 @@
+"""Turn whatever names a model into one ordinary local Hugging Face folder."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from polysharp.commands import command_parser, run
+
+
+def parser() -> argparse.ArgumentParser:
+    options = command_parser(__doc__)
+    options.add_argument(
+        "--name",
+        required=True,
+        metavar="MODEL",
+        help="package:<package that carries weights>, a local folder, or a hub id (org/name)",
+    )
+    options.add_argument(
+        "--revision",
+        metavar="REVISION",
+        help="hub branch, tag or commit, or the version that the package must have; default: as it is now",
+    )
+    options.add_argument("--output", required=True, type=Path, metavar="FOLDER", help="the folder to write")
+    return options
+
+
+def main(arguments: argparse.Namespace) -> None:
+    # Read when huggingface_hub is imported, which happens below.
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if not sys.stderr.isatty():
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    from polysharp.models import prepare_model
+
+    prepare_model(arguments.name, arguments.revision, arguments.output)
+
+
+if __name__ == "__main__":
+    arguments = parser().parse_args()
+    run(main, arguments, "prepare_model")

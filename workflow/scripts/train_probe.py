@@ -1,0 +1,53 @@
+"""Baseline of one cell: logistic regression on the frozen, mean-pooled encoder.
+
+Writes report.json, predictions.parquet, history.jsonl and costs.json into --output.
+"""
+
+import argparse
+
+from polysharp.commands import add_model_options, cell_parser, run
+from polysharp.configuration import ModelSettings, ProbeSettings, parse_settings
+
+
+def parser() -> argparse.ArgumentParser:
+    result = cell_parser(__doc__, "probe")
+    add_model_options(result)
+    return result
+
+
+def main(arguments: argparse.Namespace) -> None:
+    settings = parse_settings("probe", arguments.settings)
+    assert isinstance(settings, ProbeSettings)
+    from polysharp.data import read_prepared
+    from polysharp.encoding import Encoder
+    from polysharp.hardware import Costs, accelerator, fingerprint
+    from polysharp.models import read_identity
+    from polysharp.runs import write_run
+    from polysharp.training import encode_splits, probe_encoder
+
+    costs = Costs()
+    data = read_prepared(arguments.data)
+    device = accelerator(settings.precision, arguments.threads)
+    model = ModelSettings(
+        name=str(arguments.model), text_prefix=arguments.text_prefix, max_length=arguments.max_length
+    )
+    encoder = Encoder(arguments.model, model)
+    splits = encode_splits(data, encoder, settings.train_size, arguments.seed)
+    _, outcome = probe_encoder(
+        arguments.model, splits, encoder, data.label_type, settings, arguments.metric, device
+    )
+    about = {
+        "best_epoch": None,
+        "selection_metric": arguments.metric,
+        "model": read_identity(arguments.model),
+        "settings": settings.model_dump(),
+        "determinism": fingerprint(device),
+    }
+    write_run(
+        arguments.output, data, outcome.logits, outcome.decision, about, outcome.history, costs.as_dict()
+    )
+
+
+if __name__ == "__main__":
+    arguments = parser().parse_args()
+    run(main, arguments, f"{arguments.output}")
