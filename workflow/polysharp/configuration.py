@@ -75,6 +75,9 @@ class TrainingSettings(ProbeSettings):
         "linear", description="Course of the learning rate after the warm-up."
     )
     warmup: float = Field(0.1, ge=0, lt=1, description="Share of the steps in which the learning rate rises.")
+    dropout: Annotated[float, Field(ge=0, lt=1)] | None = Field(
+        None, description="Share of the units dropped out inside the encoder; null keeps the model's own."
+    )
     weight_decay: float = Field(0.01, ge=0, description="Decoupled weight decay of AdamW.")
     max_grad_norm: float = Field(1.0, gt=0, description="Norm at which the gradient of the step is clipped.")
     rho: float = Field(0.05, ge=0, description="Radius of SAM's ascent; 0 is AdamW alone.")
@@ -134,7 +137,7 @@ class Configuration(_Section):
     """Everything that a study is made of, apart from the data sets and the cluster."""
 
     datasets: str = Field("config/datasets.tsv", description="Sample sheet: one row per data set.")
-    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), BeforeValidator(_unique)] = (
+    seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1), BeforeValidator(_unique)] = (
         Field([1, 2], description="One cell is trained for every seed, of every method that draws at random.")
     )
     methods: Annotated[dict[str, dict[str, Any]], Field(min_length=1), BeforeValidator(_null_is_empty)] = (

@@ -25,6 +25,7 @@ def accelerator(precision: str, threads: int) -> Accelerator:
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
     torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # hides bugs of others, costs time
     torch.backends.cudnn.benchmark = False
     torch.set_num_threads(threads)
     reduced = precision == "bfloat16" or (precision == "auto" and _has_bfloat16())

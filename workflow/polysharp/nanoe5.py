@@ -204,7 +204,8 @@ def _config(contents: Contents) -> Any:
         intermediate_size=shape.inner,
         max_position_embeddings=shape.positions,
         type_vocab_size=shape.types,
-        layer_norm_eps=shape.epsilon,
+        # The shortest decimal of the float32: 1e-12, not 9.99999996e-13.
+        layer_norm_eps=float(str(np.float32(shape.epsilon))),
         bos_token_id=vocabulary.bos,
         eos_token_id=vocabulary.eos,
         pad_token_id=vocabulary.pad,
@@ -250,11 +251,9 @@ def _read_header(reader: _Reader) -> Shape:
     *_, version = reader.unpack("4sI", "the header")
     if version != 1:
         raise reader.damaged(f"version {version}, 1 expected")
-    sizes = reader.unpack("7i", "the header")
-    epsilon, block = reader.unpack("fi", "the header")
-    # The shortest decimal of the float32: 1e-12, not 9.99999996e-13.
-    shape = Shape(*sizes, float(str(np.float32(epsilon))))
-    if block != BLOCK_ELEMENTS or min(sizes) < 1 or shape.hidden % shape.heads:
+    *sizes, block = reader.unpack("7ifi", "the header")
+    shape = Shape(*sizes)
+    if block != BLOCK_ELEMENTS or min(sizes) <= 0 or shape.hidden % shape.heads:
         raise reader.damaged(f"impossible sizes {shape} with blocks of {block}")
     if shape.hidden % BLOCK_ELEMENTS or shape.inner % BLOCK_ELEMENTS:
         raise reader.damaged(f"sizes {shape.hidden} and {shape.inner} are not multiples of {BLOCK_ELEMENTS}")

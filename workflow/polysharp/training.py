@@ -15,7 +15,15 @@ import torch
 from accelerate import Accelerator
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from transformers import AutoModel, AutoModelForSequenceClassification, PreTrainedModel, get_scheduler
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForSequenceClassification,
+    PreTrainedModel,
+    get_constant_schedule_with_warmup,
+    get_cosine_schedule_with_warmup,
+    get_linear_schedule_with_warmup,
+)
 
 from polysharp.classifier import PooledClassifier, PooledClassifierConfig, mean_pool, set_head
 from polysharp.configuration import LabelType, Metric, ModelSettings, ProbeSettings, TrainingSettings
@@ -30,6 +38,7 @@ from polysharp.vocabulary import restore_rows, use_rows
 
 log = logging.getLogger("polysharp.training")
 PROGRESS_SECONDS = 10  # between two lines of progress inside an epoch
+_DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout")
 
 
 @dataclass
@@ -143,7 +152,7 @@ class FineTuning:
         self.labels = data.labels
         self.encoder = Encoder(folder, model_settings)
         self.splits = encode_splits(data, self.encoder, settings.train_size, seed)
-        self.model = _load(folder, model_settings, data)
+        self.model = _load(folder, model_settings, data, settings.dropout)
         ids = {token for split in self.splits.values() for row in split.token_ids for token in row}
         self._full_embedding = use_rows(self.model, ids | {self.encoder.tokenizer.pad_token_id})
         self.model.to(device.device)
@@ -167,10 +176,7 @@ class FineTuning:
         optimizer = self._optimizer()
         steps_per_epoch = -(-len(self.splits["train"].names) // self.settings.batch_size)
         total = steps_per_epoch * self.settings.epochs
-        schedule = get_scheduler(
-            self.settings.schedule, optimizer, round(self.settings.warmup * total), total + 1
-        )
-        schedule.step()  # the schedules start at 0, a step that would change nothing
+        schedule = _schedule(optimizer, self.settings, total)
         history: list[dict[str, Any]] = []
         best = self._judged(history, epoch=0, summary={})
         best_epoch, best_state = 0, self._state()
@@ -305,8 +311,31 @@ class FineTuning:
         return {name: parameter.detach().clone() for name, parameter in self.model.named_parameters()}
 
 
-def _load(folder: Path, settings: ModelSettings, data: PreparedData) -> PreTrainedModel:
+def _schedule(
+    optimizer: torch.optim.Optimizer, settings: TrainingSettings, steps: int
+) -> torch.optim.lr_scheduler.LRScheduler:
+    """Return the learning rates of steps 1 to `steps` of transformers' schedules.
+
+    Step 0 is left out: its rate is 0, it would change nothing; so would the one after the last.
+    """
+    for group in optimizer.param_groups:
+        group["initial_lr"] = group["lr"]  # what torch asks for when a schedule starts after step 0
+    warmup = round(settings.warmup * steps)
+    if settings.schedule == "constant":
+        return get_constant_schedule_with_warmup(optimizer, warmup, last_epoch=0)
+    make = get_cosine_schedule_with_warmup if settings.schedule == "cosine" else get_linear_schedule_with_warmup
+    return make(optimizer, warmup, steps + 1, last_epoch=0)
+
+
+def _load(folder: Path, settings: ModelSettings, data: PreparedData, dropout: float | None) -> PreTrainedModel:
     """Return the classifier: ours for mean pooling, transformers' own for ``cls``."""
+    config = AutoConfig.from_pretrained(folder)
+    if not torch.cuda.is_available():
+        # On a CPU torch's fused attention takes half as long again as the plain one, backwards.
+        config._attn_implementation = "eager"
+    for name in _DROPOUTS:
+        if dropout is not None and getattr(config, name, None) is not None:
+            setattr(config, name, dropout)
     names = dict(enumerate(data.labels))
     description = {
         "num_labels": len(data.labels),
@@ -315,8 +344,9 @@ def _load(folder: Path, settings: ModelSettings, data: PreparedData) -> PreTrain
         "problem_type": f"{data.label_type}_label_classification",
     }
     if settings.pooling == "cls":
-        return AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32, **description)
-    encoder = AutoModel.from_pretrained(folder, dtype=torch.float32)
+        config.update(description)
+        return AutoModelForSequenceClassification.from_pretrained(folder, config=config, dtype=torch.float32)
+    encoder = AutoModel.from_pretrained(folder, config=config, dtype=torch.float32)
     model = PooledClassifier(PooledClassifierConfig(encoder=encoder.config, **description))
     model.encoder = encoder
     return model
