@@ -6,7 +6,7 @@ folder loads by ``AutoModelForSequenceClassification.from_pretrained`` without r
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +24,7 @@ class PooledClassifierConfig(PretrainedConfig):
     """Configuration of :class:`PooledClassifier`: the encoder's, and what labels need."""
 
     model_type = "polysharp_pooled"
-    sub_configs = {"encoder": AutoConfig}
+    sub_configs: ClassVar[dict[str, Any]] = {"encoder": AutoConfig}
 
     def __init__(self, encoder: PretrainedConfig | dict[str, Any] | None = None, **kwargs: Any) -> None:
         if isinstance(encoder, dict):
@@ -41,8 +41,9 @@ class PooledClassifier(PreTrainedModel):
 
     def __init__(self, config: PooledClassifierConfig) -> None:
         super().__init__(config)
+        assert config.encoder is not None  # only transformers' own bookkeeping makes one without
         self.encoder = AutoModel.from_config(config.encoder)
-        self.head = nn.Linear(config.encoder.hidden_size, config.num_labels)
+        self.head = nn.Linear(config.encoder.to_dict()["hidden_size"], config.num_labels)
         self.post_init()
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, **inputs: Any) -> SequenceClassifierOutput:

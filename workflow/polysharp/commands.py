@@ -9,9 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
-from polysharp.configuration import Kind, Metric, explain_settings
+import yaml
+
+from polysharp.configuration import Configuration, Kind, Metric, explain_settings
 from polysharp.errors import UserError
 from polysharp.files import write_text
+from polysharp.matrix import Matrix, load_study
 
 log = logging.getLogger("polysharp")
 
@@ -39,6 +42,7 @@ def cell_parser(description: str | None, kind: Kind) -> argparse.ArgumentParser:
     )
     parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="where the results go")
     parser.add_argument("--seed", type=int, default=0, help="seed of all that is random (default: 0)")
+    parser.add_argument("--threads", type=int, default=1, help="processor threads on CPU (default: 1)")
     parser.add_argument(
         "--metric",
         choices=get_args(Metric),
@@ -51,6 +55,32 @@ def cell_parser(description: str | None, kind: Kind) -> argparse.ArgumentParser:
     return parser
 
 
+def limit_threads(threads: int) -> None:
+    """Fix the threads of numpy's and polars' kernels; called before either is imported."""
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"):
+        os.environ[name] = str(threads)
+
+
+def add_study_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of commands that look at the whole study."""
+    parser.add_argument(
+        "--config", required=True, metavar="JSON", help="the configuration, as one line of JSON or YAML"
+    )
+    parser.add_argument(
+        "--base",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="folder in which relative paths of the configuration are looked for; may be repeated",
+    )
+
+
+def read_study(arguments: argparse.Namespace) -> tuple[Configuration, Matrix]:
+    """Return configuration and matrix of the options of :func:`add_study_options`."""
+    return load_study(yaml.safe_load(arguments.config), arguments.base or [Path()])
+
+
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of commands that compute with a pre-trained model."""
     parser.add_argument(
@@ -58,7 +88,6 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--text-prefix", default="", metavar="TEXT", help="put before every text")
     parser.add_argument("--max-length", type=int, default=128, metavar="TOKENS", help="default: 128")
-    parser.add_argument("--threads", type=int, default=1, help="processor threads on CPU (default: 1)")
 
 
 def run(main: Callable[[argparse.Namespace], None], arguments: argparse.Namespace, name: str) -> None:

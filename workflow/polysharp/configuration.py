@@ -137,15 +137,15 @@ class Configuration(_Section):
     """Everything that a study is made of, apart from the data sets and the cluster."""
 
     datasets: str = Field("config/datasets.tsv", description="Sample sheet: one row per data set.")
-    seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1), BeforeValidator(_unique)] = (
-        Field([1, 2], description="One cell is trained for every seed, of every method that draws at random.")
-    )
+    seeds: Annotated[
+        list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1), BeforeValidator(_unique)
+    ] = Field([1, 2], description="One cell is trained for every seed, of every method that draws at random.")
     methods: Annotated[dict[str, dict[str, Any]], Field(min_length=1), BeforeValidator(_null_is_empty)] = (
         Field(
             {"sam": {}, "probe": {}, "tfidf": {}},
             description=(
                 "Named sets of overrides of the sections training, probe and tfidf. "
-                "sam, adamw, probe and tfidf are known; any other name says by 'base' which of them it varies."
+                "sam, adamw, probe and tfidf are known; another name says by 'base' which of them it varies."
             ),
         )
     )
@@ -243,15 +243,11 @@ def resolve_model(configuration: Configuration, language: str) -> ModelSettings:
     return model
 
 
-def check_configuration(content: Mapping[str, Any], places: Places | None = None) -> Configuration:
-    """Return the configuration in `content`, or raise one :class:`UserError` with all that is wrong.
+def check_configuration(content: Mapping[str, Any]) -> tuple[Configuration, list[str]]:
+    """Return the configuration in `content`, and a line for everything that is wrong with it.
 
-    Parameters
-    ----------
-    content
-        The merged content of configuration files and command line.
-    places
-        Where every key stands, for the errors.
+    Each line starts with the dotted key. Sections with mistakes are left at their defaults, so that
+    the rest can be checked in the same go.
     """
     lines: list[str] = []
     try:
@@ -259,33 +255,24 @@ def check_configuration(content: Mapping[str, Any], places: Places | None = None
     except ValidationError as error:
         lines += _lines(error, Configuration)
         configuration = _without_errors(content, error)
-    if configuration:
-        for method in configuration.methods:
-            try:
-                resolve_method(configuration, method)
-            except UserError as error:
-                lines += error.lines
-        reference = configuration.report.reference
-        if reference is not None and reference not in configuration.methods:
-            lines.append(
-                f"report.reference: {reference!r}: expected one of {_listed(configuration.methods)}"
-                f"{nearest(reference, configuration.methods)}"
-            )
-    if lines:
-        raise UserError(*((places or Places([])).locate(line) for line in lines))
-    assert configuration is not None
-    return configuration
+    for method in configuration.methods:
+        try:
+            resolve_method(configuration, method)
+        except UserError as error:
+            lines += error.lines
+    reference = configuration.report.reference
+    if reference is not None and reference not in configuration.methods:
+        lines.append(
+            f"report.reference: {reference!r}: expected one of {_listed(configuration.methods)}"
+            f"{nearest(reference, configuration.methods)}"
+        )
+    return configuration, lines
 
 
-def _without_errors(content: Mapping[str, Any], error: ValidationError) -> Configuration | None:
-    """Return the configuration with its faulty sections left at their defaults, to check the rest."""
-    faulty = {str(problem["loc"][0]) for problem in error.errors() if problem["loc"]}
-    if not faulty:
-        return None
-    try:
-        return Configuration.model_validate({k: v for k, v in content.items() if str(k) not in faulty})
-    except ValidationError:
-        return None
+def _without_errors(content: Mapping[str, Any], error: ValidationError) -> Configuration:
+    """Return the configuration with its faulty sections left at their defaults."""
+    faulty = {str(problem["loc"][0]) for problem in error.errors()}
+    return Configuration.model_validate({k: v for k, v in content.items() if str(k) not in faulty})
 
 
 def _listed(names: Any) -> str:

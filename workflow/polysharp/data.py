@@ -103,9 +103,8 @@ def read_source(
 def _read_columns(path: Path, columns: tuple[str, str]) -> tuple[list[Any], list[Any]]:
     if not path.is_file():
         found = sorted(file.stem for file in path.parent.glob("*.json"))
-        raise UserError(
-            f"{path}: not found; the folder has {', '.join(found) or 'no .json file'}{nearest(path.stem, found)}"
-        )
+        present = ", ".join(found) or "no .json file"
+        raise UserError(f"{path}: not found; the folder has {present}{nearest(path.stem, found)}")
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,9 +30,9 @@ class Encoder:
         prefixed = [self.prefix + text for text in texts]
         return self.tokenizer(prefixed, truncation=True, max_length=self.max_length)["input_ids"]
 
-    def batch(self, ids: Sequence[Sequence[int]]) -> BatchEncoding:
+    def batch(self, ids: Sequence[Sequence[int]]) -> BatchEncoding[Any]:
         """Return input_ids and attention_mask (texts, tokens), padded to the longest of these texts."""
-        return self._collate([{"input_ids": list(row)} for row in ids])
+        return BatchEncoding(self._collate([{"input_ids": list(row)} for row in ids]))
 
 
 def training_batches(ids: Sequence[Sequence[int]], size: int, seed: int, epoch: int) -> list[list[int]]:

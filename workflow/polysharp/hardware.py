@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import resource
-import time
-from dataclasses import dataclass, field
 
 import torch
 import transformers
@@ -25,7 +22,8 @@ def accelerator(precision: str, threads: int) -> Accelerator:
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
     torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # hides bugs of others, costs time
+    # Filling fresh memory would hide others' bugs at a cost in time; nothing here reads it unwritten.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
     torch.set_num_threads(threads)
     reduced = precision == "bfloat16" or (precision == "auto" and _has_bfloat16())
@@ -54,21 +52,3 @@ def fingerprint(device: Accelerator) -> str:
             "float32" if device.mixed_precision == "no" else "bfloat16",
         ]
     )
-
-
-@dataclass
-class Costs:
-    """Time, memory and place of a job, from the making of this object on."""
-
-    started: float = field(default_factory=time.monotonic)
-
-    def as_dict(self) -> dict[str, object]:
-        """Return seconds, peak memory of the process and of the GPU in MB, device and host."""
-        gpu = torch.cuda.is_available()
-        return {
-            "seconds": round(time.monotonic() - self.started, 1),
-            "memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
-            "gpu": torch.cuda.get_device_name() if gpu else "",
-            "gpu_memory_mb": round(torch.cuda.max_memory_allocated() / 2**20) if gpu else 0,
-            "host": platform.node(),
-        }

@@ -34,7 +34,7 @@ def encode(labels: Sequence[Sequence[str]], names: Sequence[str]) -> Indicators:
 
 def decode(indicators: Indicators, names: Sequence[str]) -> list[list[str]]:
     """Return the lists of label names of an indicator matrix (texts, labels)."""
-    return [[names[column] for column in np.flatnonzero(row)] for row in indicators]
+    return [[name for name, holds in zip(names, row, strict=True) if holds] for row in indicators]
 
 
 def decide(scores: Scores, thresholds: Sequence[float] | None) -> Indicators:

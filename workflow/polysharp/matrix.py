@@ -18,6 +18,8 @@ from polysharp.configuration import (
     Kind,
     LabelType,
     ModelSettings,
+    Places,
+    check_configuration,
     resolve_method,
     resolve_model,
 )
@@ -82,6 +84,40 @@ class Matrix:
         return [c for c in self.cells if c.dataset == dataset and (method is None or c.method == method)]
 
 
+def load_study(
+    content: Mapping[str, Any], bases: Sequence[Path], files: Sequence[Path] = ()
+) -> tuple[Configuration, Matrix]:
+    """Check the configuration and its sample sheet, and expand the matrix.
+
+    Parameters
+    ----------
+    content
+        The merged content of configuration files and command line.
+    bases
+        Folders in which relative paths are looked for, in this order.
+    files
+        The configuration files, for the errors.
+
+    Raises
+    ------
+    UserError
+        With one line for everything that is wrong.
+    """
+    places = Places(files)
+    configuration, lines = check_configuration(content)
+    lines += check_names(configuration)
+    lines = [places.locate(line) for line in lines]
+    datasets: list[Dataset] = []
+    try:
+        sheet = find(configuration.datasets, bases) or Path(configuration.datasets)
+        datasets = read_datasets(sheet, configuration, bases)
+    except UserError as error:
+        lines += error.lines
+    if lines:
+        raise UserError(*lines)
+    return configuration, expand(configuration, datasets)
+
+
 def slug(name: str) -> str:
     """Return `name` as a part of a path: ``[a-z0-9][a-z0-9_-]{0,63}``, accents dropped.
 
@@ -125,9 +161,9 @@ def as_arguments(settings: Mapping[str, Any]) -> tuple[str, ...]:
 
 def check_names(configuration: Configuration) -> list[str]:
     """Return a line for every method or model key that cannot be told apart in a path."""
-    lines, seen = [], {}
+    lines: list[str] = []
     for section in ("methods", "models"):
-        seen = {}
+        seen: dict[str, str] = {}
         for name in getattr(configuration, section):
             try:
                 other = seen.setdefault(slug(name), name)

@@ -84,7 +84,7 @@ def prepare_model(name: str, revision: str | None, destination: Path) -> None:
     Raises :class:`UserError`, one line that says what to do, for everything that a user can mend. No
     code from a model repository is ever run, and pickled weights are read with ``weights_only``.
     """
-    with _quiet(), replacing_folder(destination) as staging:
+    with quiet_transformers(), replacing_folder(destination) as staging:
         shown, resolved = _write_encoder(name, revision, staging)
         _check_tokenizer(name, staging)
         architecture = read_json(staging / "config.json")["architectures"][0]
@@ -370,7 +370,7 @@ def _first_line(error: Exception) -> str:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet_transformers() -> Iterator[None]:
     """Silence transformers' reports and progress bars: what matters in them is checked and said here."""
     from transformers.utils import logging as transformers_logging
 

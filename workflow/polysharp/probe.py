@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,16 @@ class Decision:
     scores: Scores
     thresholds: list[float] | None
     value: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training leaves: logits (texts, labels) of the chosen state, and how it was chosen."""
+
+    logits: dict[str, NDArray[np.float64]]
+    decision: Decision
+    best_epoch: int | None
+    history: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -130,19 +140,3 @@ def fit_probe(
     )
     weight = model.weight / spread
     return LinearModel(weight, model.bias - weight @ mean), decision, chosen
-
-
-def tfidf_features(*splits: Sequence[str]) -> list[NDArray[np.float64]]:
-    """Return sparse TF-IDF features of lists of texts, the vocabulary taken from the first, training.
-
-    Words and pairs of words, and character n-grams inside words, which serve languages without
-    spaces or with rich inflection.
-    """
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.pipeline import make_union
-
-    union = make_union(
-        TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True),
-        TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True),
-    )
-    return [union.fit_transform(splits[0]), *(union.transform(split) for split in splits[1:])]

@@ -7,15 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from polysharp.data import PreparedData
 from polysharp.files import read_json, replacing, sha256, write_json, write_text
 from polysharp.labels import Indicators, decide, decode, encode
 from polysharp.metrics import classification_report, scores
-from polysharp.probe import Decision, probabilities
+from polysharp.probe import Outcome, probabilities
 
 REPORT, PREDICTIONS, HISTORY, COSTS = "report.json", "predictions.parquet", "history.jsonl", "costs.json"
 REPORTED = ("validation", "test")
@@ -24,27 +22,23 @@ REPORTED = ("validation", "test")
 def write_run(
     folder: Path,
     data: PreparedData,
-    logits: Mapping[str, NDArray[np.float64]],
-    decision: Decision,
+    outcome: Outcome,
     about: Mapping[str, Any],
-    history: Sequence[Mapping[str, Any]],
     costs: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Write the four files of a cell, and return the content of report.json.
 
     Parameters
     ----------
-    logits
-        (texts, labels) of the validation and the test texts.
     about
-        What else report.json says: settings, model, best epoch, determinism.
+        What else report.json says: settings, model, determinism.
     """
     frames, reports, metrics = [], {}, {}
     for split in REPORTED:
         examples = data.split(split)
         truth = encode(examples["labels"].to_list(), data.labels)
-        predicted_scores = probabilities(logits[split], data.label_type)
-        predicted = decide(predicted_scores, decision.thresholds)
+        predicted_scores = probabilities(outcome.logits[split], data.label_type)
+        predicted = decide(predicted_scores, outcome.decision.thresholds)
         rows = classification_report(truth, predicted, data.labels, data.label_type)
         reports[split] = [row.as_dict() for row in rows]
         metrics[split] = scores(truth, predicted)
@@ -63,7 +57,8 @@ def write_run(
     report = {
         "label_type": data.label_type,
         "labels": data.labels,
-        "thresholds": decision.thresholds,
+        "thresholds": outcome.decision.thresholds,
+        "best_epoch": outcome.best_epoch,
         "scores": metrics,
         "report": reports,
         "data_sha256": data.sha256,
@@ -72,7 +67,7 @@ def write_run(
     }
     with replacing(folder / PREDICTIONS) as staging:
         pl.concat(frames).write_parquet(staging, statistics=False)
-    write_text(folder / HISTORY, "".join(json.dumps(entry) + "\n" for entry in history))
+    write_text(folder / HISTORY, "".join(json.dumps(entry) + "\n" for entry in outcome.history))
     write_json(folder / COSTS, costs)
     write_json(folder / REPORT, report)
     return report

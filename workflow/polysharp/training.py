@@ -6,7 +6,7 @@ import logging
 import random
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,8 @@ from polysharp.encoding import Encoder, in_order, inference_batches, training_ba
 from polysharp.errors import UserError
 from polysharp.files import replacing_folder
 from polysharp.labels import Indicators, encode
-from polysharp.probe import Decision, LinearModel, fit_probe, judge
+from polysharp.models import quiet_transformers
+from polysharp.probe import Decision, LinearModel, Outcome, fit_probe, judge
 from polysharp.sam import sam_step
 from polysharp.vocabulary import restore_rows, use_rows
 
@@ -48,16 +49,6 @@ class Split:
     names: list[str]
     token_ids: list[list[int]]
     truth: Indicators
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a training leaves: logits (texts, labels) of the chosen state, and how it was chosen."""
-
-    logits: dict[str, NDArray[np.float64]]
-    decision: Decision
-    best_epoch: int
-    history: list[dict[str, Any]] = field(default_factory=list)
 
 
 def encode_splits(
@@ -94,15 +85,16 @@ def probe_encoder(
     settings: ProbeSettings,
     metric: Metric,
     device: Accelerator,
-) -> tuple[LinearModel, Outcome]:
+) -> Outcome:
     """Fit the probe on the frozen, mean-pooled encoder in `folder`: the baseline."""
-    model = AutoModel.from_pretrained(folder, dtype=torch.float32).to(device.device).eval()
+    with quiet_transformers():
+        model = AutoModel.from_pretrained(folder, dtype=torch.float32).to(device.device).eval()
     features = {name: _features(model, split, encoder, device) for name, split in splits.items()}
     probe, decision, chosen = _fit_probe(features, splits, label_type, settings, metric)
     log.info("probe: C %g, validation %s %.3f", chosen, metric, decision.value)
     logits = {name: probe.logits(features[name]) for name in ("validation", "test")}
     history = [{"inverse_regularisation": chosen, f"validation_{metric}": decision.value}]
-    return probe, Outcome(logits, decision, 0, history)
+    return Outcome(logits, decision, None, history)
 
 
 def _fit_probe(
@@ -152,7 +144,8 @@ class FineTuning:
         self.labels = data.labels
         self.encoder = Encoder(folder, model_settings)
         self.splits = encode_splits(data, self.encoder, settings.train_size, seed)
-        self.model = _load(folder, model_settings, data, settings.dropout)
+        with quiet_transformers():
+            self.model = _load(folder, model_settings, data, settings.dropout)
         ids = {token for split in self.splits.values() for row in split.token_ids for token in row}
         self._full_embedding = use_rows(self.model, ids | {self.encoder.tokenizer.pad_token_id})
         self.model.to(device.device)
@@ -200,7 +193,7 @@ class FineTuning:
             "text_prefix": self.encoder.prefix,
             "max_length": self.encoder.max_length,
         }
-        with replacing_folder(folder) as staging:
+        with replacing_folder(folder) as staging, quiet_transformers():
             self.model.save_pretrained(staging)
             self.encoder.tokenizer.save_pretrained(staging)
 
@@ -219,7 +212,7 @@ class FineTuning:
     def _optimizer(self) -> torch.optim.Optimizer:
         """Return AdamW; the head learns faster, and neither embeddings, norms nor biases decay."""
         groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-        embedding = self.model.base_model.get_input_embeddings().weight
+        embedding = self.model.get_input_embeddings().weight
         inside = {id(parameter) for parameter in self.model.base_model.parameters()}
         for parameter in self.model.parameters():
             decays = parameter.ndim > 1 and parameter is not embedding
@@ -323,11 +316,15 @@ def _schedule(
     warmup = round(settings.warmup * steps)
     if settings.schedule == "constant":
         return get_constant_schedule_with_warmup(optimizer, warmup, last_epoch=0)
-    make = get_cosine_schedule_with_warmup if settings.schedule == "cosine" else get_linear_schedule_with_warmup
+    make = (
+        get_cosine_schedule_with_warmup if settings.schedule == "cosine" else get_linear_schedule_with_warmup
+    )
     return make(optimizer, warmup, steps + 1, last_epoch=0)
 
 
-def _load(folder: Path, settings: ModelSettings, data: PreparedData, dropout: float | None) -> PreTrainedModel:
+def _load(
+    folder: Path, settings: ModelSettings, data: PreparedData, dropout: float | None
+) -> PreTrainedModel:
     """Return the classifier: ours for mean pooling, transformers' own for ``cls``."""
     config = AutoConfig.from_pretrained(folder)
     if not torch.cuda.is_available():

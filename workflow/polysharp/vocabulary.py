@@ -20,6 +20,9 @@ class UsedRows(nn.Module):
     the embedding.
     """
 
+    rows: Tensor
+    lookup: Tensor
+
     def __init__(self, embedding: nn.Embedding, ids: Iterable[int]) -> None:
         super().__init__()
         rows = torch.tensor(sorted(set(ids)), dtype=torch.long)
@@ -41,16 +44,24 @@ class UsedRows(nn.Module):
 
 def use_rows(model: PreTrainedModel, ids: Iterable[int]) -> nn.Embedding:
     """Cut the model's input embedding to the rows `ids`, and return the full one, unchanged."""
-    encoder = model.base_model
+    encoder = _encoder(model)
     full = encoder.get_input_embeddings()
+    assert isinstance(full, nn.Embedding)
     encoder.set_input_embeddings(UsedRows(full, ids))
     return full
 
 
 def restore_rows(model: PreTrainedModel, full: nn.Embedding) -> None:
     """Write the trained rows back into the full embedding, and the full embedding into the model."""
-    encoder = model.base_model
-    used: UsedRows = encoder.get_input_embeddings()
+    encoder = _encoder(model)
+    used = encoder.get_input_embeddings()
+    assert isinstance(used, UsedRows)
     with torch.no_grad():
         full.weight[used.rows.to(full.weight.device)] = used.weight.to(full.weight.device)
     encoder.set_input_embeddings(full)
+
+
+def _encoder(model: PreTrainedModel) -> PreTrainedModel:
+    encoder = model.base_model
+    assert isinstance(encoder, PreTrainedModel)
+    return encoder

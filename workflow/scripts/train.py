@@ -5,8 +5,9 @@ classifier, in the state that is best on validation, into --checkpoint.
 """
 
 import argparse
+from pathlib import Path
 
-from polysharp.commands import add_model_options, cell_parser, run
+from polysharp.commands import add_model_options, cell_parser, limit_threads, run
 from polysharp.configuration import ModelSettings, TrainingSettings, parse_settings
 
 
@@ -19,17 +20,19 @@ def parser() -> argparse.ArgumentParser:
         default="mean",
         help="mean of the tokens under a linear head, or transformers' own classifier (default: mean)",
     )
-    result.add_argument("--checkpoint", required=True, metavar="FOLDER", help="where the classifier goes")
+    result.add_argument(
+        "--checkpoint", type=Path, required=True, metavar="FOLDER", help="where the classifier goes"
+    )
     return result
 
 
 def main(arguments: argparse.Namespace) -> None:
     settings = parse_settings("finetune", arguments.settings)
     assert isinstance(settings, TrainingSettings)
-    from pathlib import Path
-
+    limit_threads(arguments.threads)
+    from polysharp.costs import Costs
     from polysharp.data import read_prepared
-    from polysharp.hardware import Costs, accelerator, fingerprint
+    from polysharp.hardware import accelerator, fingerprint
     from polysharp.models import read_identity
     from polysharp.runs import write_run
     from polysharp.training import FineTuning
@@ -45,17 +48,14 @@ def main(arguments: argparse.Namespace) -> None:
     )
     training = FineTuning(arguments.model, data, model, settings, arguments.metric, arguments.seed, device)
     outcome = training.run()
-    training.save(Path(arguments.checkpoint), outcome.decision.thresholds)
+    training.save(arguments.checkpoint, outcome.decision.thresholds)
     about = {
-        "best_epoch": outcome.best_epoch,
         "selection_metric": arguments.metric,
         "model": read_identity(arguments.model),
         "settings": settings.model_dump(),
         "determinism": fingerprint(device),
     }
-    write_run(
-        arguments.output, data, outcome.logits, outcome.decision, about, outcome.history, costs.as_dict()
-    )
+    write_run(arguments.output, data, outcome, about, costs.as_dict())
 
 
 if __name__ == "__main__":

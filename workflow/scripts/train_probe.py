@@ -5,7 +5,7 @@ Writes report.json, predictions.parquet, history.jsonl and costs.json into --out
 
 import argparse
 
-from polysharp.commands import add_model_options, cell_parser, run
+from polysharp.commands import add_model_options, cell_parser, limit_threads, run
 from polysharp.configuration import ModelSettings, ProbeSettings, parse_settings
 
 
@@ -18,9 +18,11 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> None:
     settings = parse_settings("probe", arguments.settings)
     assert isinstance(settings, ProbeSettings)
+    limit_threads(arguments.threads)
+    from polysharp.costs import Costs
     from polysharp.data import read_prepared
     from polysharp.encoding import Encoder
-    from polysharp.hardware import Costs, accelerator, fingerprint
+    from polysharp.hardware import accelerator, fingerprint
     from polysharp.models import read_identity
     from polysharp.runs import write_run
     from polysharp.training import encode_splits, probe_encoder
@@ -33,19 +35,16 @@ def main(arguments: argparse.Namespace) -> None:
     )
     encoder = Encoder(arguments.model, model)
     splits = encode_splits(data, encoder, settings.train_size, arguments.seed)
-    _, outcome = probe_encoder(
+    outcome = probe_encoder(
         arguments.model, splits, encoder, data.label_type, settings, arguments.metric, device
     )
     about = {
-        "best_epoch": None,
         "selection_metric": arguments.metric,
         "model": read_identity(arguments.model),
         "settings": settings.model_dump(),
         "determinism": fingerprint(device),
     }
-    write_run(
-        arguments.output, data, outcome.logits, outcome.decision, about, outcome.history, costs.as_dict()
-    )
+    write_run(arguments.output, data, outcome, about, costs.as_dict())
 
 
 if __name__ == "__main__":

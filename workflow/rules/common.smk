@@ -1,0 +1,92 @@
+# What every rule file uses: the library, the checked configuration, the matrix of cells.
+#
+# Inputs:  config/config.yaml (or --configfile), the sample sheet it names
+# Defines: STUDY, MATRIX, CELLS, DATASETS, MODELS, PUBLISHED, TABLES, cell_of, dataset_of
+import json
+import os
+import sys
+from pathlib import Path
+
+WORKFLOW = Path(str(workflow.current_basedir)).parent
+
+# Jobs inherit these. The library is found without installation, and `python` is the one that runs
+# Snakemake unless a conda environment or a container brings its own.
+sys.path.insert(0, str(WORKFLOW))
+os.environ.update(
+    PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]),
+    PYTHONPATH=os.pathsep.join(filter(None, [str(WORKFLOW), os.environ.get("PYTHONPATH")])),
+    POLYSHARP_SCRIPTS=str(WORKFLOW / "scripts"),
+    TOKENIZERS_PARALLELISM="false",
+)
+
+from polysharp.errors import UserError
+from polysharp.matrix import load_study, model_slug
+from snakemake.exceptions import WorkflowError
+
+# A file given by --configfile replaces the example; merged with it, its methods would mix with ours.
+# Relative paths are looked for where Snakemake runs, then in the folder that holds this workflow.
+BASES = [Path(), WORKFLOW.parent]
+EXAMPLE = next(path for base in BASES if (path := base / "config" / "config.yaml").is_file())
+if not workflow.configfiles:
+
+    configfile: str(EXAMPLE)
+
+
+try:
+    STUDY, MATRIX = load_study(config, BASES, [Path(path) for path in workflow.configfiles])
+except UserError as error:
+    raise WorkflowError("\n".join(["the configuration cannot be used:", *error.lines])) from None
+
+CELLS = {cell.path: cell for cell in MATRIX.cells}
+DATASETS = {dataset.path: dataset for dataset in MATRIX.datasets}
+MODELS = {model_slug(dataset.model): dataset.model for dataset in MATRIX.datasets}
+PUBLISHED = sorted({cell.dataset.path for cell in MATRIX.cells if cell.has_checkpoint})
+TABLES = [f"results/{name}.tsv" for name in ("report", "comparison", "runs", "costs")]
+# What the tables depend on, as an argument of the scripts that look at the whole study.
+STUDY_ARGUMENTS = ["--config", STUDY.model_dump_json(), *(f"--base={base}" for base in BASES)]
+
+
+def one_of(names):
+    """Return a pattern that matches the names and nothing else."""
+    return "|".join(sorted(set(names))) or "(?!)"
+
+
+def methods_of(kind):
+    """Return a pattern that matches the methods of a kind."""
+    return one_of(cell.method for cell in MATRIX.cells if cell.kind == kind)
+
+
+wildcard_constraints:
+    task=one_of(dataset.task for dataset in MATRIX.datasets),
+    language=one_of(dataset.language for dataset in MATRIX.datasets),
+    label_type="single|multi",
+    seed=r"\d+",
+    model=one_of(MODELS),
+
+
+def dataset_of(wildcards):
+    """Return the data set of a job."""
+    return DATASETS[f"{wildcards.task}/{wildcards.language}/{wildcards.label_type}"]
+
+
+def cell_of(wildcards):
+    """Return the cell of a job."""
+    return CELLS[f"{dataset_of(wildcards).path}/{wildcards.method}/seed-{wildcards.seed}"]
+
+
+def data_of(wildcards):
+    """Return the prepared files of a job's data set."""
+    folder = f"results/data/{dataset_of(wildcards).path}"
+    return [f"{folder}/examples.parquet", f"{folder}/labels.json"]
+
+
+def model_of(wildcards):
+    """Return the prepared files of a job's model."""
+    folder = f"models/{model_slug(dataset_of(wildcards).model)}"
+    return [f"{folder}/polysharp.json", f"{folder}/model.safetensors"]
+
+
+def reading_of(wildcards):
+    """Return how a job's texts are given to its model, as arguments of the scripts."""
+    model = dataset_of(wildcards).model
+    return [f"--text-prefix={model.text_prefix}", f"--max-length={model.max_length}"]

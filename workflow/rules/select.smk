@@ -1,0 +1,32 @@
+# The best classifier of every data set, by validation.
+#
+# Inputs:  results/runs/{task}/{language}/{label_type}/, work/runs/.../checkpoint
+# Outputs: results/best/{task}/{language}/{label_type}/
+
+
+localrules:
+    select_best,
+
+
+rule select_best:
+    input:
+        lambda wildcards: [
+            f"results/runs/{cell.path}/report.json"
+            for cell in MATRIX.of(dataset_of(wildcards))
+            if cell.has_checkpoint
+        ],
+    output:
+        expand(
+            "results/best/{{task}}/{{language}}/{{label_type}}/{name}",
+            name=["README.md", "config.json", "model.safetensors", "thresholds.json", "tokenizer.json"],
+        ),
+    log:
+        "logs/best/{task}/{language}/{label_type}.log",
+    conda:
+        "../../envs/tables.yaml"
+    params:
+        study=STUDY_ARGUMENTS,
+        dataset=lambda wildcards: dataset_of(wildcards).path,
+    shell:
+        'exec python "$POLYSHARP_SCRIPTS/select_best.py" {params.study:q} --dataset {params.dataset}'
+        " --output results/best/{params.dataset} --log {log:q}"

@@ -1,0 +1,110 @@
+# One cell: a data set, a method, a seed.
+#
+# Inputs:  results/data/{task}/{language}/{label_type}/, models/{model}/
+# Outputs: results/runs/{task}/{language}/{label_type}/{method}/seed-{seed}/
+# Beside:  work/runs/.../checkpoint, which a failed job must not lose: it is no declared output
+
+CELL = "{task}/{language}/{label_type}/{method}/seed-{seed}"
+RUN_FILES = expand(
+    "results/runs/{cell}/{name}",
+    cell=CELL,
+    name=["report.json", "predictions.parquet", "history.jsonl", "costs.json"],
+)
+
+
+rule finetune:
+    input:
+        data=data_of,
+        model=model_of,
+    output:
+        RUN_FILES,
+    log:
+        f"logs/runs/{CELL}.log",
+    benchmark:
+        f"benchmarks/runs/{CELL}.tsv"
+    wildcard_constraints:
+        method=methods_of("finetune"),
+    conda:
+        "../../envs/training.yaml"
+    threads: STUDY.threads
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    params:
+        cell=lambda wildcards: cell_of(wildcards).path,
+        settings=lambda wildcards: cell_of(wildcards).settings,
+        metric=STUDY.selection_metric,
+        reading=reading_of,
+        pooling=lambda wildcards: dataset_of(wildcards).model.pooling,
+        torch_threads=STUDY.threads,
+    shell:
+        "export HF_HUB_OFFLINE=1; "
+        'exec python "$POLYSHARP_SCRIPTS/train.py" --data $(dirname {input.data[0]:q}) --model $(dirname {input.model[0]:q})'
+        " --seed {wildcards.seed} --metric {params.metric} --threads {params.torch_threads} --pooling {params.pooling}"
+        " {params.reading:q} --set {params.settings:q}"
+        " --output results/runs/{params.cell} --checkpoint work/runs/{params.cell}/checkpoint"
+        " --failure work/runs/{params.cell}/failure.json --log {log:q}"
+
+
+rule probe:
+    input:
+        data=data_of,
+        model=model_of,
+    output:
+        RUN_FILES,
+    log:
+        f"logs/runs/{CELL}.log",
+    benchmark:
+        f"benchmarks/runs/{CELL}.tsv"
+    wildcard_constraints:
+        method=methods_of("probe"),
+    conda:
+        "../../envs/training.yaml"
+    threads: STUDY.threads
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
+    params:
+        cell=lambda wildcards: cell_of(wildcards).path,
+        settings=lambda wildcards: cell_of(wildcards).settings,
+        metric=STUDY.selection_metric,
+        reading=reading_of,
+        torch_threads=STUDY.threads,
+    shell:
+        "export HF_HUB_OFFLINE=1; "
+        'exec python "$POLYSHARP_SCRIPTS/train_probe.py" --data $(dirname {input.data[0]:q})'
+        " --model $(dirname {input.model[0]:q})"
+        " --seed {wildcards.seed} --metric {params.metric} --threads {params.torch_threads}"
+        " {params.reading:q} --set {params.settings:q}"
+        " --output results/runs/{params.cell}"
+        " --failure work/runs/{params.cell}/failure.json --log {log:q}"
+
+
+rule tfidf:
+    input:
+        data=data_of,
+    output:
+        RUN_FILES,
+    log:
+        f"logs/runs/{CELL}.log",
+    benchmark:
+        f"benchmarks/runs/{CELL}.tsv"
+    wildcard_constraints:
+        method=methods_of("tfidf"),
+    conda:
+        "../../envs/tables.yaml"
+    threads: STUDY.threads
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
+    params:
+        cell=lambda wildcards: cell_of(wildcards).path,
+        settings=lambda wildcards: cell_of(wildcards).settings,
+        metric=STUDY.selection_metric,
+        kernel_threads=STUDY.threads,
+    shell:
+        'exec python "$POLYSHARP_SCRIPTS/train_tfidf.py" --data $(dirname {input.data[0]:q})'
+        " --seed {wildcards.seed} --metric {params.metric} --threads {params.kernel_threads}"
+        " --set {params.settings:q}"
+        " --output results/runs/{params.cell}"
+        " --failure work/runs/{params.cell}/failure.json --log {log:q}"

@@ -1,0 +1,33 @@
+"""Baseline of one cell: logistic regression on TF-IDF of words and character n-grams.
+
+Writes report.json, predictions.parquet, history.jsonl and costs.json into --output.
+"""
+
+import argparse
+
+from polysharp.commands import cell_parser, limit_threads, run
+from polysharp.configuration import parse_settings
+
+
+def parser() -> argparse.ArgumentParser:
+    return cell_parser(__doc__, "tfidf")
+
+
+def main(arguments: argparse.Namespace) -> None:
+    settings = parse_settings("tfidf", arguments.settings)
+    limit_threads(arguments.threads)
+    from polysharp.baselines import train_tfidf
+    from polysharp.costs import Costs
+    from polysharp.data import read_prepared
+    from polysharp.runs import write_run
+
+    costs = Costs()
+    data = read_prepared(arguments.data)
+    outcome = train_tfidf(data, settings, arguments.metric, arguments.seed)
+    about = {"selection_metric": arguments.metric, "settings": settings.model_dump()}
+    write_run(arguments.output, data, outcome, about, costs.as_dict())
+
+
+if __name__ == "__main__":
+    arguments = parser().parse_args()
+    run(main, arguments, f"{arguments.output}")
