@@ -41,9 +41,10 @@ class PooledClassifier(PreTrainedModel):
 
     def __init__(self, config: PooledClassifierConfig) -> None:
         super().__init__(config)
-        assert config.encoder is not None  # only transformers' own bookkeeping makes one without
+        # Only transformers' own bookkeeping makes a configuration without these.
+        assert config.encoder is not None and config.num_labels is not None
         self.encoder = AutoModel.from_config(config.encoder)
-        self.head = nn.Linear(config.encoder.to_dict()["hidden_size"], config.num_labels)
+        self.head = nn.Linear(config.encoder.hidden_size, config.num_labels)
         self.post_init()
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, **inputs: Any) -> SequenceClassifierOutput:

@@ -17,6 +17,8 @@ from polysharp.thresholds import tune_thresholds
 
 NEVER = -20.0  # bias of a single label without a training text: practically probability 0
 
+NEGLIGIBLE = 1e-6  # spread of a feature, relative to the largest one, below which it is rounding noise
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -130,13 +132,15 @@ def fit_probe(
     The standardisation is folded into weights and biases, so that a linear layer can hold the probe.
     """
     mean, spread = train[0].mean(axis=0), train[0].std(axis=0)
-    spread[spread == 0] = 1.0
-
-    def standardised(split: tuple[NDArray[np.float64], Indicators]) -> tuple[NDArray[np.float64], Indicators]:
-        return (split[0] - mean) / spread, split[1]
-
+    # all-MiniLM-L6-v2 has features of the size 1e-33: scaled up, they would make weights of 1e30,
+    # which a probe never notices and a gradient does not survive.
+    spread[spread <= NEGLIGIBLE * spread.max()] = max(float(spread.max()), NEGLIGIBLE)
     model, decision, chosen = fit_best(
-        standardised(train), standardised(validation), label_type, settings, metric
+        ((train[0] - mean) / spread, train[1]),
+        ((validation[0] - mean) / spread, validation[1]),
+        label_type,
+        settings,
+        metric,
     )
     weight = model.weight / spread
     return LinearModel(weight, model.bias - weight @ mean), decision, chosen

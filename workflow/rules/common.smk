@@ -1,4 +1,4 @@
-# What every rule file uses: the library, the checked configuration, the matrix of cells.
+# Shared by all the files of rules: the library, the checked configuration, the matrix of cells.
 #
 # Inputs:  config/config.yaml (or --configfile), the sample sheet it names
 # Defines: STUDY, MATRIX, CELLS, DATASETS, MODELS, PUBLISHED, TABLES, cell_of, dataset_of
