@@ -56,7 +56,7 @@ class ProbeSettings(TfidfSettings):
         "auto", description="'auto' computes in bfloat16 where the hardware has it."
     )
     inverse_regularisation: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] = Field(
-        [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1],
+        [0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1],
         description="Candidates for C of the logistic regression; the best on validation is taken.",
     )
 
@@ -81,6 +81,9 @@ class TrainingSettings(ProbeSettings):
     weight_decay: float = Field(0.01, ge=0, description="Decoupled weight decay of AdamW.")
     max_grad_norm: float = Field(1.0, gt=0, description="Norm at which the gradient of the step is clipped.")
     rho: float = Field(0.05, ge=0, description="Radius of SAM's ascent; 0 is AdamW alone.")
+    ascent_share: float = Field(
+        1.0, gt=0, le=1, description="Share of every batch that the ascent runs on; less is cheaper."
+    )
 
 
 SETTINGS: dict[Kind, type[TfidfSettings]] = {
@@ -231,7 +234,9 @@ def explain_settings(kind: Kind) -> str:
 
 def commented_defaults() -> str:
     """Return the defaults of all keys as YAML, each below a comment that explains it."""
-    lines = ["# Generated from workflow/polysharp/configuration.py by `make schemas`: every key, its default."]
+    lines = [
+        "# Generated from workflow/polysharp/configuration.py by `make schemas`: every key, its default."
+    ]
     for key, field in Configuration.model_fields.items():
         default = field.get_default(call_default_factory=True)
         lines += ["", f"# {field.description}"]

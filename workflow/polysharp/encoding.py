@@ -6,13 +6,24 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
-from transformers import AutoTokenizer, BatchEncoding, DataCollatorWithPadding, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoTokenizer,
+    BatchEncoding,
+    DataCollatorWithPadding,
+    PretrainedConfig,
+    PreTrainedTokenizerBase,
+)
 
 from polysharp.configuration import ModelSettings
 
 INFERENCE_BATCH = 32  # texts per forward pass without gradients; fixed, as it moves the last digits
+
+ROBERTA_KIN = ("roberta", "camembert", "xlm-roberta", "xlm-roberta-xl", "roberta-prelayernorm", "xmod")
+UNLIMITED = 1 << 30  # relative positions have no last one
 
 
 class Encoder:
@@ -21,8 +32,7 @@ class Encoder:
     def __init__(self, folder: Path, settings: ModelSettings) -> None:
         self.tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
         self.prefix = settings.text_prefix
-        limit = min(settings.max_length, self.tokenizer.model_max_length)
-        self.max_length = int(limit)
+        self.max_length = min(settings.max_length, _positions(AutoConfig.from_pretrained(folder)))
         self._collate = DataCollatorWithPadding(self.tokenizer)
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
@@ -35,19 +45,29 @@ class Encoder:
         return BatchEncoding(self._collate([{"input_ids": list(row)} for row in ids]))
 
 
+def _positions(config: PretrainedConfig) -> int:
+    """Return how many tokens a model can tell apart by position; a tokenizer does not always know.
+
+    RoBERTa and its kin count positions from the number after the padding token's on.
+    """
+    reserved = config.pad_token_id + 1 if config.model_type in ROBERTA_KIN else 0
+    return int(getattr(config, "max_position_embeddings", UNLIMITED)) - reserved
+
+
 def training_batches(ids: Sequence[Sequence[int]], size: int, seed: int, epoch: int) -> list[list[int]]:
     """Return the rows of every batch of an epoch, in an order that `seed` and `epoch` decide alone.
 
     Texts are shuffled, and within pools of eight batches brought together by length, which saves
     padding; the last batch of an epoch may be smaller.
     """
-    generator = torch.Generator().manual_seed((seed << 32) + epoch)
-    order = torch.randperm(len(ids), generator=generator).tolist()
+    # Not torch's generator: it seeds from 32 bits, which cannot hold a seed and an epoch.
+    generator = np.random.default_rng([seed, epoch])
+    order = generator.permutation(len(ids)).tolist()
     batches = []
     for start in range(0, len(order), 8 * size):
         pool = sorted(order[start : start + 8 * size], key=lambda row: len(ids[row]))
         batches += [pool[first : first + size] for first in range(0, len(pool), size)]
-    return [batches[index] for index in torch.randperm(len(batches), generator=generator).tolist()]
+    return [batches[index] for index in generator.permutation(len(batches))]
 
 
 def inference_batches(ids: Sequence[Sequence[int]]) -> Iterator[list[int]]:

@@ -23,6 +23,7 @@ def sam_step(
     optimizer: torch.optim.Optimizer,
     rho: float,
     max_grad_norm: float,
+    ascent: Callable[[], float] | None = None,
 ) -> Step:
     """Take one step of SAM; of the base optimizer alone where `rho` is 0.
 
@@ -36,6 +37,9 @@ def sam_step(
     ----------
     backward
         Computes the loss of the batch, adds its gradient to ``parameter.grad``, returns the loss.
+    ascent
+        The same for the part of the batch that the ascent runs on, where that is not all of it
+        (the sharpness of small batches: section 4.1 of the paper).
 
     Returns
     -------
@@ -44,15 +48,15 @@ def sam_step(
     """
     random_state = _random_state()
     optimizer.zero_grad()
-    loss = backward()  # L(w) and its gradient g
+    loss = ascent() if ascent and rho > 0 else backward()  # L(w) and its gradient g
     if not _norm(parameters).isfinite():
         return Step(loss, skipped=True)
     if rho > 0:
-        ascent = _ascend(parameters, rho)  # w + e
+        weights = _ascend(parameters, rho)  # w + e
         optimizer.zero_grad()
         _set_random_state(random_state)
         backward()  # the gradient of L at w + e
-        _restore(parameters, ascent)  # back to w
+        _restore(parameters, weights)  # back to w
     norm = torch.nn.utils.clip_grad_norm_(parameters, max_grad_norm)
     if not norm.isfinite():
         return Step(loss, skipped=True)

@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ def encode_splits(
         "validation": data.split("validation"),
         "test": data.split("test"),
     }
-    return {
+    splits = {
         name: Split(
             frame["id"].to_list(),
             encoder.encode(frame["text"].to_list()),
@@ -68,6 +69,16 @@ def encode_splits(
         )
         for name, frame in frames.items()
     }
+    for name, split in splits.items():
+        full = sum(len(row) == encoder.max_length for row in split.token_ids)
+        log.info(
+            "%s: %d texts, %d of them fill or exceed %d tokens",
+            name,
+            len(split.names),
+            full,
+            encoder.max_length,
+        )
+    return splits
 
 
 def seed_everything(seed: int) -> None:
@@ -239,18 +250,17 @@ class FineTuning:
         batches = training_batches(train.token_ids, self.settings.batch_size, self.seed, epoch)
         losses, skipped, rate = [], 0, 0.0
         for number, rows in _with_progress(batches, epoch, self.settings.epochs):
-            batch = self.encoder.batch([train.token_ids[row] for row in rows]).to(self.device.device)
-            truth = torch.from_numpy(train.truth[rows].astype(np.float32)).to(self.device.device)
-
-            def backward(batch: Any = batch, truth: Tensor = truth) -> float:
-                with self.device.autocast():
-                    logits = self.model(**batch).logits
-                loss = self._loss(logits.float(), truth)
-                self.device.backward(loss)
-                return loss.item()
-
+            # Every n-th text, as the texts of a batch lie by length.
+            part = rows[:: round(1 / self.settings.ascent_share)]
             rate = max(group["lr"] for group in optimizer.param_groups)
-            step = sam_step(backward, parameters, optimizer, self.settings.rho, self.settings.max_grad_norm)
+            step = sam_step(
+                partial(self._backward, rows),
+                parameters,
+                optimizer,
+                self.settings.rho,
+                self.settings.max_grad_norm,
+                partial(self._backward, part),
+            )
             schedule.step()
             skipped += step.skipped
             losses.append(step.loss)
@@ -266,6 +276,17 @@ class FineTuning:
             "learning_rate": rate,
             "train_loss": float(np.mean(finite)) if finite else None,
         }
+
+    def _backward(self, rows: list[int]) -> float:
+        """Compute the loss of the training texts `rows`, and add its gradient."""
+        train = self.splits["train"]
+        batch = self.encoder.batch([train.token_ids[row] for row in rows]).to(self.device.device)
+        truth = torch.from_numpy(train.truth[rows].astype(np.float32)).to(self.device.device)
+        with self.device.autocast():
+            logits = self.model(**batch).logits
+        loss = self._loss(logits.float(), truth)
+        self.device.backward(loss)
+        return loss.item()
 
     @torch.no_grad()
     def _logits(self, name: str) -> NDArray[np.float64]:

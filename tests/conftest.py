@@ -1,0 +1,104 @@
+"""Tiny models and small data sets that many tests share, made once per session."""
+
+import json
+import os
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+    from polysharp.data import PreparedData
+
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+WORDS = {
+    "animals": "cat dog horse fish bird cow",
+    "food": "bread cheese soup apple rice milk",
+    "music": "song guitar drum opera melody choir",
+}
+FILLERS = "the a very of and with some old new seen today here near many".split()
+SIZES = (("train", 40), ("val", 24), ("test", 30))
+
+
+def make_texts(label_type: str) -> dict[str, dict[str, list]]:
+    """Return a small data set as the tutorial's JSON: words of every label among fillers."""
+    draw = random.Random(f"texts {label_type}")
+    splits: dict[str, dict[str, list]] = {}
+    for split, size in SIZES:
+        texts, labels = [], []
+        for number in range(size):
+            chosen = draw.sample(sorted(WORDS), 1 if label_type == "single" else draw.choice([0, 1, 1, 2]))
+            words = [word for label in chosen for word in draw.sample(WORDS[label].split(), 2)]
+            words += draw.choices(FILLERS, k=draw.randint(2, 9))
+            draw.shuffle(words)
+            texts.append(f"{' '.join(words)} {split} {number}")
+            labels.append(chosen[0] if label_type == "single" else chosen)
+        splits[split] = {"Text": texts, "Labels": labels}
+    return splits
+
+
+def write_source(folder: Path, splits: dict[str, dict[str, list]]) -> Path:
+    """Write a data set as the tutorial's JSON files, and return the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for split, content in splits.items():
+        (folder / f"{split}.json").write_text(json.dumps(content), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_source(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Return the folder of a small data set's JSON files, by label type; not to be changed."""
+    root = tmp_path_factory.mktemp("sources")
+
+    def source(label_type: str) -> Path:
+        if not (root / label_type).exists():
+            write_source(root / label_type, make_texts(label_type))
+        return root / label_type
+
+    return source
+
+
+@pytest.fixture(scope="session")
+def small_data(
+    small_source: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
+) -> "Callable[[str], PreparedData]":
+    """Return a small prepared data set, by label type."""
+    from polysharp.data import prepare_data, read_prepared
+
+    root = tmp_path_factory.mktemp("prepared")
+
+    def data(label_type: str) -> "PreparedData":
+        if not (root / label_type).exists():
+            source = small_source(label_type)
+            prepare_data(source, label_type, ("Text", "Labels"), ("train", "val", "test"), root / label_type)
+        return read_prepared(root / label_type)
+
+    return data
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Return the folder of a tiny encoder whose vocabulary knows the small data; not to be changed."""
+    from tests.tiny_models import write_tiny_model
+
+    root = tmp_path_factory.mktemp("tiny-models")
+    texts = [text for kind in ("single", "multi") for text in make_texts(kind)["train"]["Text"]]
+
+    def model(architecture: str) -> Path:
+        if not (root / architecture).exists():
+            write_tiny_model(root / architecture, architecture, texts)
+        return root / architecture
+
+    return model
+
+
+@pytest.fixture(scope="session")
+def device() -> "Accelerator":
+    """Return the processor in float32, one thread, deterministic."""
+    from polysharp.hardware import accelerator
+
+    return accelerator("float32", threads=1)
