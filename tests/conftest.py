@@ -11,6 +11,7 @@ import pytest
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+
     from polysharp.data import PreparedData
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -20,7 +21,7 @@ WORDS = {
     "food": "bread cheese soup apple rice milk",
     "music": "song guitar drum opera melody choir",
 }
-FILLERS = "the a very of and with some old new seen today here near many".split()
+FILLERS = ["the", "a", "very", "of", "and", "with", "some", "old", "new", "seen", "today", "here"]
 SIZES = (("train", 40), ("val", 24), ("test", 30))
 
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 import torch
-from polysharp.sam import sam_step
 from pytorch_optimizer import SAM
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, BertConfig
+
+from polysharp.sam import sam_step
 
 NEVER_CLIPPED = 1e30
 ADAMW = {"lr": 1e-2, "weight_decay": 0.01}

@@ -355,8 +355,8 @@ def _fields(model: type[BaseModel], location: Sequence[Any]) -> Iterator[str]:
 class Places:
     """Where the keys of the configuration stand: file and line, or the command line."""
 
-    def __init__(self, paths: Sequence[Path]) -> None:
-        """Read the YAML files in `paths`, of which later ones take precedence.
+    def __init__(self, paths: Sequence[Path], command_line: Mapping[str, Any]) -> None:
+        """Read the YAML files in `paths`, of which later ones take precedence, the command line over all.
 
         Raises
         ------
@@ -376,6 +376,7 @@ class Places:
                     duplicates.append(f"{path}, line {line}: {key}: expected once, stands there again")
                 seen.add(key)
                 self._lines[key] = f"{path}, line {line}"
+        self._lines |= dict.fromkeys(_dotted(command_line), "--config")
         self._default = ", ".join(str(path) for path in paths) or "configuration"
         if duplicates:
             raise UserError(*duplicates)
@@ -386,6 +387,13 @@ class Places:
         while key not in self._lines and "." in key:
             key = key.rpartition(".")[0]
         return f"{self._lines.get(key, self._default)}: {line}"
+
+
+def _dotted(content: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in content.items():
+        yield f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            yield from _dotted(value, f"{prefix}{key}.")
 
 
 def _keys(node: yaml.Node | None, prefix: str = "") -> Iterator[tuple[str, int]]:

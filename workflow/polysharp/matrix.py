@@ -85,7 +85,10 @@ class Matrix:
 
 
 def load_study(
-    content: Mapping[str, Any], bases: Sequence[Path], files: Sequence[Path] = ()
+    content: Mapping[str, Any],
+    bases: Sequence[Path],
+    files: Sequence[str] = (),
+    command_line: Mapping[str, Any] | None = None,
 ) -> tuple[Configuration, Matrix]:
     """Check the configuration and its sample sheet, and expand the matrix.
 
@@ -95,15 +98,15 @@ def load_study(
         The merged content of configuration files and command line.
     bases
         Folders in which relative paths are looked for, in this order.
-    files
-        The configuration files, for the errors.
+    files, command_line
+        The configuration files, and what ``--config`` said, for the errors.
 
     Raises
     ------
     UserError
         With one line for everything that is wrong.
     """
-    places = Places(files)
+    places = Places([Path(file) for file in files], command_line or {})
     configuration, lines = check_configuration(content)
     lines += check_names(configuration)
     lines = [places.locate(line) for line in lines]

@@ -250,8 +250,7 @@ class FineTuning:
         batches = training_batches(train.token_ids, self.settings.batch_size, self.seed, epoch)
         losses, skipped, rate = [], 0, 0.0
         for number, rows in _with_progress(batches, epoch, self.settings.epochs):
-            # Every n-th text, as the texts of a batch lie by length.
-            part = rows[:: round(1 / self.settings.ascent_share)]
+            part = _spread(rows, self.settings.ascent_share)
             rate = max(group["lr"] for group in optimizer.param_groups)
             step = sam_step(
                 partial(self._backward, rows),
@@ -383,6 +382,12 @@ def _loss(truth: Indicators, label_type: LabelType, class_weights: str) -> nn.Mo
         return nn.CrossEntropyLoss(weight=weights if balanced else None)
     ratio = (len(truth) - counts) / counts.clamp(min=1)
     return nn.BCEWithLogitsLoss(pos_weight=ratio.clamp(min=1e-3) if balanced else None)
+
+
+def _spread(rows: Sequence[int], share: float) -> list[int]:
+    """Return a share of the rows, at least one, at even distances: a batch's rows lie by length."""
+    count = max(1, round(share * len(rows)))
+    return [rows[index * len(rows) // count] for index in range(count)]
 
 
 def _with_progress(batches: Sequence[list[int]], epoch: int, epochs: int) -> Iterator[tuple[int, list[int]]]:

@@ -21,7 +21,6 @@ os.environ.update(
 
 from polysharp.errors import UserError
 from polysharp.matrix import load_study, model_slug
-from snakemake.exceptions import WorkflowError
 
 # A file given by --configfile replaces the example; merged with it, its methods would mix with ours.
 # Relative paths are looked for where Snakemake runs, then in the folder that holds this workflow.
@@ -33,9 +32,9 @@ if not workflow.configfiles:
 
 
 try:
-    STUDY, MATRIX = load_study(config, BASES, [Path(path) for path in workflow.configfiles])
-except UserError as error:
-    raise WorkflowError("\n".join(["the configuration cannot be used:", *error.lines])) from None
+    STUDY, MATRIX = load_study(config, BASES, workflow.configfiles, workflow.config_settings.config)
+except UserError as error:  # one line for each mistake, and no line of this file
+    sys.exit("\n".join(["The configuration cannot be used:", *error.lines]))
 
 CELLS = {cell.path: cell for cell in MATRIX.cells}
 DATASETS = {dataset.path: dataset for dataset in MATRIX.datasets}

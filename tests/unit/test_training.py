@@ -1,0 +1,406 @@
+"""Fine-tuning on tiny models of real architectures, from a prepared folder to a stored classifier."""
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from accelerate import Accelerator
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from sklearn.utils.class_weight import compute_class_weight
+from torch import nn
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    get_constant_schedule_with_warmup,
+    get_cosine_schedule_with_warmup,
+    get_linear_schedule_with_warmup,
+)
+
+from polysharp import training
+from polysharp.configuration import ModelSettings, ProbeSettings, TrainingSettings
+from polysharp.data import PreparedData
+from polysharp.encoding import Encoder
+from polysharp.errors import UserError
+from polysharp.labels import encode
+from polysharp.probe import Outcome
+from polysharp.training import FineTuning, encode_splits, probe_encoder
+
+SETTINGS = TrainingSettings(
+    epochs=2, learning_rate=2e-3, head_learning_rate=1e-2, inverse_regularisation=[0.01, 0.1]
+)
+SINGLE_ROUND = {"epochs": 1, "inverse_regularisation": [0.01]}
+COMBINATIONS = [
+    (architecture, label_type, pooling)
+    for architecture in ("bert", "roberta", "camembert", "xlm-roberta")
+    for label_type in ("single", "multi")
+    for pooling in ("mean", "cls")
+]
+
+
+@dataclass(frozen=True)
+class Trained:
+    outcome: Outcome
+    checkpoint: Path
+
+    @property
+    def weights(self) -> bytes:
+        return (self.checkpoint / "model.safetensors").read_bytes()
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """Runs trainings, each in a folder of its own."""
+
+    device: Accelerator
+    folder: Path
+    tiny_model: Callable[[str], Path]
+
+    def __call__(
+        self,
+        data: PreparedData,
+        settings: TrainingSettings = SETTINGS,
+        architecture: str = "bert",
+        pooling: str = "mean",
+        seed: int = 1,
+    ) -> Trained:
+        model = ModelSettings(name="tiny", pooling=pooling, text_prefix="see: ", max_length=24)
+        folder = self.tiny_model(architecture)
+        run = FineTuning(folder, data, model, settings, "macro_f1", seed, self.device)
+        outcome = run.run()
+        checkpoint = self.folder / f"checkpoint-{len(list(self.folder.iterdir()))}"
+        run.save(checkpoint, outcome.decision.thresholds)
+        return Trained(outcome, checkpoint)
+
+
+@pytest.fixture
+def train(device: Accelerator, tmp_path: Path, tiny_model: Callable[[str], Path]) -> Trainer:
+    return Trainer(device, tmp_path, tiny_model)
+
+
+def settings(**changes: Any) -> TrainingSettings:
+    return TrainingSettings.model_validate(SETTINGS.model_dump() | changes)
+
+
+def reloaded_logits(checkpoint: Path, texts: list[str]) -> NDArray[np.float64]:
+    """Return logits as the model card says to compute them, with nothing but the stored folder."""
+    model = AutoModelForSequenceClassification.from_pretrained(checkpoint).eval()
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+    stored = model.config.polysharp
+    batch = tokenizer(
+        [stored["text_prefix"] + text for text in texts],
+        padding=True,
+        truncation=True,
+        max_length=stored["max_length"],
+        return_tensors="pt",
+    )
+    with torch.no_grad():
+        return model(**batch).logits.double().numpy()
+
+
+def shuffled_test_labels(data: PreparedData) -> PreparedData:
+    """Return the data with the labels of the test texts dealt out anew."""
+    rows = data.examples.to_dicts()
+    test = [row for row in rows if row["split"] == "test"]
+    labels = [row["labels"] for row in test]
+    order = np.random.default_rng(0).permutation(len(test))
+    for row, other in zip(test, order, strict=True):
+        row["labels"] = labels[other]
+    return replace(data, examples=pl.DataFrame(rows, schema=data.examples.schema))
+
+
+@pytest.mark.parametrize(("architecture", "label_type", "pooling"), COMBINATIONS)
+def test_what_is_stored_is_the_best_state_and_gives_the_reported_logits(
+    architecture: str,
+    label_type: str,
+    pooling: str,
+    train: Trainer,
+    small_data: Callable[[str], PreparedData],
+) -> None:
+    data = small_data(label_type)
+    trained = train(data, architecture=architecture, pooling=pooling)
+    outcome, history = trained.outcome, trained.outcome.history
+    assert [entry["epoch"] for entry in history] == [0, 1, 2]
+    values = [entry["validation_macro_f1"] for entry in history]
+    assert outcome.best_epoch == values.index(max(values))
+    assert outcome.decision.value == max(values)
+    assert (outcome.decision.thresholds is None) == (label_type == "single")
+    for split in ("validation", "test"):
+        reloaded = reloaded_logits(trained.checkpoint, data.split(split)["text"].to_list())
+        np.testing.assert_allclose(reloaded, outcome.logits[split], atol=1e-4)
+    config = json.loads((trained.checkpoint / "config.json").read_text())
+    assert config["polysharp"]["thresholds"] == outcome.decision.thresholds
+    assert config["id2label"] == {str(number): name for number, name in enumerate(data.labels)}
+    assert config["label2id"] == {name: number for number, name in enumerate(data.labels)}
+
+
+@pytest.mark.parametrize("label_type", ["single", "multi"])
+def test_training_learns(label_type: str, train: Trainer, small_data: Callable[[str], PreparedData]) -> None:
+    data = small_data(label_type)
+    outcome = train(data, settings(epochs=6, head="random")).outcome
+    losses = [entry["train_loss"] for entry in outcome.history[1:]]
+    assert losses[-1] < losses[0] / 2
+    assert outcome.decision.value > outcome.history[0]["validation_macro_f1"] + 0.2
+
+
+@pytest.mark.parametrize("label_type", ["single", "multi"])
+@pytest.mark.parametrize("architecture", ["bert", "camembert"])
+def test_the_state_before_training_is_the_probe(
+    architecture: str,
+    label_type: str,
+    train: Trainer,
+    small_data: Callable[[str], PreparedData],
+    tiny_model: Callable[[str], Path],
+    device: Accelerator,
+) -> None:
+    data, folder = small_data(label_type), tiny_model(architecture)
+    encoder = Encoder(folder, ModelSettings(name="tiny", text_prefix="see: ", max_length=24))
+    probe_settings = ProbeSettings(inverse_regularisation=SETTINGS.inverse_regularisation)
+    probe = probe_encoder(
+        folder,
+        encode_splits(data, encoder, None, 1),
+        encoder,
+        data.label_type,
+        probe_settings,
+        "macro_f1",
+        device,
+    )
+    # Steps this small change no float32 weight, so that what comes out is what went in.
+    idle = settings(epochs=1, learning_rate=1e-30, head_learning_rate=1e-30)
+    outcome = train(data, idle, architecture).outcome
+    assert outcome.best_epoch == 0
+    for split in ("validation", "test"):
+        np.testing.assert_allclose(outcome.logits[split], probe.logits[split], atol=1e-3)
+    assert outcome.decision.value == pytest.approx(probe.decision.value)
+    assert outcome.history[0]["validation_macro_f1"] == pytest.approx(probe.decision.value)
+    assert probe.best_epoch is None and len(probe.history) == 1
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_seeds_decide_every_byte(
+    pooling: str, train: Trainer, small_data: Callable[[str], PreparedData]
+) -> None:
+    data, quick = small_data("multi"), settings(**SINGLE_ROUND, head="random", learning_rate=1e-3)
+    one, again, other = (train(data, quick, pooling=pooling, seed=seed) for seed in (1, 1, 2))
+    assert one.weights == again.weights
+    assert one.outcome.history == again.outcome.history
+    assert one.outcome.decision.thresholds == again.outcome.decision.thresholds
+    for split in ("validation", "test"):
+        assert np.array_equal(one.outcome.logits[split], again.outcome.logits[split])
+    for file in one.checkpoint.iterdir():
+        assert file.read_bytes() == (again.checkpoint / file.name).read_bytes(), file.name
+    assert one.weights != other.weights
+
+
+@pytest.mark.parametrize("label_type", ["single", "multi"])
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_test_labels_decide_nothing(
+    pooling: str, label_type: str, train: Trainer, small_data: Callable[[str], PreparedData]
+) -> None:
+    data = small_data(label_type)
+    shuffled = shuffled_test_labels(data)
+    assert data.split("test")["labels"].to_list() != shuffled.split("test")["labels"].to_list()
+    one, other = train(data, pooling=pooling), train(shuffled, pooling=pooling)
+    assert one.weights == other.weights
+    assert one.outcome.best_epoch == other.outcome.best_epoch
+    assert one.outcome.history == other.outcome.history
+    assert one.outcome.decision.thresholds == other.outcome.decision.thresholds
+    assert np.array_equal(one.outcome.logits["validation"], other.outcome.logits["validation"])
+    assert np.array_equal(one.outcome.logits["test"], other.outcome.logits["test"])
+
+
+def test_the_earliest_of_equally_good_epochs_is_kept(
+    train: Trainer, small_data: Callable[[str], PreparedData]
+) -> None:
+    outcome = train(small_data("single"), settings(epochs=8, head="random")).outcome
+    values = [entry["validation_macro_f1"] for entry in outcome.history]
+    assert values.count(max(values)) > 1, "the data is easy enough that several epochs are perfect"
+    assert outcome.best_epoch == values.index(max(values))
+
+
+def test_train_size_and_random_head(train: Trainer, small_data: Callable[[str], PreparedData]) -> None:
+    outcome = train(small_data("single"), settings(train_size=9, batch_size=4, head="random")).outcome
+    assert [entry["steps"] for entry in outcome.history[1:]] == [3, 3]
+
+
+def test_sam_and_adamw_differ(train: Trainer, small_data: Callable[[str], PreparedData]) -> None:
+    quick = settings(**SINGLE_ROUND, head="random")
+    sam = train(small_data("single"), quick)
+    adamw = train(small_data("single"), quick.model_copy(update={"rho": 0.0}))
+    assert sam.weights != adamw.weights
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_dropout_of_the_settings_reaches_the_encoder(
+    pooling: str, train: Trainer, small_data: Callable[[str], PreparedData]
+) -> None:
+    quick = settings(**SINGLE_ROUND, head="random")
+    trained = {
+        rate: train(small_data("single"), quick.model_copy(update={"dropout": rate}), pooling=pooling)
+        for rate in (None, 0.0, 0.5)
+    }
+    assert len({run.weights for run in trained.values()}) == 3
+    config = json.loads((trained[0.5].checkpoint / "config.json").read_text())
+    encoder = config["encoder"] if pooling == "mean" else config
+    assert encoder["hidden_dropout_prob"] == encoder["attention_probs_dropout_prob"] == 0.5
+
+
+def test_neither_embeddings_nor_norms_nor_biases_decay(
+    tiny_model: Callable[[str], Path], small_data: Callable[[str], PreparedData], device: Accelerator
+) -> None:
+    model = ModelSettings(name="tiny")
+    run = FineTuning(tiny_model("xlm-roberta"), small_data("single"), model, SETTINGS, "macro_f1", 1, device)
+    groups = run._optimizer().param_groups
+    names = {id(parameter): name for name, parameter in run.model.named_parameters()}
+    described = {
+        names[id(parameter)]: (group["lr"], group["weight_decay"])
+        for group in groups
+        for parameter in group["params"]
+    }
+    assert sorted(described) == sorted(names.values())  # every parameter is trained, and once
+    assert described["encoder.embeddings.word_embeddings.weight"] == (SETTINGS.learning_rate, 0.0)
+    assert described["head.weight"] == (SETTINGS.head_learning_rate, SETTINGS.weight_decay)
+    assert described["head.bias"] == (SETTINGS.head_learning_rate, 0.0)
+    for name, (_, decay) in described.items():
+        if "LayerNorm" in name or name.endswith("bias"):
+            assert decay == 0.0, name
+    assert described["encoder.encoder.layer.0.output.dense.weight"][1] == SETTINGS.weight_decay
+
+
+def test_a_loss_that_is_not_finite_is_told_in_words(
+    train: Trainer, small_data: Callable[[str], PreparedData]
+) -> None:
+    with pytest.raises(UserError, match="expected a lower learning_rate"):
+        train(small_data("single"), settings(learning_rate=1e30, head_learning_rate=1e30))
+    with pytest.raises(UserError, match="epoch 1: .* no gradient is finite"):
+        train(small_data("single"), settings(rho=1e30, batch_size=2))
+
+
+def test_a_single_bad_step_does_not_end_the_training(
+    train: Trainer, small_data: Callable[[str], PreparedData], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = training.sam_step, iter(range(1000))
+
+    def sometimes(backward: Callable[[], float], *arguments: Any) -> Any:
+        factor = math.nan if next(calls) == 1 else 1.0
+        parameters = arguments[0]
+
+        def spoilt() -> float:
+            loss = backward()
+            parameters[0].grad.mul_(factor)
+            return loss
+
+        return real(spoilt, *arguments)
+
+    monkeypatch.setattr(training, "sam_step", sometimes)
+    outcome = train(small_data("single"), settings(**SINGLE_ROUND, batch_size=8)).outcome
+    assert outcome.history[1]["skipped_steps"] == 1
+    assert outcome.history[1]["steps"] == 5
+
+
+# --- Learning rates -------------------------------------------------------------------------------
+
+
+def rates(chosen: TrainingSettings, steps: int) -> list[float]:
+    """Return the learning rate of every step, as the loop sees it."""
+    weight = nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([weight], lr=1.0)
+    schedule = training._schedule(optimizer, chosen, steps)
+    seen = []
+    for _ in range(steps):
+        seen.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    return seen
+
+
+def published(chosen: TrainingSettings, steps: int) -> Iterator[float]:
+    """Yield the learning rates of transformers' schedule from its step 0 on."""
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+    warmup = round(chosen.warmup * steps)
+    schedule = {
+        "linear": lambda: get_linear_schedule_with_warmup(optimizer, warmup, steps + 1),
+        "cosine": lambda: get_cosine_schedule_with_warmup(optimizer, warmup, steps + 1),
+        "constant": lambda: get_constant_schedule_with_warmup(optimizer, warmup),
+    }[chosen.schedule]()
+    while True:
+        yield optimizer.param_groups[0]["lr"]
+        optimizer.step()
+        schedule.step()
+
+
+@given(
+    st.integers(1, 60),
+    st.floats(0, 1, exclude_max=True),
+    st.sampled_from(["linear", "cosine", "constant"]),
+)
+def test_learning_rates_are_transformers_without_the_idle_steps(
+    steps: int, warmup: float, schedule: str
+) -> None:
+    chosen = settings(schedule=schedule, warmup=warmup)
+    ours, theirs = rates(chosen, steps), published(chosen, steps)
+    idle = next(theirs)
+    assert idle == (0.0 if round(warmup * steps) else 1.0)
+    assert ours == pytest.approx([next(theirs) for _ in ours])
+    assert min(ours) > 0
+    if schedule != "constant":
+        assert next(theirs) == pytest.approx(0, abs=1e-12)  # a step more would be idle, too
+
+
+def test_learning_rates_rise_and_fall() -> None:
+    seen = rates(settings(schedule="linear", warmup=0.3), 10)
+    assert all(one < other for one, other in pairwise(seen[:3]))
+    assert seen[2] == 1.0
+    assert all(one > other for one, other in pairwise(seen[2:]))
+
+
+def test_the_history_has_the_head_learning_rate_of_the_last_step(
+    train: Trainer, small_data: Callable[[str], PreparedData]
+) -> None:
+    flat = settings(schedule="constant", warmup=0.0)
+    history = train(small_data("single"), flat).outcome.history
+    assert [entry["learning_rate"] for entry in history[1:]] == [1e-2, 1e-2]
+
+
+# --- Weights of the labels ------------------------------------------------------------------------
+
+
+@given(st.lists(st.sampled_from("abcd"), min_size=1, max_size=40))
+def test_single_label_weights_are_scikit_learns(drawn: list[str]) -> None:
+    names = list("abcde")  # 'e' is never drawn
+    loss = training._loss(encode([[name] for name in drawn], names), "single", "balanced")
+    present = sorted(set(drawn))
+    expected = dict(
+        zip(present, compute_class_weight("balanced", classes=np.array(present), y=drawn), strict=True)
+    )
+    assert loss.weight.tolist() == pytest.approx([expected.get(name, 0.0) for name in names])
+
+
+@given(st.lists(st.booleans(), min_size=2, max_size=40).filter(lambda y: 0 < sum(y) < len(y)))
+def test_multi_label_weights_are_scikit_learns(drawn: list[bool]) -> None:
+    truth = np.array(drawn)[:, None]
+    loss = training._loss(truth, "multi", "balanced")
+    negative, positive = compute_class_weight("balanced", classes=np.array([False, True]), y=truth[:, 0])
+    assert loss.pos_weight.item() == pytest.approx(positive / negative, rel=1e-5)
+
+
+def test_without_class_weights_no_label_weighs_more() -> None:
+    truth = encode([["a"], ["a"], ["b"]], ["a", "b"])
+    assert training._loss(truth, "single", "none").weight is None
+    assert training._loss(truth, "multi", "none").pos_weight is None
+
+
+def test_labels_that_all_or_no_training_texts_have_keep_the_loss_finite() -> None:
+    truth = np.array([[True, False], [True, False]])
+    loss = training._loss(truth, "multi", "balanced")
+    assert torch.isfinite(loss(torch.zeros(2, 2), torch.from_numpy(truth).float()))
+    assert torch.isfinite(loss.pos_weight).all() and (loss.pos_weight > 0).all()
