@@ -185,7 +185,9 @@ def test_a_failing_language_that_is_taken_back_leaves_the_tables(study: Study) -
 
 
 def test_a_killed_training_is_shown_and_done_again(study: Study) -> None:
-    study.configure(training={"epochs": 2000, "learning_rate": 1e-3}, methods={"sam": None}, seeds=[1])
+    study.configure(
+        training={"epochs": 2000, "learning_rate": 1e-3}, methods={"sam": None}, seeds=[1], report={}
+    )
     study.write_sheet([("english", "single")])
     command = [
         sys.executable,

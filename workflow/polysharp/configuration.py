@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from polysharp.errors import UserError, nearest
 
@@ -32,6 +32,16 @@ def _unique(values: Sequence[Any]) -> Sequence[Any]:
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_values(cls, value: Any) -> Any:
+        """Refuse what pydantic would take for 0 or 1."""
+        if any(isinstance(entry, bool) for entry in (value if isinstance(value, list) else [value])):
+            raise ValueError(
+                f"{value}: expected no truth value, as which YAML reads a bare yes, no, on or off"
+            )
+        return value
 
 
 class TfidfSettings(_Section):
@@ -215,7 +225,10 @@ def parse_settings(kind: Kind, assignments: Sequence[str]) -> TfidfSettings:
         key, equals, value = assignment.partition("=")
         if not equals:
             raise UserError(f"--set {assignment}: expected key=value")
-        content[key] = yaml.safe_load(value)
+        try:
+            content[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise UserError(f"--set {assignment}: not YAML: {' '.join(str(error).split())}") from None
     try:
         return SETTINGS[kind].model_validate(content)
     except ValidationError as error:

@@ -33,7 +33,7 @@ DETERMINISTIC_SEED = 0  # the path of the one cell of a method that draws nothin
 
 @dataclass(frozen=True)
 class Dataset:
-    """One row of the sample sheet; `task` and `language` are slugs, `title` shows them as written."""
+    """One row of the sample sheet; `task` and `language` are slugs."""
 
     task: str
     language: str
@@ -42,7 +42,6 @@ class Dataset:
     columns: tuple[str, str]
     splits: tuple[str, str, str]
     model: ModelSettings
-    title: str
 
     @property
     def path(self) -> str:
@@ -290,7 +289,6 @@ def _read_row(
         (columns[0], columns[1]),
         (splits[0], splits[1], splits[2]),
         model,
-        f"{names['language']}" if names["task"] == "main" else f"{names['task']}, {names['language']}",
     )
 
 

@@ -4,62 +4,79 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
-from importlib.metadata import version
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from polysharp import VERSION
 from polysharp.configuration import Metric
-from polysharp.data import read_prepared
+from polysharp.data import SPLITS, read_prepared
 from polysharp.errors import UserError
-from polysharp.files import write_json, write_text
-from polysharp.matrix import Cell
-from polysharp.tables import Paths, Run, best_run, read_run
+from polysharp.files import read_json, write_json, write_text
+from polysharp.runs import REPORT, Paths
 
 THRESHOLDS, CARD = "thresholds.json", "README.md"
 
 
-def select_best(cells: Sequence[Cell], metric: Metric, paths: Paths, output: Path) -> Run:
-    """Publish in `output` the classifier that is best on validation, and remove the others.
+def select_best(cells: Sequence[str], metric: Metric, paths: Paths, output: Path) -> str:
+    """Publish in `output` the classifier that is best on validation, remove the others, return its cell.
 
     The winner stays in work/ too, as a hard link where the file system has them: it remains a
     candidate when a method is added later.
 
+    Parameters
+    ----------
+    cells
+        Paths of one data set's cells, ``task/language/label_type/method/seed-n``, in the configured
+        order; of equally good ones the first is taken.
+
     Raises
     ------
     UserError
-        When no cell is complete, or the winner's checkpoint is gone.
+        When the winner's checkpoint is gone.
     """
-    best = best_run((read_run(cell, paths) for cell in cells), metric)
-    if best is None:
-        raise UserError(f"{output}: no cell with a checkpoint is complete; see results/runs.tsv")
-    source = paths.checkpoint(best.cell)
+    reports = {cell: read_json(paths.run(cell) / REPORT) for cell in cells}
+    best = max(cells, key=lambda cell: reports[cell]["scores"]["validation"][metric])
+    source = paths.checkpoint(best)
     if not source.is_dir():
         raise UserError(
-            f"{source}: not found, though {best.cell.path} is best on validation now; it was removed after "
-            "an earlier selection. Train it again: add to the command "
-            f"--forcerun {paths.run(best.cell) / 'report.json'}"
+            f"{source}: not found, though {best} is best on validation now; it was removed after an "
+            f"earlier selection. Train it again: add --forcerun {paths.run(best) / REPORT}"
         )
     output.mkdir(parents=True, exist_ok=True)
     for file in sorted(source.iterdir()):
         _link(file, output / file.name)
-    data = read_prepared(paths.data(best.cell.dataset))
-    thresholds = best.report["thresholds"]
+    _describe(best, reports[best], metric, paths, output)
+    for cell in cells:
+        if cell != best:
+            shutil.rmtree(paths.checkpoint(cell), ignore_errors=True)
+    return best
+
+
+def _describe(cell: str, report: Mapping[str, Any], metric: Metric, paths: Paths, output: Path) -> None:
+    """Write thresholds and model card."""
+    task, language, label_type, method, seed = cell.split("/")
+    data = read_prepared(paths.data(f"{task}/{language}/{label_type}"))
+    thresholds = report["thresholds"]
     per_label = dict(zip(data.labels, thresholds, strict=True)) if thresholds else None
     write_json(output / THRESHOLDS, {"labels": data.labels, "thresholds": per_label})
     template = Environment(
         loader=PackageLoader("polysharp"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     ).get_template("model_card.md.j2")
-    sizes = {split: len(data.split(split)) for split in ("train", "validation", "test")}
     card = template.render(
-        cell=best.cell, report=best.report, sizes=sizes, metric=metric, version=version("polysharp")
+        task=task,
+        language=language,
+        label_type=label_type,
+        method=method,
+        seed=seed.removeprefix("seed-"),
+        report=report,
+        sizes={split: len(data.split(split)) for split in SPLITS},
+        metric=metric,
+        version=VERSION,
     )
     write_text(output / CARD, card)
-    for cell in cells:
-        if cell != best.cell:
-            shutil.rmtree(paths.checkpoint(cell), ignore_errors=True)
-    return best
 
 
 def _link(source: Path, target: Path) -> None:

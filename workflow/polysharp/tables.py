@@ -16,7 +16,7 @@ from polysharp.data import LABELS, read_prepared
 from polysharp.files import read_json, replacing, sha256, write_json
 from polysharp.labels import Indicators
 from polysharp.matrix import Cell, Dataset, Matrix, model_slug
-from polysharp.runs import COSTS, REPORTED, read_predictions, read_report
+from polysharp.runs import COSTS, REPORTED, Paths, read_predictions, read_report
 from polysharp.statistics import Bootstrap, Difference, adjusted, interval, paired_difference, verdict
 
 TABLES = ("report.tsv", "comparison.tsv", "runs.tsv", "costs.tsv")
@@ -50,30 +50,10 @@ RUNS_COLUMNS = [
 COSTS_COLUMNS = [*CELL, "seed", "seconds", "memory_mb", "gpu", "gpu_memory_mb", "host"]
 
 
-@dataclass(frozen=True)
-class Paths:
-    """The folders of a study, relative to where it runs."""
-
-    results: Path = Path("results")
-    work: Path = Path("work")
-    models: Path = Path("models")
-
-    def run(self, cell: Cell) -> Path:
-        """Return the folder of a cell's results."""
-        return self.results / "runs" / cell.path
-
-    def data(self, dataset: Dataset) -> Path:
-        """Return the folder of a prepared data set."""
-        return self.results / "data" / dataset.path
-
-    def checkpoint(self, cell: Cell) -> Path:
-        """Return the folder of a cell's trained classifier."""
-        return self.work / "runs" / cell.path / "checkpoint"
-
-    def failures(self, cell: Cell) -> list[Path]:
-        """Return where the reasons lie for which a cell can be missing, the nearest first."""
-        steps = [f"runs/{cell.path}", f"data/{cell.dataset.path}", f"models/{model_slug(cell.dataset.model)}"]
-        return [self.work / step / "failure.json" for step in steps]
+def failures(cell: Cell, paths: Paths) -> list[Path]:
+    """Return where the reasons lie for which a cell can be missing, the nearest first."""
+    steps = [f"runs/{cell.path}", f"data/{cell.dataset.path}", f"models/{model_slug(cell.dataset.model)}"]
+    return [paths.work / step / "failure.json" for step in steps]
 
 
 @dataclass(frozen=True)
@@ -88,21 +68,23 @@ class Run:
 
 def read_run(cell: Cell, paths: Paths) -> Run:
     """Return what is known of a cell. A report made from other settings or data counts as missing."""
-    for path in paths.failures(cell):
+    for path in failures(cell, paths):
         if path.is_file():
             return Run(cell, "failed", read_json(path)["reason"], {})
-    report = read_report(paths.run(cell))
+    report = read_report(paths.run(cell.path))
     if report is None:
         return Run(cell, "missing", "not trained yet, or killed; see the log", {})
     if tuple(f"{key}={json.dumps(value)}" for key, value in report["settings"].items()) != cell.settings:
         return Run(cell, "missing", "trained with other settings; not yet again with these", {})
-    if (paths.data(cell.dataset) / LABELS).is_file() and report["data_sha256"] != _data_sha256(cell, paths):
+    if (paths.data(cell.dataset.path) / LABELS).is_file() and report["data_sha256"] != _data_sha256(
+        cell, paths
+    ):
         return Run(cell, "missing", "trained on other data; not yet again on these", {})
     return Run(cell, "complete", "", report)
 
 
 def _data_sha256(cell: Cell, paths: Paths) -> str:
-    return read_prepared(paths.data(cell.dataset)).sha256
+    return read_prepared(paths.data(cell.dataset.path)).sha256
 
 
 def best_run(runs: Iterable[Run], metric: Metric) -> Run | None:
@@ -168,7 +150,7 @@ class _DatasetTables:
         self.sizes: dict[str, int] = {}
         complete = [run for run in runs if run.report]
         if complete:
-            data = read_prepared(paths.data(dataset))
+            data = read_prepared(paths.data(dataset.path))
             self.labels = data.labels
             self.sizes = {split: len(data.split(split)) for split in REPORTED}
         self.draws = {
@@ -188,7 +170,7 @@ class _DatasetTables:
             f"{self.dataset.path}/{split}",
         )
         predictions: list[tuple[Indicators, Indicators]] = [
-            read_predictions(self.paths.run(run.cell), split, self.labels) for run in runs
+            read_predictions(self.paths.run(run.cell.path), split, self.labels) for run in runs
         ]
         return bootstrap.rows(predictions, self.dataset.label_type)
 
@@ -330,7 +312,7 @@ def _runs_row(run: Run) -> dict[str, Any]:
 
 
 def _costs_row(run: Run, paths: Paths) -> dict[str, Any]:
-    path = paths.run(run.cell) / COSTS
+    path = paths.run(run.cell.path) / COSTS
     costs = read_json(path) if run.report and path.is_file() else {}
     return {**_cell(run.cell), "seed": run.cell.seed, **costs}
 

@@ -25,8 +25,11 @@ rule select_best:
     conda:
         "../../envs/tables.yaml"
     params:
-        study=STUDY_ARGUMENTS,
+        cells=lambda wildcards: [
+            cell.path for cell in MATRIX.of(dataset_of(wildcards)) if cell.has_checkpoint
+        ],
         dataset=lambda wildcards: dataset_of(wildcards).path,
+        metric=STUDY.selection_metric,
     shell:
-        'exec python "$POLYSHARP_SCRIPTS/select_best.py" {params.study:q} --dataset {params.dataset}'
+        'exec python "$POLYSHARP_SCRIPTS/select_best.py" --cells {params.cells} --metric {params.metric}'
         " --output results/best/{params.dataset} --log {log:q}"

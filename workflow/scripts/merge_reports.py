@@ -18,7 +18,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    from polysharp.tables import Paths, write_tables
+    from polysharp.runs import Paths
+    from polysharp.tables import write_tables
 
     configuration, matrix = read_study(arguments)
     runs = write_tables(matrix, configuration, Paths())

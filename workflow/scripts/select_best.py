@@ -3,30 +3,39 @@
 import argparse
 import logging
 from pathlib import Path
+from typing import get_args
 
-from polysharp.commands import add_study_options, command_parser, read_study, run
+from polysharp.commands import command_parser, run
+from polysharp.configuration import Metric
 
 log = logging.getLogger("polysharp.select_best")
 
 
 def parser() -> argparse.ArgumentParser:
     result = command_parser(__doc__)
-    add_study_options(result)
     result.add_argument(
-        "--dataset", required=True, metavar="PATH", help="task/language/label_type of the data set"
+        "--cells",
+        nargs="+",
+        required=True,
+        metavar="PATH",
+        help="the data set's cells that have a checkpoint, task/language/label_type/method/seed-n",
+    )
+    result.add_argument(
+        "--metric",
+        choices=get_args(Metric),
+        default="macro_f1",
+        help="score on validation that decides (default: macro_f1)",
     )
     result.add_argument("--output", type=Path, required=True, metavar="FOLDER")
     return result
 
 
 def main(arguments: argparse.Namespace) -> None:
+    from polysharp.runs import Paths
     from polysharp.selection import select_best
-    from polysharp.tables import Paths
 
-    configuration, matrix = read_study(arguments)
-    cells = [cell for cell in matrix.cells if cell.dataset.path == arguments.dataset and cell.has_checkpoint]
-    best = select_best(cells, configuration.selection_metric, Paths(), arguments.output)
-    log.info("best on validation: %s, published in %s", best.cell.path, arguments.output)
+    best = select_best(arguments.cells, arguments.metric, Paths(), arguments.output)
+    log.info("best on validation: %s, published in %s", best, arguments.output)
 
 
 if __name__ == "__main__":
