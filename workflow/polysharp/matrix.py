@@ -128,18 +128,23 @@ def slug(name: str) -> str:
     ValueError
         When nothing of it can stand in a path.
     """
-    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    result = re.sub(r"[^a-z0-9_-]+", "-", plain).strip("-_")[:64]
-    if not SLUG.fullmatch(result):
+    result = _latin(name)[:64]
+    if not result:
         raise ValueError(f"{name!r}: expected a name with latin letters or digits")
     return result
+
+
+def _latin(name: str) -> str:
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9_-]+", "-", plain).strip("-_")
 
 
 def model_slug(model: ModelSettings) -> str:
     """Return the folder of a prepared model: readable, and different for every name and revision."""
     text = model.name if model.revision is None else f"{model.name}-{model.revision}"
     digest = hashlib.sha256(json.dumps([model.name, model.revision]).encode()).hexdigest()[:8]
-    return f"{slug(text.rstrip('/').replace(':', '-').split('/')[-1])[:55]}-{digest}"
+    readable = _latin(text.rstrip("/").replace(":", "-").split("/")[-1])[:55]
+    return f"{readable or 'model'}-{digest}"
 
 
 def expand(configuration: Configuration, datasets: Sequence[Dataset]) -> Matrix:

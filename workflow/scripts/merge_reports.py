@@ -9,6 +9,7 @@ import logging
 from polysharp.commands import add_study_options, command_parser, read_study, run
 
 log = logging.getLogger("polysharp.merge_reports")
+MAX_LINES = 20  # failed cells that are named; runs.tsv has them all
 
 
 def parser() -> argparse.ArgumentParser:
@@ -23,10 +24,12 @@ def main(arguments: argparse.Namespace) -> None:
 
     configuration, matrix = read_study(arguments)
     runs = write_tables(matrix, configuration, Paths())
-    incomplete = [run for run in runs if run.status != "complete"]
-    for cell in incomplete[:20]:
-        log.warning("%s %s: %s", cell.status, cell.cell.path, cell.reason)
-    log.info("%d of %d cells are complete; see results/report.tsv", len(runs) - len(incomplete), len(runs))
+    failed = [run for run in runs if run.status == "failed"]
+    for one in failed[:MAX_LINES]:
+        log.warning("failed: %s: %s", one.cell.path, one.reason)
+    complete = sum(run.status == "complete" for run in runs)
+    missing = len(runs) - complete - len(failed)
+    log.info("cells: %d complete, %d failed, %d missing", complete, len(failed), missing)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,636 @@
+"""Runs, tables and selection: a small study on disk, its logits made up."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import nan
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import yaml
+from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
+from sklearn.preprocessing import MultiLabelBinarizer
+
+from polysharp.configuration import Configuration
+from polysharp.data import PreparedData, prepare_data, read_prepared
+from polysharp.errors import UserError
+from polysharp.files import read_json, sha256, write_json, write_text
+from polysharp.labels import encode
+from polysharp.matrix import Cell, Dataset, Matrix, load_study
+from polysharp.probe import Outcome, judge
+from polysharp.runs import Paths, read_predictions, write_run
+from polysharp.selection import select_best
+from polysharp.tables import (
+    COMPARISON_COLUMNS,
+    MANIFEST,
+    REPORT_COLUMNS,
+    TABLES,
+    best_run,
+    failures,
+    read_run,
+    write_tables,
+)
+from tests.conftest import make_texts, write_source
+
+STUDY = {
+    "seeds": [1, 2, 3],
+    "methods": {"sam": {}, "adamw": {}, "twin": {"base": "adamw"}, "tfidf": {}},
+    "models": {"default": {"name": "a/model", "revision": "main"}},
+    "report": {"reference": "adamw", "bootstrap": 300},
+}
+# How well the made-up logits know the labels; another number gives other logits.
+SKILL = {"sam": 2.5, "adamw": 0.6, "twin": 0.6, "tfidf": 1.0}
+REPORT_CONTRACT = (
+    "task language label_type method split row_type row precision_mean precision_sd recall_mean recall_sd "
+    "f1_mean f1_sd f1_ci_low f1_ci_high support n_seeds n_expected status best_seed best_f1"
+)
+
+
+def make_logits(truth: np.ndarray, skill: float, seed: int) -> np.ndarray:
+    noise = np.random.default_rng(seed).normal(size=truth.shape)
+    return noise + skill * (truth - 0.5)
+
+
+@dataclass
+class Study:
+    """A study in a folder of its own."""
+
+    configuration: Configuration
+    matrix: Matrix
+    paths: Paths
+
+    def data(self, dataset: Dataset) -> PreparedData:
+        return read_prepared(self.paths.data(dataset.path))
+
+    def cell(self, label_type: str, method: str, seed: int) -> Cell:
+        return next(
+            cell
+            for cell in self.matrix.cells
+            if (cell.dataset.label_type, cell.method, cell.seed) == (label_type, method, seed)
+        )
+
+    def train(self, cell: Cell, skill: float | None = None) -> dict[str, Any]:
+        """Write a cell's results and its checkpoint; adamw and its twin get the same logits."""
+        data, logits, truths = self.data(cell.dataset), {}, {}
+        for number, split in enumerate(("validation", "test")):
+            truths[split] = encode(data.split(split)["labels"].to_list(), data.labels)
+            logits[split] = make_logits(truths[split], skill or SKILL[cell.method], 10 * cell.seed + number)
+        decision = judge(logits["validation"], truths["validation"], data.label_type, "macro_f1")
+        finetuned = cell.has_checkpoint
+        history = [{"epoch": 0, "validation_macro_f1": decision.value}]
+        settings = dict(entry.split("=", 1) for entry in cell.settings)
+        about = {
+            "settings": {key: json.loads(value) for key, value in settings.items()},
+            "model": {"name": "a/model", "revision": "c" * 40, "sha256": "0" * 64},
+            "determinism": "torch",
+        }
+        outcome = Outcome(logits, decision, 2 if finetuned else None, history)
+        report = write_run(self.paths.run(cell.path), data, outcome, about, {"seconds": 1.5, "host": "here"})
+        if finetuned:
+            write_text(self.paths.checkpoint(cell.path) / "model.safetensors", f"weights of {cell.path}")
+            write_text(self.paths.checkpoint(cell.path) / "config.json", "{}")
+        return report
+
+    def write(self) -> dict[str, pl.DataFrame]:
+        """Write the tables and return them."""
+        write_tables(self.matrix, self.configuration, self.paths)
+        return self.read()
+
+    def read(self) -> dict[str, pl.DataFrame]:
+        return {
+            name.removesuffix(".tsv"): pl.read_csv(
+                self.paths.results / name, separator="\t", infer_schema_length=None
+            )
+            for name in TABLES
+        }
+
+    def bytes(self) -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in self.paths.results.iterdir() if path.is_file()}
+
+
+def open_study(folder: Path, content: dict[str, Any] = STUDY) -> Study:
+    sheet = folder / "datasets.tsv"
+    configuration, matrix = load_study({**content, "datasets": str(sheet)}, [folder])
+    return Study(configuration, matrix, Paths(folder / "results", folder / "work"))
+
+
+def make_study(folder: Path) -> Study:
+    """Return a study of two data sets, prepared, in which one label stands in no test text."""
+    for label_type in ("single", "multi"):
+        texts = make_texts(label_type)
+        labels = texts["train"]["Labels"]
+        labels[0] = "rare" if label_type == "single" else ["rare", "food"]
+        write_source(folder / label_type, texts)
+    rows = [f"main\tenglish\t{label_type}\t{label_type}" for label_type in ("single", "multi")]
+    write_text(folder / "datasets.tsv", "\n".join(["task\tlanguage\tlabel_type\tsource", *rows]))
+    study = open_study(folder)
+    for dataset in study.matrix.datasets:
+        source, output = Path(dataset.source), study.paths.data(dataset.path)
+        prepare_data(source, dataset.label_type, dataset.columns, dataset.splits, output)
+    return study
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """A study in which every cell is complete and the tables are written; not to be changed."""
+    study = make_study(tmp_path_factory.mktemp("finished"))
+    for cell in study.matrix.cells:
+        study.train(cell)
+    study.write()
+    return study
+
+
+@pytest.fixture
+def study(finished: Study, tmp_path: Path) -> Study:
+    """A copy of the finished study, to be changed."""
+    shutil.copytree(finished.paths.results.parent, tmp_path / "copy")
+    return open_study(tmp_path / "copy")
+
+
+# --- Predictions and reports of one cell ----------------------------------------------------------
+
+
+def test_predictions_hold_all_that_was_predicted(finished: Study) -> None:
+    for label_type in ("single", "multi"):
+        cell = finished.cell(label_type, "sam", 2)
+        data, report = finished.data(cell.dataset), read_json(finished.paths.run(cell.path) / "report.json")
+        table = pl.read_parquet(finished.paths.run(cell.path) / "predictions.parquet")
+        assert table.columns == ["id", "split", "y_true", "y_pred", "scores"]
+        reported = data.examples.filter(pl.col("split") != "train").sort("split", descending=True)
+        assert table["id"].to_list() == reported["id"].to_list()
+        assert table["y_true"].to_list() == reported["labels"].to_list()
+        for predicted, scores in table.select("y_pred", "scores").iter_rows():
+            if label_type == "single":
+                assert sum(scores) == pytest.approx(1)
+                assert predicted == [data.labels[int(np.argmax(scores))]]
+            else:
+                above = zip(data.labels, scores, report["thresholds"], strict=True)
+                assert predicted == [name for name, score, threshold in above if score >= threshold]
+
+
+def test_report_says_what_made_it(finished: Study) -> None:
+    cell = finished.cell("multi", "sam", 1)
+    report = read_json(finished.paths.run(cell.path) / "report.json")
+    library = Path(__import__("polysharp").__file__).parent
+    assert report["labels"] == ["animals", "food", "music", "rare"]
+    assert report["code_sha256"] == sha256(*sorted(library.glob("*.py")))
+    assert report["data_sha256"] == finished.data(cell.dataset).sha256
+    assert (report["best_epoch"], report["label_type"]) == (2, "multi")
+    history = (finished.paths.run(cell.path) / "history.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in history] == [0]
+
+
+def test_rewriting_a_run_gives_the_same_bytes(study: Study) -> None:
+    cell = study.cell("multi", "tfidf", 0)
+    before = {path.name: path.read_bytes() for path in study.paths.run(cell.path).iterdir()}
+    study.train(cell)
+    assert {path.name: path.read_bytes() for path in study.paths.run(cell.path).iterdir()} == before
+
+
+def test_not_a_number_is_never_published(study: Study, tmp_path: Path) -> None:
+    cell = study.cell("single", "tfidf", 0)
+    data = study.data(cell.dataset)
+    truth = encode(data.split("validation")["labels"].to_list(), data.labels)
+    logits = {split: make_logits(truth, 1, 0) for split in ("validation",)}
+    logits["test"] = make_logits(encode(data.split("test")["labels"].to_list(), data.labels), 1, 0)
+    decision = judge(logits["validation"], truth, "single", "macro_f1")
+    outcome = Outcome(logits, decision, None, [])
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write_run(tmp_path / "run", data, outcome, {"settings": {"rho": nan}}, {})
+    assert not (tmp_path / "run" / "report.json").exists()
+
+
+# --- The tables of a complete study ---------------------------------------------------------------
+
+
+def test_columns_are_the_contract(finished: Study) -> None:
+    tables = finished.read()
+    assert tables["report"].columns == REPORT_COLUMNS
+    assert " ".join(REPORT_COLUMNS) == REPORT_CONTRACT
+    assert tables["comparison"].columns == COMPARISON_COLUMNS
+    assert len(tables["comparison"]) == 8
+    assert len(tables["runs"]) == len(tables["costs"]) == 2 * (3 + 3 + 3 + 1)
+    assert set(tables["runs"]["status"]) == {"complete"}
+
+
+def test_rows_stand_in_a_fixed_order(finished: Study) -> None:
+    report = finished.read()["report"]
+    keys = report.select("language", "label_type", "method", "split").rows()
+    blocks = list(dict.fromkeys(keys))
+    assert blocks == [
+        ("english", label_type, method, split)
+        for label_type in ("multi", "single")
+        for method in ("sam", "adamw", "twin", "tfidf")
+        for split in ("validation", "test")
+    ]
+    assert keys == sorted(keys, key=blocks.index)
+    names = report.filter(label_type="multi", method="sam", split="test")["row"].to_list()
+    averages = ["micro avg", "macro avg", "weighted avg", "samples avg"]
+    assert names == ["animals", "food", "music", "rare", *averages, "accuracy"]
+    names = report.filter(label_type="single", method="sam", split="test")["row"].to_list()
+    assert names == ["animals", "food", "music", "rare", "macro avg", "weighted avg", "accuracy"]
+
+
+def recomputed(study: Study, cell: Cell, split: str) -> dict[str, tuple[float | None, ...]]:
+    """Return precision, recall, F1 and support of every row, by scikit-learn from predictions.parquet."""
+    table = pl.read_parquet(study.paths.run(cell.path) / "predictions.parquet").filter(
+        pl.col("split") == split
+    )
+    labels = read_json(study.paths.run(cell.path) / "report.json")["labels"]
+    binarizer = MultiLabelBinarizer(classes=labels)
+    truth = binarizer.fit_transform(table["y_true"].to_list())
+    predicted = binarizer.transform(table["y_pred"].to_list())
+    averages = {"single": ("macro", "weighted"), "multi": ("micro", "macro", "weighted", "samples")}
+    rows: dict[str, tuple[float | None, ...]] = {}
+
+    def scores(average: str | None) -> list[Any]:
+        return [
+            score(truth, predicted, average=average, zero_division=0)
+            for score in (precision_score, recall_score, f1_score)
+        ]
+
+    for index, values in enumerate(zip(*scores(None), truth.sum(axis=0), strict=True)):
+        rows[labels[index]] = values
+    for average in averages[cell.dataset.label_type]:
+        rows[f"{average} avg"] = (*scores(average), int(truth.sum()))
+    rows["accuracy"] = (None, None, accuracy_score(truth, predicted), len(truth))
+    return rows
+
+
+def same(printed: float | None, computed: float | None) -> bool:
+    return f"{printed:.6f}" == f"{computed:.6f}" if computed is not None else printed is None
+
+
+def test_every_number_follows_from_the_stored_predictions(finished: Study) -> None:
+    report = finished.read()["report"]
+    checked = 0
+    for (label_type, method, split), block in report.group_by("label_type", "method", "split"):
+        cells = [
+            cell
+            for cell in finished.matrix.cells
+            if cell.method == method and cell.dataset.label_type == label_type
+        ]
+        per_seed = {cell.seed: recomputed(finished, cell, str(split)) for cell in cells}
+        for row in block.to_dicts():
+            values = np.array([rows[row["row"]] for rows in per_seed.values()], dtype=float)
+            for column, name in enumerate(("precision", "recall", "f1")):
+                of_seeds = values[:, column]
+                known = not np.isnan(of_seeds).any()
+                assert same(row[f"{name}_mean"], of_seeds.mean() if known else None), row
+                assert same(row[f"{name}_sd"], of_seeds.std(ddof=1) if known and len(cells) > 1 else None)
+                checked += 1
+            assert row["support"] == values[0, 3]
+            assert row["f1_ci_low"] <= row["f1_mean"] + 1e-6 and row["f1_mean"] - 1e-6 <= row["f1_ci_high"]
+            assert (row["n_seeds"], row["n_expected"], row["status"]) == (len(cells), len(cells), "complete")
+            assert same(row["best_f1"], per_seed[row["best_seed"]][row["row"]][2])
+    assert checked == 3 * len(report)
+
+
+def test_labels_without_support_are_shown_and_count(finished: Study) -> None:
+    report = finished.read()["report"].filter(split="test")
+    for label_type in ("single", "multi"):
+        rows = report.filter(label_type=label_type, method="adamw", row_type="label").to_dicts()
+        rare = rows[-1]
+        assert (rare["row"], rare["support"], rare["f1_mean"]) == ("rare", 0, 0.0)
+        macro = report.filter(label_type=label_type, method="adamw", row="macro avg")["f1_mean"][0]
+        assert macro == pytest.approx(np.mean([row["f1_mean"] for row in rows]), abs=2e-6)
+
+
+def test_comparison_agrees_with_the_report(finished: Study) -> None:
+    tables = finished.read()
+    macro = tables["report"].filter(pl.col("row") == "macro avg")
+    for row in tables["comparison"].to_dicts():
+        of_row = macro.filter(label_type=row["label_type"], method=row["method"])
+        test = of_row.filter(split="test").to_dicts()[0]
+        validation = of_row.filter(split="validation").to_dicts()[0]
+        for ours, theirs in (("mean", "f1_mean"), ("sd", "f1_sd")):
+            assert row[f"test_{ours}"] == test[theirs]
+            assert row[f"validation_{ours}"] == validation[theirs]
+        assert (row["test_ci_low"], row["test_ci_high"]) == (test["f1_ci_low"], test["f1_ci_high"])
+        assert row["best_seed"] == test["best_seed"]
+        assert (row["metric"], row["n_test"]) == ("macro_f1", 30)
+
+
+def test_verdicts(finished: Study) -> None:
+    comparison = finished.read()["comparison"]
+    for label_type in ("single", "multi"):
+        rows = {row["method"]: row for row in comparison.filter(label_type=label_type).to_dicts()}
+        verdicts = {method: row["verdict"] for method, row in rows.items() if method != "tfidf"}
+        assert verdicts == {"sam": "better", "adamw": "reference", "twin": "tie"}
+        twin, sam, reference = rows["twin"], rows["sam"], rows["adamw"]
+        assert twin["difference"] == twin["difference_ci_low"] == twin["difference_ci_high"] == 0
+        assert twin["p_value"] == twin["p_adjusted"] == 1
+        assert sam["difference"] == pytest.approx(sam["test_mean"] - reference["test_mean"], abs=2e-6)
+        assert 0 < sam["difference_ci_low"] < sam["difference"] < sam["difference_ci_high"]
+        assert 0 < sam["p_value"] <= sam["p_adjusted"] < 0.05
+        for column in ("difference", "difference_ci_low", "p_value", "p_adjusted"):
+            assert reference[column] is None
+
+
+def test_a_method_below_the_reference_is_worse(study: Study) -> None:
+    content = STUDY | {"report": {"reference": "sam", "bootstrap": 300}}
+    rows = open_study(study.paths.results.parent, content).write()["comparison"]
+    assert set(rows.filter(method="adamw")["verdict"]) == {"worse"}
+
+
+@pytest.mark.parametrize("metric", ["macro_f1", "micro_f1", "weighted_f1", "accuracy"])
+def test_every_selection_metric_is_a_row_of_the_report(study: Study, metric: str) -> None:
+    tables = open_study(study.paths.results.parent, STUDY | {"selection_metric": metric}).write()
+    for row in tables["comparison"].to_dicts():
+        runs = tables["runs"].filter(label_type=row["label_type"], method=row["method"])
+        assert row["test_mean"] == pytest.approx(runs[f"test_{metric}"].mean(), abs=2e-6)
+        best = runs.sort(f"validation_{metric}", descending=True, maintain_order=True)["seed"][0]
+        assert row["best_seed"] == best
+        assert row["test_ci_low"] <= row["test_mean"] <= row["test_ci_high"]
+
+
+def test_without_a_reference_nothing_is_compared(study: Study) -> None:
+    content = STUDY | {"report": {"bootstrap": 300}}
+    rows = open_study(study.paths.results.parent, content).write()["comparison"]
+    assert rows["verdict"].null_count() == rows["p_value"].null_count() == len(rows)
+
+
+def test_tables_are_the_same_bytes_when_written_again(study: Study) -> None:
+    before = study.bytes()
+    assert set(before) == {*TABLES, MANIFEST}
+    study.write()
+    assert study.bytes() == before
+
+
+def test_tables_are_plain(finished: Study) -> None:
+    for name in TABLES:
+        text = (finished.paths.results / name).read_bytes().decode("utf-8")
+        assert "\r" not in text and text.endswith("\n")
+        widths = {line.count("\t") for line in text.splitlines()}
+        assert len(widths) == 1
+    row = (finished.paths.results / "report.tsv").read_text().splitlines()[1].split("\t")
+    for value in (row[REPORT_COLUMNS.index(name)] for name in ("f1_mean", "f1_sd", "f1_ci_low", "best_f1")):
+        assert len(value.partition(".")[2]) == 6
+
+
+def test_manifest_names_the_tables_that_can_be_compared(finished: Study) -> None:
+    sums = read_json(finished.paths.results / MANIFEST)["sha256"]
+    assert sums == {
+        name: sha256(finished.paths.results / name) for name in ("report.tsv", "comparison.tsv", "runs.tsv")
+    }
+
+
+def test_costs_are_those_of_the_jobs(finished: Study) -> None:
+    costs = finished.read()["costs"]
+    assert set(costs["seconds"]) == {1.5} and set(costs["host"]) == {"here"}
+
+
+# --- Cells that are not there ---------------------------------------------------------------------
+
+
+def test_a_missing_cell_makes_its_method_partial(study: Study) -> None:
+    shutil.rmtree(study.paths.run(study.cell("single", "sam", 2).path))
+    tables = study.write()
+    assert not (study.paths.results / MANIFEST).exists()
+    run = tables["runs"].filter(label_type="single", method="sam", seed=2).to_dicts()[0]
+    assert run["status"] == "missing" and "not trained" in run["reason"]
+    rows = tables["report"].filter(label_type="single", method="sam")
+    assert set(rows.select("status", "n_seeds", "n_expected").rows()) == {("partial", 2, 3)}
+    kept = [recomputed(study, study.cell("single", "sam", seed), "test")["macro avg"][2] for seed in (1, 3)]
+    macro = rows.filter(split="test", row="macro avg")["f1_mean"][0]
+    assert macro == pytest.approx(np.mean(kept), abs=1e-6)
+    assert set(tables["report"].filter(label_type="multi")["status"]) == {"complete"}
+    assert tables["comparison"].filter(label_type="single", method="sam")["status"][0] == "partial"
+
+
+def test_a_method_without_any_run_is_shown_as_missing(study: Study) -> None:
+    for seed in (1, 2, 3):
+        shutil.rmtree(study.paths.run(study.cell("multi", "adamw", seed).path))  # the reference
+    tables = study.write()
+    rows = tables["report"].filter(label_type="multi", method="adamw").to_dicts()
+    assert [(row["split"], row["row"], row["status"]) for row in rows] == [
+        ("validation", "macro avg", "missing"),
+        ("test", "macro avg", "missing"),
+    ]
+    assert {row["f1_mean"] for row in rows} == {None}
+    assert {(row["n_seeds"], row["n_expected"]) for row in rows} == {(0, 3)}
+    compared = tables["comparison"].filter(label_type="multi")
+    assert compared["verdict"].null_count() == len(compared)  # without the reference nothing is claimed
+    assert compared.filter(method="adamw")["test_mean"].to_list() == [None]
+
+
+def test_an_untrained_study_has_its_tables(tmp_path: Path) -> None:
+    study = make_study(tmp_path)
+    shutil.rmtree(study.paths.results)  # nothing is prepared, either
+    tables = study.write()
+    assert set(tables["runs"]["status"]) == {"missing"}
+    assert set(tables["report"]["status"]) == {"missing"}
+    assert len(tables["comparison"]) == 8
+    assert not (study.paths.results / MANIFEST).exists()
+
+
+@pytest.mark.parametrize("step", [0, 1, 2])
+def test_the_reason_of_a_failure_is_told(study: Study, step: int) -> None:
+    cell = study.cell("single", "sam", 3)
+    place = failures(cell, study.paths)[step]
+    assert place.parent.name == ("seed-3", "single", place.parent.name)[step]
+    write_json(place, {"reason": f"the reason\tof step {step}"})
+    tables = study.write()
+    row = tables["runs"].filter(label_type="single", method="sam", seed=3).to_dicts()[0]
+    assert (row["status"], row["reason"]) == ("failed", f"the reason\tof step {step}")
+    assert row["test_macro_f1"] is None
+    failed = tables["runs"].filter(status="failed")
+    assert len(failed) == (1, 10, 20)[step]  # the cell, all of its data set, all of its model
+    assert not (study.paths.results / MANIFEST).exists()
+
+
+def test_runs_with_other_settings_do_not_count(study: Study) -> None:
+    changed = STUDY | {"training": {"epochs": 9}}
+    later = open_study(study.paths.results.parent, changed)
+    runs = later.write()["runs"]
+    missing = runs.filter(pl.col("method") != "tfidf")
+    assert set(missing["status"]) == {"missing"} and set(runs.filter(method="tfidf")["status"]) == {
+        "complete"
+    }
+    assert all("other settings" in reason for reason in missing["reason"])
+    assert not (study.paths.results / MANIFEST).exists()
+
+
+def test_runs_on_other_data_do_not_count(study: Study) -> None:
+    dataset = study.cell("single", "sam", 1).dataset
+    texts = make_texts("single")
+    texts["test"]["Text"][0] += " changed"
+    source = write_source(Path(dataset.source), texts)
+    prepare_data(source, "single", dataset.columns, dataset.splits, study.paths.data(dataset.path))
+    runs = study.write()["runs"]
+    assert set(runs.filter(label_type="single")["status"]) == {"missing"}
+    assert all("other data" in reason for reason in runs.filter(label_type="single")["reason"])
+    assert set(runs.filter(label_type="multi")["status"]) == {"complete"}
+
+
+def test_a_study_read_back_from_its_own_json_has_the_same_cells(finished: Study) -> None:
+    content = yaml.safe_load(finished.configuration.model_dump_json())
+    _, matrix = load_study(content, [finished.paths.results.parent])
+    assert matrix == finished.matrix
+
+
+# --- Test labels decide nothing -------------------------------------------------------------------
+
+
+def permute_test_labels(study: Study) -> None:
+    """Deal the test labels of every data set out anew, and predict anew as before."""
+    for dataset in study.matrix.datasets:
+        logits = {}
+        for cell in study.matrix.of(dataset):
+            table = pl.read_parquet(study.paths.run(cell.path) / "predictions.parquet")
+            logits[cell] = table
+        texts = json.loads((Path(dataset.source) / "test.json").read_text())
+        order = np.random.default_rng(0).permutation(len(texts["Labels"]))
+        texts["Labels"] = [texts["Labels"][index] for index in order]
+        (Path(dataset.source) / "test.json").write_text(json.dumps(texts))
+        prepare_data(
+            Path(dataset.source),
+            dataset.label_type,
+            dataset.columns,
+            dataset.splits,
+            study.paths.data(dataset.path),
+        )
+        data = study.data(dataset)
+        for cell, table in logits.items():
+            report = read_json(study.paths.run(cell.path) / "report.json")
+            scores = {
+                split: np.array(table.filter(pl.col("split") == split)["scores"].to_list())
+                for split in ("validation", "test")
+            }
+            back = {
+                split: np.log(of) if dataset.label_type == "single" else np.log(of / (1 - of))
+                for split, of in scores.items()
+            }
+            truth = encode(data.split("validation")["labels"].to_list(), data.labels)
+            decision = judge(back["validation"], truth, dataset.label_type, "macro_f1")
+            about = {key: report[key] for key in ("settings", "model", "determinism")}
+            outcome = Outcome(back, decision, report["best_epoch"], [])
+            write_run(study.paths.run(cell.path), data, outcome, about, {})
+
+
+def test_permuted_test_labels_change_no_choice(study: Study) -> None:
+    before = study.read()
+    permute_test_labels(study)
+    after = study.write()
+    assert set(after["runs"]["status"]) == {"complete"}
+    assert after["report"].filter(split="test")["f1_mean"].to_list() != (
+        before["report"].filter(split="test")["f1_mean"].to_list()
+    )
+    chosen = ["task", "language", "label_type", "method", "split", "row", "best_seed"]
+    assert after["report"].select(chosen).equals(before["report"].select(chosen))
+    validation = pl.col("split") == "validation"
+    assert after["report"].filter(validation).equals(before["report"].filter(validation))
+    for columns in (["thresholds"], ["best_epoch"], ["validation_macro_f1"]):
+        assert after["runs"].select(columns).equals(before["runs"].select(columns))
+
+
+def test_permuted_test_labels_change_no_selection(study: Study, finished: Study) -> None:
+    permute_test_labels(study)
+    for label_type in ("single", "multi"):
+        chosen = [
+            best_run((read_run(cell, of.paths) for cell in finetuned(of, label_type)), "macro_f1")
+            for of in (study, finished)
+        ]
+        assert chosen[0] is not None and chosen[1] is not None
+        assert chosen[0].cell.path == chosen[1].cell.path
+
+
+# --- Selection ------------------------------------------------------------------------------------
+
+
+def finetuned(study: Study, label_type: str) -> list[Cell]:
+    return [
+        cell for cell in study.matrix.cells if cell.has_checkpoint and cell.dataset.label_type == label_type
+    ]
+
+
+def select(
+    study: Study, label_type: str = "multi", but: Callable[[Cell], bool] = lambda cell: False
+) -> tuple[Cell, Path]:
+    """Select among the fine-tuned cells but some, as if these had not been configured."""
+    output = study.paths.results / "best" / "main" / "english" / label_type
+    cells = {cell.path: cell for cell in finetuned(study, label_type) if not but(cell)}
+    return cells[select_best(list(cells), "macro_f1", study.paths, output)], output
+
+
+def test_the_best_by_validation_is_published_and_the_losers_removed(study: Study) -> None:
+    validation = {
+        cell: read_json(study.paths.run(cell.path) / "report.json")["scores"]["validation"]["macro_f1"]
+        for cell in finetuned(study, "multi")
+    }
+    winner, output = select(study)
+    assert validation[winner] == max(validation.values())
+    kept = study.paths.checkpoint(winner.path) / "model.safetensors"
+    assert (output / "model.safetensors").samefile(kept)
+    assert kept.read_text() == f"weights of {winner.path}"
+    assert [cell for cell in validation if study.paths.checkpoint(cell.path).exists()] == [winner]
+    assert all(study.paths.checkpoint(cell.path).exists() for cell in finetuned(study, "single"))
+    report = read_json(study.paths.run(winner.path) / "report.json")
+    published = read_json(output / "thresholds.json")
+    assert published["labels"] == report["labels"]
+    assert list(published["thresholds"].values()) == report["thresholds"]
+    card = (output / "README.md").read_text()
+    assert f"method `{winner.method}`, seed {winner.seed}" in card and "c" * 40 in card
+    assert f"{report['scores']['test']['macro_f1']:.3f}" in card
+
+
+def test_single_label_classifiers_have_no_thresholds(study: Study) -> None:
+    _, output = select(study, "single")
+    assert read_json(output / "thresholds.json")["thresholds"] is None
+    assert "argmax" in (output / "README.md").read_text()
+
+
+def test_selecting_again_changes_nothing(study: Study) -> None:
+    winner, output = select(study)
+    before = {path.name: path.read_bytes() for path in output.iterdir()}
+    assert select(study) == (winner, output)
+    assert {path.name: path.read_bytes() for path in output.iterdir()} == before
+
+
+def test_the_winner_is_copied_where_links_are_not_possible(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(source: Path, target: Path) -> None:
+        raise OSError("Invalid cross-device link")
+
+    monkeypatch.setattr("os.link", refused)
+    winner, output = select(study)
+    kept = study.paths.checkpoint(winner.path) / "model.safetensors"
+    assert (output / "model.safetensors").read_text() == kept.read_text()
+    assert not (output / "model.safetensors").samefile(kept)
+
+
+def test_a_better_method_added_later_takes_the_place(study: Study) -> None:
+    select(study)
+    newcomer = study.cell("multi", "twin", 2)
+    study.train(newcomer, skill=50)
+    winner, output = select(study)
+    assert winner == newcomer
+    assert (output / "model.safetensors").read_text() == f"weights of {newcomer.path}"
+
+
+def test_a_winner_whose_checkpoint_is_gone_is_told_with_a_remedy(study: Study) -> None:
+    winner, _ = select(study)
+    with pytest.raises(UserError, match="removed after an earlier selection") as caught:
+        select(study, but=lambda cell: cell == winner)
+    command = str(caught.value)
+    assert "--forcerun" in command and command.endswith("report.json")
+    assert study.paths.checkpoint(winner.path).exists()  # nothing is removed when nothing is published
+
+
+def test_ties_go_to_the_first(study: Study) -> None:
+    """adamw and its twin have the same logits; both seeds and methods count in the configured order."""
+    winner, _ = select(study, but=lambda cell: cell.method == "sam")
+    assert winner.method == "adamw"
+
+
+def test_predictions_are_read_in_the_order_of_the_labels(finished: Study) -> None:
+    cell = finished.cell("single", "sam", 1)
+    data = finished.data(cell.dataset)
+    truth, predicted = read_predictions(finished.paths.run(cell.path), "test", data.labels)
+    assert np.array_equal(truth, encode(data.split("test")["labels"].to_list(), data.labels))
+    assert predicted.sum(axis=1).tolist() == [1] * 30
