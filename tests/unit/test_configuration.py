@@ -69,7 +69,7 @@ def test_every_mistake_is_told_at_once() -> None:
         ("models.default.name", "missing"),
         ("models.default.revision", "3: expected a valid string"),
         ("training.head", "'prob': expected 'probe' or 'random'; did you mean 'probe'?"),
-        ("training.epochs", "'six': expected a valid integer"),
+        ("training.epochs", "'six': expected a whole number"),
         ("training.learning_rate", "-1: expected greater than 0"),
         ("selection_metric", "'accuracy'; did you mean 'macro_f1'?"),
         ("report.bootstrap", "1: expected greater than or equal to 100"),
@@ -81,7 +81,7 @@ def test_every_mistake_is_told_at_once() -> None:
         ("methods.other.base", "'smm': expected one of sam, adamw, probe, tfidf; did you mean 'sam'?"),
         ("methods.tfidf.rho", "not a known key; expected one of train_size, class_weights"),
         ("methods.sam.epochs", "0: expected greater than or equal to 1"),
-        ("methods.sam.batch_size", "'many': expected a valid integer"),
+        ("methods.sam.batch_size", "'many': expected a whole number"),
     ]
     for key, text in expected:
         assert any(line.startswith(f"{key}: ") and text in line for line in lines), (key, text, lines)
@@ -140,6 +140,23 @@ def test_values_outside_the_limits_are_one_line_each(content: dict[str, Any]) ->
     assert lines[0].startswith(str(next(iter(content))))
 
 
+def test_unknown_keys_inside_a_section_are_answered_with_its_own_keys() -> None:
+    lines = lines_of(
+        training={"learnig_rate": 1},
+        report={"refrence": "sam"},
+        models={"english": {"name": "x", "poling": "cls"}},
+        tfidf={"epochs": 3},
+    )
+    assert lines == [
+        "models.english.poling: not a known key; expected one of name, revision, text_prefix, pooling, "
+        "max_length; did you mean 'pooling'?",
+        "training.learnig_rate: not a known key; expected one of "
+        f"{', '.join(TrainingSettings.model_fields)}; did you mean 'learning_rate'?",
+        "tfidf.epochs: not a known key; expected one of train_size, class_weights, inverse_regularisation",
+        "report.refrence: not a known key; expected one of reference, bootstrap; did you mean 'reference'?",
+    ]
+
+
 def test_a_sound_section_is_checked_beside_a_faulty_one() -> None:
     configuration, lines = check_configuration({"seeds": [], "threads": 3})
     assert len(lines) == 1
@@ -172,6 +189,12 @@ def test_the_command_line_is_named_where_it_said_so(tmp_path: Path) -> None:
     )
     assert "--config: threads: 0: expected greater than or equal to 1" in lines
     assert "config.yaml, line 3: report.bootstrap: 5: expected greater than or equal to 100" in lines
+
+
+def test_the_command_line_is_named_for_single_keys_of_a_section(tmp_path: Path) -> None:
+    text = "training:\n  epochs: 0\n  rho: 0.1\n"
+    lines = study_errors(tmp_path, text, {"training": {"epochs": 0}}, training={"rho": -1, "epochs": 2})
+    assert "--config: training.rho: -1: expected greater than or equal to 0" in lines
 
 
 def test_later_files_take_precedence(tmp_path: Path) -> None:

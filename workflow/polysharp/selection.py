@@ -45,7 +45,8 @@ def select_best(cells: Sequence[str], metric: Metric, paths: Paths, output: Path
             f"{source}: not found, though {best} is best on validation now; it was removed after an "
             f"earlier selection. Train it again: add --forcerun {paths.run(best) / REPORT}"
         )
-    output.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(output, ignore_errors=True)  # files of an earlier winner
+    output.mkdir(parents=True)
     for file in sorted(source.iterdir()):
         _link(file, output / file.name)
     _describe(best, reports[best], metric, paths, output)
