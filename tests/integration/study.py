@@ -5,6 +5,7 @@ import json
 import os
 import random
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -24,7 +25,10 @@ SIZES = {"train": 30, "val": 15, "test": 20}
 
 
 def write_data(folder: Path, language: str, label_type: str, seed: int = 0) -> None:
-    """Write three JSON files of learnable texts: the label's words among those of no label."""
+    """Write three JSON files of learnable texts: the label's words among those of no label.
+
+    One text in ten speaks of something else, as scores of 1 would leave nothing to choose.
+    """
     words = LANGUAGES[language][1]
     draw = random.Random(f"{language} {label_type} {seed}")
     folder.mkdir(parents=True, exist_ok=True)
@@ -32,7 +36,8 @@ def write_data(folder: Path, language: str, label_type: str, seed: int = 0) -> N
         texts, labels = [], []
         for row in range(size):
             chosen = [row % 3] if label_type == "single" else sorted(draw.sample(range(3), 1 + row % 2))
-            said = [draw.choice(words[label].split()) for label in chosen for _ in range(3)]
+            topics = chosen if draw.random() > 0.1 else [draw.randrange(3)]
+            said = [draw.choice(words[label].split()) for label in topics for _ in range(3)]
             filler = [f"{draw.choice('abcdefgh')}{draw.choice('aeiou')}" for _ in range(4)]
             mixed = said + filler
             draw.shuffle(mixed)
@@ -40,6 +45,31 @@ def write_data(folder: Path, language: str, label_type: str, seed: int = 0) -> N
             names = [LABELS[label] for label in chosen]
             labels.append(names[0] if label_type == "single" else names)
         (folder / f"{split}.json").write_text(json.dumps({"Text": texts, "Labels": labels}), encoding="utf-8")
+
+
+def copy_of_the_repository(folder: Path) -> Path:
+    """Copy what a run needs of the repository, and return the folder."""
+    for name in ("workflow", "config", "profiles", "envs"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "Snakefile", folder)
+    return folder
+
+
+def snakemake(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run Snakemake to its end, as a shell would, without help from the environment of the tests."""
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    return subprocess.run(
+        [sys.executable, "-m", "snakemake", *arguments],
+        capture_output=True, text=True, env=environment, check=False, timeout=900, cwd=cwd,
+    )  # fmt: skip
+
+
+def counts(dry_run: subprocess.CompletedProcess[str]) -> dict[str, int]:
+    """Return how many jobs of every rule a dry run names, without the target rules."""
+    assert dry_run.returncode == 0, dry_run.stdout + dry_run.stderr
+    table = re.search(r"^job\s+count\n[-\s]+\n(.*?)^total", dry_run.stdout, re.MULTILINE | re.DOTALL)
+    jobs = dict(line.split() for line in table.group(1).splitlines()) if table else {}
+    return {rule: int(count) for rule, count in jobs.items() if rule not in ("all", "default")}
 
 
 class Study:
@@ -85,20 +115,34 @@ class Study:
         path = self.folder / "config" / "config.yaml"
         path.write_text(yaml.safe_dump(content | changes), encoding="utf-8")
 
+    def command(self, *arguments: str, snakefile: Path = ROOT / "Snakefile") -> list[str]:
+        """Return the arguments of Snakemake that run this study."""
+        return ["-s", str(snakefile), "--directory", str(self.folder), *arguments]
+
     def run(self, *arguments: str, snakefile: Path = ROOT / "Snakefile") -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "snakemake", "-s", str(snakefile), "--directory", str(self.folder)]
-        environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-        return subprocess.run(
-            [*command, *arguments], capture_output=True, text=True, env=environment, check=False, timeout=900
-        )
+        return snakemake(*self.command(*arguments, snakefile=snakefile))
+
+    def completed(self, *arguments: str, snakefile: Path = ROOT / "Snakefile") -> None:
+        """Run to the end, with success."""
+        result = self.run(*arguments, snakefile=snakefile)
+        assert result.returncode == 0, result.stdout + result.stderr
 
     def planned(self, *arguments: str, snakefile: Path = ROOT / "Snakefile") -> dict[str, int]:
         """Return how many jobs of every rule a dry run names, without the target rules."""
+        return counts(self.run("-n", *arguments, snakefile=snakefile))
+
+    def jobs(self, *arguments: str, snakefile: Path = ROOT / "Snakefile") -> set[str]:
+        """Return every job that a dry run names, as rule and values of its wildcards."""
         result = self.run("-n", *arguments, snakefile=snakefile)
         assert result.returncode == 0, result.stdout + result.stderr
-        table = re.search(r"^job\s+count\n[-\s]+\n(.*?)^total", result.stdout, re.MULTILINE | re.DOTALL)
-        jobs = dict(line.split() for line in table.group(1).splitlines()) if table else {}
-        return {rule: int(count) for rule, count in jobs.items() if rule not in ("all", "default")}
+        found = set()
+        for block in re.split(r"^\[.*\]\n", result.stdout, flags=re.MULTILINE)[1:]:
+            rule = re.match(r"(?:local)?rule (\w+):", block)
+            wildcards = re.search(r"^    wildcards: (.*)$", block, re.MULTILINE)
+            values = re.findall(r"\w+=([^,]*)", wildcards.group(1)) if wildcards else []
+            assert rule, block
+            found.add(" ".join([rule.group(1), *filter(None, ["/".join(values)])]))
+        return found - {"all", "default"}
 
     def table(self, name: str) -> list[dict[str, str]]:
         with (self.folder / "results" / name).open(encoding="utf-8", newline="") as stream:

@@ -261,7 +261,17 @@ def _write_table(table: pl.DataFrame, path: Path) -> None:
 
 
 def read_prepared(folder: Path) -> PreparedData:
-    """Return the data set that :func:`prepare_data` stored in `folder`."""
+    """Return the data set that :func:`prepare_data` stored in `folder`.
+
+    Raises
+    ------
+    UserError
+        When there is none.
+    """
+    if not (folder / LABELS).is_file() or not (folder / EXAMPLES).is_file():
+        raise UserError(
+            f"{folder}: no prepared data set; expected {EXAMPLES} and {LABELS} of prepare_data.py"
+        )
     content: Mapping[str, Any] = read_json(folder / LABELS)
     return PreparedData(
         pl.read_parquet(folder / EXAMPLES),

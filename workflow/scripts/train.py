@@ -38,6 +38,7 @@ def main(arguments: argparse.Namespace) -> None:
     from polysharp.training import FineTuning
 
     costs = Costs()
+    identity = read_identity(arguments.model)
     data = read_prepared(arguments.data)
     device = accelerator(settings.precision, arguments.threads)
     model = ModelSettings(
@@ -51,7 +52,7 @@ def main(arguments: argparse.Namespace) -> None:
     training.save(arguments.checkpoint, outcome.decision.thresholds)
     about = {
         "selection_metric": arguments.metric,
-        "model": read_identity(arguments.model),
+        "model": identity,
         "settings": settings.model_dump(),
         "determinism": fingerprint(device),
     }

@@ -28,6 +28,7 @@ def main(arguments: argparse.Namespace) -> None:
     from polysharp.training import encode_splits, probe_encoder
 
     costs = Costs()
+    identity = read_identity(arguments.model)
     data = read_prepared(arguments.data)
     device = accelerator(settings.precision, arguments.threads)
     model = ModelSettings(
@@ -40,7 +41,7 @@ def main(arguments: argparse.Namespace) -> None:
     )
     about = {
         "selection_metric": arguments.metric,
-        "model": read_identity(arguments.model),
+        "model": identity,
         "settings": settings.model_dump(),
         "determinism": fingerprint(device),
     }
