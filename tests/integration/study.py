@@ -72,6 +72,12 @@ def counts(dry_run: subprocess.CompletedProcess[str]) -> dict[str, int]:
     return {rule: int(count) for rule, count in jobs.items() if rule not in ("all", "default")}
 
 
+def copy_study(study: "Study", folder: Path) -> "Study":
+    """Copy a study with its times, by which Snakemake tells what has changed."""
+    shutil.copytree(study.folder, folder)
+    return Study(folder)
+
+
 class Study:
     """A folder with a configuration, a sample sheet, data and models, in which Snakemake runs."""
 

@@ -136,6 +136,7 @@ def test_what_is_stored_is_the_best_state_and_gives_the_reported_logits(
     assert [entry["epoch"] for entry in history] == [0, 1, 2, 3]
     values = [entry["validation_macro_f1"] for entry in history]
     assert outcome.best_epoch == values.index(max(values))
+    assert [entry["epoch"] for entry in history if entry["best"]] == [outcome.best_epoch]
     assert outcome.decision.value == max(values)
     assert (outcome.decision.thresholds is None) == (label_type == "single")
     for split in ("validation", "test"):

@@ -189,6 +189,8 @@ class FineTuning:
             decision = self._judged(history, epoch, summary)
             if decision.value > best.value:
                 best, best_epoch, best_state = decision, epoch, self._state()
+        for entry in history:
+            entry["best"] = entry["epoch"] == best_epoch
         self.model.load_state_dict(best_state, strict=False)
         if best_epoch == 0:
             log.info("no epoch was better on validation than the state before training, which is kept")

@@ -1,7 +1,7 @@
 # Shared by all the files of rules: the library, the checked configuration, the matrix of cells.
 #
 # Inputs:  config/config.yaml (or --configfile), the sample sheet it names
-# Defines: STUDY, MATRIX, CELLS, DATASETS, MODELS, PUBLISHED, TABLES, cell_of, dataset_of
+# Defines: STUDY, MATRIX, CELLS, DATASETS, MODELS, PUBLISHED, TABLES, cell_of, dataset_of, prepared
 import json
 import os
 import sys
@@ -73,10 +73,14 @@ def cell_of(wildcards):
     return CELLS[f"{dataset_of(wildcards).path}/{wildcards.method}/seed-{wildcards.seed}"]
 
 
+def prepared(dataset):
+    """Return the prepared files of a data set."""
+    return [f"results/data/{dataset.path}/{name}" for name in ("examples.parquet", "labels.json")]
+
+
 def data_of(wildcards):
     """Return the prepared files of a job's data set."""
-    folder = f"results/data/{dataset_of(wildcards).path}"
-    return [f"{folder}/examples.parquet", f"{folder}/labels.json"]
+    return prepared(dataset_of(wildcards))
 
 
 def model_of(wildcards):

@@ -11,6 +11,7 @@ localrules:
 
 rule merge_reports:
     input:
+        [path for dataset in MATRIX.datasets for path in prepared(dataset)],
         [f"results/runs/{cell.path}/report.json" for cell in MATRIX.cells],
     output:
         report(TABLES[0], caption="../report/report.rst", category="Tables"),

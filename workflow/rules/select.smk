@@ -1,6 +1,6 @@
 # The best classifier of every data set, by validation.
 #
-# Inputs:  results/runs/{task}/{language}/{label_type}/, work/runs/.../checkpoint
+# Inputs:  results/runs/ and results/data/{task}/{language}/{label_type}/, work/runs/.../checkpoint
 # Outputs: results/best/{task}/{language}/{label_type}/
 
 
@@ -10,7 +10,8 @@ localrules:
 
 rule select_best:
     input:
-        lambda wildcards: [
+        data=data_of,
+        reports=lambda wildcards: [
             f"results/runs/{cell.path}/report.json"
             for cell in MATRIX.of(dataset_of(wildcards))
             if cell.has_checkpoint
