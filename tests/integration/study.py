@@ -106,7 +106,8 @@ class Study:
         with (self.folder / "config" / "datasets.tsv").open("w", encoding="utf-8", newline="") as stream:
             csv.writer(stream, delimiter="\t", lineterminator="\n").writerows(rows)
 
-    def configure(self, **changes: object) -> None:
+    def configure(self, path: Path | None = None, **changes: object) -> None:
+        """Write the configuration, of the study itself or as a file of its own."""
         models = {
             path.name: {"name": f"./encoders/{path.name}", "max_length": 32}
             for path in sorted((self.folder / "encoders").iterdir())
@@ -118,7 +119,7 @@ class Study:
             "training": {"epochs": 2, "learning_rate": 1e-3},
             "report": {"reference": "probe", "bootstrap": 200},
         }
-        path = self.folder / "config" / "config.yaml"
+        path = path or self.folder / "config" / "config.yaml"
         path.write_text(yaml.safe_dump(content | changes), encoding="utf-8")
 
     def command(self, *arguments: str, snakefile: Path = ROOT / "Snakefile") -> list[str]:

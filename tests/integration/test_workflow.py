@@ -1,10 +1,9 @@
-"""The workflow itself, on tiny models of real architectures: results, and what is done anew."""
+"""What a finished study leaves, and from where the workflow runs."""
 
 import ast
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -13,30 +12,63 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from polysharp.configuration import ModelSettings
 from polysharp.files import sha256
-from polysharp.matrix import model_slug
-from polysharp.tables import COMPARISON_COLUMNS, COSTS_COLUMNS, REPORT_COLUMNS, RUNS_COLUMNS
-from tests.integration.conftest import DATASETS, METHODS
-from tests.integration.study import ROOT, Study, copy_of_the_repository, counts, snakemake, write_data
+from tests.integration.conftest import DATASETS
+from tests.integration.study import ROOT, Study, copy_of_the_repository, counts, snakemake
 
-AGGREGATION = {"merge_reports": 1, "plot_comparison": 1}
+CELL = ["task", "language", "label_type", "method"]
+EXAMPLE = {
+    "prepare_model": 2, "prepare_data": 6, "finetune": 12, "probe": 6, "tfidf": 6,
+    "select_best": 6, "merge_reports": 1, "plot_comparison": 1,
+}  # fmt: skip
 
 
-def test_a_run_leaves_every_result(finished: Study) -> None:
-    columns = {
-        "report.tsv": REPORT_COLUMNS,
-        "comparison.tsv": COMPARISON_COLUMNS,
-        "runs.tsv": RUNS_COLUMNS,
-        "costs.tsv": COSTS_COLUMNS,
-    }
-    for name, expected in columns.items():
-        assert list(finished.table(name)[0]) == expected
-    assert {row["status"] for row in finished.table("report.tsv")} == {"complete"}
-    assert len(finished.table("runs.tsv")) == len(DATASETS) * 4
-    sums = json.loads((finished.folder / "results/manifest.json").read_text())["sha256"]
-    assert sums == {name: sha256(finished.folder / "results" / name) for name in sums}
+def test_a_run_leaves_every_table(finished: Study) -> None:
+    # These columns are promised to those who read the tables with programs of their own.
+    columns = [
+        *CELL, "split", "row_type", "row",
+        "precision_mean", "precision_sd", "recall_mean", "recall_sd",
+        "f1_mean", "f1_sd", "f1_ci_low", "f1_ci_high",
+        "support", "n_seeds", "n_expected", "status", "best_seed", "best_f1",
+    ]  # fmt: skip
+    report = finished.table("report.tsv")
+    assert list(report[0]) == columns
+    assert {row["status"] for row in report} == {"complete"}
+    assert {row["split"] for row in report} == {"validation", "test"}
+    assert len(finished.table("comparison.tsv")) == len(DATASETS) * 3
+    for name in ("runs.tsv", "costs.tsv"):
+        rows = finished.table(name)
+        assert list(rows[0])[:5] == [*CELL, "seed"]
+        assert len(rows) == len(DATASETS) * 4
     assert (finished.folder / "results/comparison.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_manifest_holds_for_the_tables(finished: Study) -> None:
+    results = finished.folder / "results"
+    sums = json.loads((results / "manifest.json").read_text())["sha256"]
+    assert set(sums) == {"report.tsv", "comparison.tsv", "runs.tsv"}
+    assert sums == {name: sha256(results / name) for name in sums}
+
+
+def test_every_cell_and_data_set_leaves_its_files(finished: Study) -> None:
+    for row in finished.table("runs.tsv"):
+        path = "{task}/{language}/{label_type}/{method}/seed-{seed}".format(**row)
+        for name in ("report.json", "predictions.parquet", "history.jsonl"):
+            assert (finished.folder / "results/runs" / path / name).is_file()
+        assert (finished.folder / "logs/runs" / f"{path}.log").is_file()
+    for language, label_type in DATASETS:
+        folder = finished.folder / "results/data/main" / language / label_type
+        assert {path.name for path in folder.iterdir()} == {"examples.parquet", "labels.json", "findings.tsv"}
+
+
+def test_tables_name_no_host_and_no_time(finished: Study) -> None:
+    host = re.compile(rf"\b{re.escape(os.uname().nodename)}\b")
+    assert host.search((finished.folder / "results/costs.tsv").read_text())
+    for name in ("report.tsv", "comparison.tsv", "runs.tsv", "manifest.json"):
+        text = (finished.folder / "results" / name).read_text()
+        assert not host.search(text)
+        assert not re.search(r"\b20\d\d-\d\d-\d\d|\b\d\d:\d\d:\d\d", text)
+        assert str(finished.folder) not in text
 
 
 def test_the_tiny_models_learn(finished: Study) -> None:
@@ -52,9 +84,74 @@ def test_losers_leave_no_checkpoint(finished: Study) -> None:
         assert len(kept) == 1
 
 
-def test_a_finished_run_has_nothing_to_do(finished: Study) -> None:
-    assert finished.planned() == {}
-    assert "Nothing to be done" in finished.run("-n").stdout
+@pytest.mark.parametrize(("language", "label_type"), DATASETS)
+def test_the_card_of_the_best_classifier_predicts_what_is_reported(
+    extended: Study, language: str, label_type: str
+) -> None:
+    dataset = f"main/{language}/{label_type}"
+    folder = extended.folder / "results/best" / dataset
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    snippet = re.search(r"```python\n(.*?)```", card, re.DOTALL)
+    winner = re.search(r"method `(\w+)`, seed (\d)", card)
+    assert snippet and winner
+    run = extended.folder / f"results/runs/{dataset}/{winner.group(1)}/seed-{winner.group(2)}"
+    predictions = pl.read_parquet(run / "predictions.parquet")
+    examples = pl.read_parquet(extended.folder / "results/data" / dataset / "examples.parquet")
+    texts = predictions.join(examples, on="id", how="left", maintain_order="left")["text"].to_list()
+    placeholder = '["A text.", "Another one."]'
+    assert placeholder in snippet.group(1)
+    # As it stands first, then with texts whose labels are known.
+    code = "\n".join([snippet.group(1), snippet.group(1).replace(placeholder, repr(texts))])
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False,
+        env=os.environ | {"HF_HUB_OFFLINE": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    shown, predicted = (ast.literal_eval(line) for line in done.stdout.splitlines())
+    assert len(shown) == 2
+    expected = predictions["y_pred"].to_list()
+    assert predicted == (expected if label_type == "multi" else [names[0] for names in expected])
+
+
+def test_scripts_give_the_same_without_snakemake(finished: Study, tmp_path: Path) -> None:
+    def script(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(ROOT / "workflow/scripts" / name), *arguments]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    source = finished.folder / "data/english/single"
+    data = script("prepare_data.py", "--source", str(source), "--label-type", "single", "--output", "my data")
+    assert data.returncode == 0, data.stderr
+    encoder = finished.folder / "encoders/english"
+    model = script("prepare_model.py", "--name", str(encoder), "--output", "my model")
+    assert model.returncode == 0, model.stderr
+    train = ["--data", "my data", "--model", "my model", "--max-length", "32", "--seed", "1"]
+    train += ["--output", "run", "--checkpoint", "checkpoint", "--log", "run.log"]
+    wrong = script("train.py", *train, "--set", "epoch=3")
+    assert wrong.returncode == 1
+    assert len(wrong.stderr.splitlines()) == 1 and "did you mean 'epochs'?" in wrong.stderr
+    assert not (tmp_path / "run").exists()
+    right = script("train.py", *train, "--set", "epochs=2", "learning_rate=1e-3")
+    assert right.returncode == 0, right.stderr
+    for text in (right.stderr, (tmp_path / "run.log").read_text()):
+        assert "train: 30 texts" in text
+        assert "epoch 1/2: loss" in text and "epoch 2/2: loss" in text
+    cell = finished.folder / "results/runs/main/english/single/sam/seed-1"
+    for name in ("report.json", "predictions.parquet", "history.jsonl"):
+        assert (tmp_path / "run" / name).read_bytes() == (cell / name).read_bytes()
+
+
+@pytest.mark.parametrize("profile", [None, "local", "slurm"])
+def test_the_example_is_planned_from_elsewhere(tmp_path: Path, profile: str | None) -> None:
+    arguments = ["--profile", str(ROOT / "profiles" / profile)] if profile else []
+    # A profile may be brief about rules, but not about the jobs that it counts.
+    assert Study(tmp_path).planned(*arguments) == EXAMPLE
+    assert {path.name for path in tmp_path.iterdir()} == {".snakemake"}
+
+
+@pytest.mark.parametrize("arguments", [(), ("--profile", "profiles/slurm")])
+def test_the_example_is_planned_from_the_repositorys_folder(tmp_path: Path, arguments: tuple[str]) -> None:
+    copy = copy_of_the_repository(tmp_path / "a copy of 'polysharp'")
+    assert counts(snakemake("-n", *arguments, cwd=copy)) == EXAMPLE
 
 
 def test_the_example_is_planned_in_four_seconds(tmp_path: Path) -> None:

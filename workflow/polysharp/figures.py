@@ -48,7 +48,15 @@ def draw_comparison(table: Path, output: Path) -> None:
                     [row["test_ci_low"], row["test_ci_high"]], [height] * 2, color=colour, linewidth=1.2
                 )
                 face = colour if complete else "white"
-                axes.plot(row["test_mean"], height, marker, color=colour, markerfacecolor=face, markersize=5)
+                axes.plot(
+                    row["test_mean"],
+                    height,
+                    marker,
+                    color=colour,
+                    markerfacecolor=face,
+                    markersize=5,
+                    clip_on=False,
+                )
             if not complete:
                 note = f" {method}: {row['status']}, {row['n_seeds']} of {row['n_expected']} seeds"
                 axes.text(row["test_ci_high"] or 0, height, note, fontsize=7, va="center", color=colour)

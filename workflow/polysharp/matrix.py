@@ -274,7 +274,7 @@ def _read_row(
     model = None
     if "language" in slugs:
         try:
-            model = resolve_model(configuration, slugs["language"])
+            model = _located(resolve_model(configuration, slugs["language"]), bases)
         except UserError as error:
             problems += error.lines
     source = find(record.get("source", ""), bases)
@@ -297,6 +297,16 @@ def _read_row(
     )
 
 
+def _located(model: ModelSettings, bases: Sequence[Path]) -> ModelSettings:
+    """Return a model whose name, where it is a local folder, is the path that was found."""
+    if not model.name.startswith((".", "/", "~")):
+        return model
+    folder = find(model.name, bases)
+    if folder is None:
+        raise UserError(f"model {model.name!r}: no such folder{_sibling(model.name, bases)}")
+    return model.model_copy(update={"name": str(folder) if folder.is_absolute() else f"./{folder}"})
+
+
 def find(name: str, bases: Sequence[Path]) -> Path | None:
     """Return the first existing path of `name` in the folders `bases`, or as it is when absolute."""
     path = Path(name).expanduser()
@@ -306,6 +316,5 @@ def find(name: str, bases: Sequence[Path]) -> Path | None:
 def _sibling(name: str, bases: Sequence[Path]) -> str:
     """Return a hint at a folder whose name is nearly that of the missing one."""
     parents = [base / Path(name).parent for base in bases]
-    return nearest(
-        Path(name).name, (p.name for parent in parents if parent.is_dir() for p in parent.iterdir())
-    )
+    siblings = [path.name for parent in parents if parent.is_dir() for path in parent.iterdir()]
+    return nearest(name, (str(Path(name).parent / sibling) for sibling in siblings))

@@ -16,6 +16,7 @@ rule prepare_model:
         "models/{model}/model.safetensors",
     log:
         "logs/models/{model}.log",
+    priority: 1  # what is wrong shows before anything is trained
     conda:
         "../../envs/training.yaml"
     params:
@@ -40,6 +41,7 @@ rule prepare_data:
         "results/data/{task}/{language}/{label_type}/findings.tsv",
     log:
         "logs/data/{task}/{language}/{label_type}.log",
+    priority: 1  # what is wrong shows before anything is trained
     conda:
         "../../envs/tables.yaml"
     params:

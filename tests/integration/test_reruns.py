@@ -1,0 +1,150 @@
+"""What is done anew after a change, and what is the same however it is done."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from polysharp.configuration import ModelSettings
+from polysharp.matrix import model_slug
+from tests.integration.conftest import DATASETS, LATE, METHODS
+from tests.integration.study import Study, copy_of_the_repository, write_data
+
+AGGREGATION = {"merge_reports", "plot_comparison"}
+PATHS = ["main/english/single", "main/french/multi"]
+SELECTION = {f"select_best {path}" for path in PATHS}
+
+
+def trained(rule: str, method: str, *seeds: int) -> set[str]:
+    """Return the jobs of a method in both data sets."""
+    return {f"{rule} {path}/{method}/{seed}" for path in PATHS for seed in seeds}
+
+
+def test_a_finished_run_has_nothing_to_do(finished: Study) -> None:
+    result = finished.run("-n")
+    assert result.returncode == 0
+    assert "Nothing to be done" in result.stdout
+
+
+def test_a_language_more_trains_that_language_only(study: Study) -> None:
+    study.write_model("turkish")
+    write_data(study.folder / "data/turkish/single", "turkish", "single")
+    study.write_sheet([*DATASETS, ("turkish", "single")])
+    study.configure()
+    assert study.jobs() == AGGREGATION | {
+        f"prepare_model {model_slug(ModelSettings(name='./encoders/turkish'))}",
+        "prepare_data main/turkish/single",
+        "finetune main/turkish/single/sam/1",
+        "finetune main/turkish/single/sam/2",
+        "probe main/turkish/single/probe/0",
+        "tfidf main/turkish/single/tfidf/0",
+        "select_best main/turkish/single",
+    }
+
+
+def test_a_seed_more_trains_that_seed_only(study: Study) -> None:
+    study.configure(seeds=[1, 2, 3])
+    assert study.jobs() == AGGREGATION | SELECTION | trained("finetune", "sam", 3)
+
+
+def test_a_setting_of_one_method_trains_that_method_only(extended: Study, tmp_path: Path) -> None:
+    study = Study(extended.folder)
+    file = tmp_path / "config.yaml"
+
+    def jobs(**changes: object) -> set[str]:
+        study.configure(file, methods=METHODS, **changes)
+        return study.jobs("--configfile", str(file))
+
+    assert jobs() == set()
+    assert jobs(tfidf={"inverse_regularisation": [1, 3]}) == AGGREGATION | trained("tfidf", "tfidf", 0)
+    # late has learning rates of its own, so that those of the section do not concern it.
+    changed = jobs(training={"epochs": 2, "learning_rate": 2e-3})
+    assert changed == AGGREGATION | SELECTION | trained("finetune", "sam", 1, 2)
+    study.configure(file, methods={**METHODS, "late": {**LATE, "dropout": 0.2}})
+    changed = study.jobs("--configfile", str(file))
+    assert changed == AGGREGATION | SELECTION | trained("finetune", "late", 1, 2)
+
+
+def test_settings_can_be_changed_on_the_command_line(finished: Study) -> None:
+    epochs = finished.jobs("--config", "training={epochs: 1}")
+    assert epochs == AGGREGATION | SELECTION | trained("finetune", "sam", 1, 2)
+    assert finished.jobs("--config", "report={bootstrap: 300}") == AGGREGATION
+
+
+def test_a_new_caption_makes_nothing(finished: Study, tmp_path: Path) -> None:
+    copy = copy_of_the_repository(tmp_path / "a copy")
+    before = finished.jobs(snakefile=copy / "Snakefile")
+    # The tables name the folder of the workflow as a place to look for files, so they may be made anew.
+    assert before <= AGGREGATION
+    captions = list((copy / "workflow/report").glob("*.rst"))
+    assert captions
+    for caption in captions:
+        caption.write_text("Another caption.\n")
+    assert finished.jobs(snakefile=copy / "Snakefile") == before
+
+
+def test_a_method_more_leaves_what_is_trained(finished: Study, extended: Study) -> None:
+    for path in PATHS:
+        for cell in ("sam/seed-1", "sam/seed-2", "probe/seed-0", "tfidf/seed-0"):
+            report = f"results/runs/{path}/{cell}/report.json"
+            first, then = finished.folder / report, extended.folder / report
+            assert first.stat().st_mtime_ns == then.stat().st_mtime_ns
+        assert len(list((extended.folder / "work/runs" / path).glob("**/checkpoint"))) == 1
+    assert {row["status"] for row in extended.table("runs.tsv")} == {"complete"}
+
+
+def test_one_and_four_cores_give_the_same_bytes(finished: Study, tmp_path: Path) -> None:
+    other = Study.write(tmp_path / "one core", DATASETS)
+    other.completed("-c1")
+    assert other.bytes_of_results() == finished.bytes_of_results()
+
+
+def test_permuted_test_labels_change_no_choice(extended: Study, tmp_path: Path) -> None:
+    other = Study.write(tmp_path / "permuted", DATASETS, methods=METHODS)
+    for language, label_type in DATASETS:
+        path = other.folder / "data" / language / label_type / "test.json"
+        content = json.loads(path.read_text(encoding="utf-8"))
+        content["Labels"] = content["Labels"][7:] + content["Labels"][:7]
+        path.write_text(json.dumps(content), encoding="utf-8")
+    other.completed("-c2")
+
+    def columns(study: Study, table: str, *names: str) -> list[tuple[str, ...]]:
+        return [tuple(row[name] for name in names) for row in study.table(table)]
+
+    chosen = ("best_epoch", "thresholds", "validation_macro_f1", "validation_accuracy")
+    assert columns(other, "runs.tsv", *chosen) == columns(extended, "runs.tsv", *chosen)
+    for names in (("best_seed",), ("validation_mean", "validation_sd")):
+        assert columns(other, "comparison.tsv", *names) == columns(extended, "comparison.tsv", *names)
+    scores = columns(other, "runs.tsv", "test_macro_f1"), columns(extended, "runs.tsv", "test_macro_f1")
+    assert all(theirs != ours for theirs, ours in zip(*scores, strict=True))
+    # The history has every epoch's score, and the C of the baselines.
+    for history in extended.folder.glob("results/runs/**/history.jsonl"):
+        theirs = other.folder / history.relative_to(extended.folder)
+        assert theirs.read_bytes() == history.read_bytes()
+    for path in PATHS:
+        theirs, ours = (study.folder / "results/best" / path for study in (other, extended))
+        for name in ("model.safetensors", "config.json", "thresholds.json", "tokenizer.json"):
+            assert (theirs / name).read_bytes() == (ours / name).read_bytes()
+        winners = [
+            re.findall(r"method `\w+`, seed \d", (f / "README.md").read_text()) for f in (theirs, ours)
+        ]
+        assert winners[0] == winners[1] != []
+
+
+def test_there_is_something_to_choose(extended: Study) -> None:
+    # Were all the same, the permuted labels would prove nothing.
+    runs = [row for row in extended.table("runs.tsv") if row["best_epoch"]]
+    assert len({row["best_epoch"] for row in runs}) > 1
+    assert len({row["best_seed"] for row in extended.table("comparison.tsv")} - {"0"}) > 1
+    for path in PATHS:
+        language = path.split("/")[1]
+        assert len({row["validation_macro_f1"] for row in runs if row["language"] == language}) > 1
+
+
+@pytest.mark.parametrize("name", ["examples.parquet", "findings.tsv"])
+def test_prepared_data_that_is_deleted_comes_back_when_it_is_needed(study: Study, name: str) -> None:
+    (study.folder / "results/data/main/english/single" / name).unlink()
+    study.configure(report={"reference": "tfidf", "bootstrap": 200})
+    expected = name != "findings.tsv"  # nothing reads the findings
+    assert ("prepare_data main/english/single" in study.jobs()) == expected
