@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -103,3 +104,8 @@ def device() -> "Accelerator":
     from polysharp.hardware import accelerator
 
     return accelerator("float32", threads=1)
+
+
+# A deadline measures what else the machine does, not the code.
+settings.register_profile("polysharp", deadline=None)
+settings.load_profile("polysharp")
