@@ -155,7 +155,7 @@ def test_help_is_quick_and_light(script: Path) -> None:
     ("script", "settings"),
     [
         ("train.py", ["rho", "ascent_share"]),
-        ("train_probe.py", ["precision"]),
+        ("train_probe.py", ["class_weights"]),
         ("train_tfidf.py", ["train_size"]),
     ],
 )

@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -31,7 +32,7 @@ from polysharp.configuration import ModelSettings, ProbeSettings, TrainingSettin
 from polysharp.data import PreparedData
 from polysharp.encoding import Encoder
 from polysharp.errors import UserError
-from polysharp.hardware import fingerprint
+from polysharp.hardware import accelerator, fingerprint
 from polysharp.labels import encode
 from polysharp.probe import Outcome
 from polysharp.training import FineTuning, encode_splits, probe_encoder
@@ -146,6 +147,21 @@ def test_what_is_stored_is_the_best_state_and_gives_the_reported_logits(
     assert config["polysharp"]["thresholds"] == outcome.decision.thresholds
     assert config["id2label"] == {str(number): name for number, name in enumerate(data.labels)}
     assert config["label2id"] == {name: number for number, name in enumerate(data.labels)}
+
+
+def test_trained_in_bfloat16_and_judged_in_float32(
+    train: Trainer, small_data: Callable[[str], PreparedData], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = small_data("multi")
+    exact = train(data).outcome
+    monkeypatch.setattr(AcceleratorState, "_shared_state", {})  # one precision per process, normally
+    trained = replace(train, device=accelerator("bfloat16", 1))(data)
+    outcome = trained.outcome
+    assert not np.allclose(outcome.logits["test"], exact.logits["test"], atol=1e-4)
+    reloaded = reloaded_logits(trained.checkpoint, data.split("test")["text"].to_list())
+    np.testing.assert_allclose(reloaded, outcome.logits["test"], atol=1e-5)
+    assert outcome.best_epoch is not None
+    assert outcome.decision.value == outcome.history[outcome.best_epoch]["validation_macro_f1"]
 
 
 @pytest.mark.parametrize("label_type", ["single", "multi"])

@@ -62,9 +62,6 @@ class TfidfSettings(_Section):
 class ProbeSettings(TfidfSettings):
     """Baseline: frozen encoder, mean pooling, logistic regression."""
 
-    precision: Literal["auto", "bfloat16", "float32"] = Field(
-        "auto", description="'auto' computes in bfloat16 where the hardware has it."
-    )
     inverse_regularisation: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] = Field(
         [0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1],
         description="Candidates for C of the logistic regression; the best on validation is taken.",
@@ -90,6 +87,10 @@ class TrainingSettings(ProbeSettings):
     )
     weight_decay: float = Field(0.01, ge=0, description="Decoupled weight decay of AdamW.")
     max_grad_norm: float = Field(1.0, gt=0, description="Norm at which the gradient of the step is clipped.")
+    precision: Literal["auto", "bfloat16", "float32"] = Field(
+        "auto",
+        description="'auto' trains in bfloat16 where the hardware has it. What is judged is in float32.",
+    )
     rho: float = Field(0.05, ge=0, description="Radius of SAM's ascent; 0 is AdamW alone.")
     ascent_share: float = Field(
         1.0, gt=0, le=1, description="Share of every batch that the ascent runs on; less is cheaper."

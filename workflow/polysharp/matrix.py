@@ -283,6 +283,9 @@ def _read_row(
         problems.append(
             f"source: {record['source']!r}: no such folder in {looked}{_sibling(record['source'], bases)}"
         )
+    for key in ("source", "splits"):
+        if set(record.get(key, "")) & set("{}"):  # there is no way to write a brace that is meant
+            problems.append(f"{key}: {record[key]!r}: expected no braces, which are wildcards to Snakemake")
     if problems:
         return problems, None
     assert model is not None and source is not None

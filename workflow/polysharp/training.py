@@ -124,14 +124,12 @@ def _fit_probe(
 def _features(
     model: PreTrainedModel, split: Split, encoder: Encoder, device: Accelerator
 ) -> NDArray[np.float64]:
-    """Return mean-pooled features (texts, width)."""
+    """Return mean-pooled features (texts, width), in float32 like everything that is judged."""
     batches = list(inference_batches(split.token_ids))
     outputs = []
     for rows in batches:
         batch = encoder.batch([split.token_ids[row] for row in rows]).to(device.device)
-        with device.autocast():
-            hidden = model(**batch).last_hidden_state
-        outputs.append(mean_pool(hidden, batch["attention_mask"]).cpu())
+        outputs.append(mean_pool(model(**batch).last_hidden_state, batch["attention_mask"]).cpu())
     return in_order(batches, outputs).double().numpy()
 
 
@@ -291,14 +289,14 @@ class FineTuning:
 
     @torch.no_grad()
     def _logits(self, name: str) -> NDArray[np.float64]:
+        """Return the logits (texts, labels) of a split, in float32, as which the weights are published."""
         self.model.eval()
         split = self.splits[name]
         batches = list(inference_batches(split.token_ids))
         outputs = []
         for rows in batches:
             batch = self.encoder.batch([split.token_ids[row] for row in rows]).to(self.device.device)
-            with self.device.autocast():
-                outputs.append(self.model(**batch).logits.float().cpu())
+            outputs.append(self.model(**batch).logits.cpu())
         return in_order(batches, outputs).double().numpy()
 
     def _decide(self, logits: NDArray[np.float64]) -> Decision:

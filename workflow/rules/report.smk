@@ -23,7 +23,8 @@ rule merge_reports:
     conda:
         "../../envs/tables.yaml"
     params:
-        study=STUDY_ARGUMENTS,
+        # A function, as braces in a text prefix are no wildcards.
+        study=lambda wildcards: STUDY_ARGUMENTS,
     shell:
         'exec python "$POLYSHARP_SCRIPTS/merge_reports.py" {params.study:q} --log {log:q}'
 

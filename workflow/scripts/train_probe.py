@@ -30,7 +30,7 @@ def main(arguments: argparse.Namespace) -> None:
     costs = Costs()
     identity = read_identity(arguments.model)
     data = read_prepared(arguments.data)
-    device = accelerator(settings.precision, arguments.threads)
+    device = accelerator("float32", arguments.threads)
     model = ModelSettings(
         name=str(arguments.model), text_prefix=arguments.text_prefix, max_length=arguments.max_length
     )
