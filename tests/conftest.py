@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+ROOT = Path(__file__).parent.parent
 WORDS = {
     "animals": "cat dog horse fish bird cow",
     "food": "bread cheese soup apple rice milk",
@@ -65,21 +66,29 @@ def small_source(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pa
 
 
 @pytest.fixture(scope="session")
-def small_data(
+def prepared_folder(
     small_source: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
-) -> "Callable[[str], PreparedData]":
-    """Return a small prepared data set, by label type."""
-    from polysharp.data import prepare_data, read_prepared
+) -> Callable[[str], Path]:
+    """Return the folder of a small prepared data set, by label type; not to be changed."""
+    from polysharp.data import prepare_data
 
     root = tmp_path_factory.mktemp("prepared")
 
-    def data(label_type: str) -> "PreparedData":
+    def folder(label_type: str) -> Path:
         if not (root / label_type).exists():
             source = small_source(label_type)
             prepare_data(source, label_type, ("Text", "Labels"), ("train", "val", "test"), root / label_type)
-        return read_prepared(root / label_type)
+        return root / label_type
 
-    return data
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_data(prepared_folder: Callable[[str], Path]) -> "Callable[[str], PreparedData]":
+    """Return a small prepared data set, by label type."""
+    from polysharp.data import read_prepared
+
+    return lambda label_type: read_prepared(prepared_folder(label_type))
 
 
 @pytest.fixture(scope="session")

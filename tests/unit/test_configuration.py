@@ -295,6 +295,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "head": st.sampled_from(["probe", "random"]),
     "epochs": st.integers(1, 10**6),
     "batch_size": st.integers(1, 10**6),
+    "micro_batch_size": st.none() | st.integers(1, 10**6),
     "learning_rate": positive,
     "head_learning_rate": positive,
     "schedule": st.sampled_from(["linear", "cosine", "constant"]),
@@ -303,7 +304,11 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "weight_decay": not_negative,
     "max_grad_norm": positive,
     "rho": not_negative,
+    "neighbourhood": st.sampled_from(["euclidean", "adaptive"]),
+    "eta": not_negative,
     "ascent_share": st.floats(0, 1, exclude_min=True),
+    "ascent_parameters": st.sampled_from(["all", "normalisation"]),
+    "ascent_phase": st.floats(0, 1, exclude_min=True),
 }
 
 

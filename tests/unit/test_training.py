@@ -30,12 +30,15 @@ from transformers import (
 from polysharp import training
 from polysharp.configuration import ModelSettings, ProbeSettings, TrainingSettings
 from polysharp.data import PreparedData
-from polysharp.encoding import Encoder
-from polysharp.errors import UserError
+from polysharp.encoding import Encoder, encode_splits
+from polysharp.errors import Interrupted, UserError
+from polysharp.features import probe_encoder
 from polysharp.hardware import accelerator, fingerprint
 from polysharp.labels import encode
+from polysharp.optimisation import make_loss, make_optimizer, make_schedule
 from polysharp.probe import Outcome
-from polysharp.training import FineTuning, encode_splits, probe_encoder
+from polysharp.snapshots import Snapshots
+from polysharp.training import FineTuning
 
 SETTINGS = TrainingSettings(
     epochs=3,
@@ -70,18 +73,21 @@ class Trainer:
     folder: Path
     tiny_model: Callable[[str], Path]
 
-    def __call__(
+    def prepare(
         self,
         data: PreparedData,
         settings: TrainingSettings = SETTINGS,
         architecture: str = "bert",
         pooling: str = "mean",
         seed: int = 1,
-    ) -> Trained:
+    ) -> FineTuning:
         model = ModelSettings(name="tiny", pooling=pooling, text_prefix="see: ", max_length=24)
         folder = self.tiny_model(architecture)
-        run = FineTuning(folder, data, model, settings, "macro_f1", seed, self.device)
-        outcome = run.run()
+        return FineTuning(folder, data, model, settings, "macro_f1", seed, self.device)
+
+    def __call__(self, *arguments: Any, snapshots: Snapshots | None = None, **keywords: Any) -> Trained:
+        run = self.prepare(*arguments, **keywords)
+        outcome = run.run(snapshots)
         checkpoint = self.folder / f"checkpoint-{len(list(self.folder.iterdir()))}"
         run.save(checkpoint, outcome.decision.thresholds)
         return Trained(outcome, checkpoint)
@@ -194,7 +200,7 @@ def test_the_state_before_training_is_the_probe(
         data.label_type,
         probe_settings,
         "macro_f1",
-        device,
+        device.device,
     )
     # Steps this small change no float32 weight, so that what comes out is what went in.
     idle = settings(epochs=1, learning_rate=1e-30, head_learning_rate=1e-30)
@@ -298,7 +304,7 @@ def test_neither_embeddings_nor_norms_nor_biases_decay(
 ) -> None:
     model = ModelSettings(name="tiny")
     run = FineTuning(tiny_model("xlm-roberta"), small_data("single"), model, SETTINGS, "macro_f1", 1, device)
-    groups = run._optimizer().param_groups
+    groups = make_optimizer(run.model, SETTINGS).param_groups
     names = {id(parameter): name for name, parameter in run.model.named_parameters()}
     described = {
         names[id(parameter)]: (group["lr"], group["weight_decay"])
@@ -330,7 +336,7 @@ def test_a_single_bad_step_does_not_end_the_training(
 ) -> None:
     real, calls = training.sam_step, iter(range(1000))
 
-    def sometimes(backward: Callable[[], float], *arguments: Any) -> Any:
+    def sometimes(backward: Callable[[], float], *arguments: Any, **keywords: Any) -> Any:
         factor = math.nan if next(calls) == 1 else 1.0
         parameters = arguments[0]
 
@@ -339,7 +345,7 @@ def test_a_single_bad_step_does_not_end_the_training(
             parameters[0].grad.mul_(factor)
             return loss
 
-        return real(spoilt, *arguments)
+        return real(spoilt, *arguments, **keywords)
 
     monkeypatch.setattr(training, "sam_step", sometimes)
     outcome = train(small_data("single"), settings(epochs=1, batch_size=8)).outcome
@@ -368,6 +374,156 @@ def test_the_fingerprint_says_what_the_bytes_depend_on(device: Accelerator) -> N
     assert said.endswith("1 threads, float32")
 
 
+# --- Resumed, in parts, out of memory -------------------------------------------------------------
+
+
+class StoppedAfter(Snapshots):
+    """Stops the training after a number of steps, as a signal does, but at a step of choice."""
+
+    last = 0
+
+    def stop_if_asked(self) -> None:
+        if self._step == self.last:
+            raise Interrupted
+
+
+EVERYTHING = {
+    "epochs": 2,
+    "batch_size": 7,
+    "micro_batch_size": 3,
+    "dropout": 0.2,
+    "ascent_share": 0.6,
+    "ascent_phase": 0.8,
+    "neighbourhood": "adaptive",
+}
+
+
+@pytest.mark.parametrize("last", [1, 4, 6, 7, 12])  # 6 steps an epoch: in both, and at their ends
+@pytest.mark.parametrize("label_type", ["single", "multi"])
+def test_stopped_and_resumed_it_gives_the_same_bytes(
+    label_type: str, last: int, train: Trainer, small_data: Callable[[str], PreparedData], tmp_path: Path
+) -> None:
+    data, chosen = small_data(label_type), settings(**EVERYTHING)
+    whole = train(data, chosen)
+    assert whole.outcome.history[1]["steps"] == 6
+    first = StoppedAfter(tmp_path / "snapshots", {"seed": 1}, 0)
+    first.last = last
+    with pytest.raises(Interrupted):
+        train(data, chosen, snapshots=first)
+    torch.manual_seed(99)  # another process, another state of the generators
+    resumed = train(data, chosen, snapshots=Snapshots(tmp_path / "snapshots", {"seed": 1}, 0))
+    assert resumed.weights == whole.weights
+    assert resumed.outcome.history == whole.outcome.history
+    for split in ("validation", "test"):
+        assert np.array_equal(resumed.outcome.logits[split], whole.outcome.logits[split])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"rho": 0.0},
+        {},
+        {"ascent_share": 0.5},
+        {"ascent_parameters": "normalisation"},
+        {"neighbourhood": "adaptive", "rho": 0.5},
+    ],
+)
+@pytest.mark.parametrize("label_type", ["single", "multi"])
+def test_micro_batches_are_the_same_step_as_the_whole_batch(
+    label_type: str, changes: dict[str, Any], train: Trainer, small_data: Callable[[str], PreparedData]
+) -> None:
+    weights = []
+    for size in (None, 3):
+        chosen = settings(batch_size=8, micro_batch_size=size, dropout=0.0, learning_rate=1e-3, **changes)
+        run = train.prepare(small_data(label_type), chosen, "roberta")
+        run.model.double()
+        run._loss.double()
+        run.run()
+        assert run._progress.history[1]["micro_batch_size"] == (size or 8)
+        weights.append({name: p.detach().clone() for name, p in run.model.named_parameters()})
+    for name, weight in weights[0].items():
+        torch.testing.assert_close(weights[1][name], weight, rtol=0, atol=1e-10)
+
+
+def out_of_memory_above(run: FineTuning, texts: int, calls: range = range(10**6)) -> None:
+    """Let the model refuse batches of more texts than that, in the calls of these numbers."""
+    counted = iter(range(10**6))
+
+    def refuse(_module: nn.Module, _arguments: Any, inputs: dict[str, Any]) -> None:
+        if run.model.training and next(counted) in calls and len(inputs["input_ids"]) > texts:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+
+    run.model.register_forward_pre_hook(refuse, with_kwargs=True)
+
+
+def test_a_step_that_runs_out_of_memory_goes_on_in_smaller_parts(
+    train: Trainer, small_data: Callable[[str], PreparedData]
+) -> None:
+    data, chosen = small_data("single"), settings(batch_size=8, dropout=0.1)
+    run = train.prepare(data, chosen)
+    out_of_memory_above(run, texts=3)
+    outcome = run.run()
+    assert [entry.get("out_of_memory") for entry in outcome.history] == [None, 2, 0, 0]
+    assert [entry.get("micro_batch_size") for entry in outcome.history] == [None, 2, 2, 2]
+    expected = train.prepare(data, settings(batch_size=8, dropout=0.1, micro_batch_size=2))
+    expected_outcome = expected.run()
+    for split in ("validation", "test"):
+        assert np.array_equal(outcome.logits[split], expected_outcome.logits[split])
+    for ours, theirs in zip(run.model.parameters(), expected.model.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("call", [0, 1, 2, 5])  # two passes a step: in the ascent, and in the descent
+def test_out_of_memory_skips_no_text(
+    call: int, train: Trainer, small_data: Callable[[str], PreparedData]
+) -> None:
+    """Without dropout the size of the parts changes the last digits only."""
+    data, chosen = small_data("single"), settings(dropout=0.0, learning_rate=1e-3, epochs=1, batch_size=8)
+    runs = []
+    for calls in (range(0), range(call, call + 1)):
+        run = train.prepare(data, chosen)
+        run.model.double()
+        run._loss.double()
+        out_of_memory_above(run, 4, calls)
+        runs.append((run, run.run()))
+    assert runs[1][1].history[1]["out_of_memory"] == 1
+    assert runs[1][1].history[1]["train_loss"] == pytest.approx(runs[0][1].history[1]["train_loss"])
+    for ours, theirs in zip(runs[1][0].model.parameters(), runs[0][0].model.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-10)
+
+
+def test_where_not_even_one_text_fits_it_says_so(
+    train: Trainer, small_data: Callable[[str], PreparedData]
+) -> None:
+    run = train.prepare(small_data("single"))
+    out_of_memory_above(run, texts=0)
+    with pytest.raises(UserError, match=r"out of memory with 1 texts at a time; expected a lower max_length"):
+        run.run()
+
+
+def test_the_last_part_of_the_steps_ascends(
+    train: Trainer, small_data: Callable[[str], PreparedData]
+) -> None:
+    passes = []
+    for phase in (1.0, 0.4):
+        run, counted = train.prepare(small_data("single"), settings(epochs=2, ascent_phase=phase)), []
+        run.model.register_forward_pre_hook(
+            lambda module, _inputs, counted=counted: counted.append(1) if module.training else None
+        )
+        run.run()
+        passes.append(len(counted))
+    steps = run._steps
+    assert passes == [2 * steps, steps + round(0.4 * steps)]
+
+
+def test_adamw_alone_looks_at_no_setting_of_the_ascent(
+    train: Trainer, small_data: Callable[[str], PreparedData]
+) -> None:
+    data = small_data("single")
+    changes = {"ascent_share": 0.3, "neighbourhood": "adaptive", "ascent_parameters": "normalisation"}
+    assert train(data, settings(rho=0.0)).weights == train(data, settings(rho=0.0, **changes)).weights
+
+
 # --- Learning rates -------------------------------------------------------------------------------
 
 
@@ -375,7 +531,7 @@ def rates(chosen: TrainingSettings, steps: int) -> list[float]:
     """Return the learning rate of every step, as the loop sees it."""
     weight = nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.SGD([weight], lr=1.0)
-    schedule = training._schedule(optimizer, chosen, steps)
+    schedule = make_schedule(optimizer, chosen, steps)
     seen = []
     for _ in range(steps):
         seen.append(optimizer.param_groups[0]["lr"])
@@ -438,7 +594,7 @@ def test_the_history_has_the_head_learning_rate_of_the_last_step(
 @given(st.lists(st.sampled_from("abcd"), min_size=1, max_size=40))
 def test_single_label_weights_are_scikit_learns(drawn: list[str]) -> None:
     names = list("abcde")  # 'e' is never drawn
-    loss = training._loss(encode([[name] for name in drawn], names), "single", "balanced")
+    loss = make_loss(encode([[name] for name in drawn], names), "single", "balanced")
     present = sorted(set(drawn))
     expected = dict(
         zip(present, compute_class_weight("balanced", classes=np.array(present), y=drawn), strict=True)
@@ -449,19 +605,19 @@ def test_single_label_weights_are_scikit_learns(drawn: list[str]) -> None:
 @given(st.lists(st.booleans(), min_size=2, max_size=40).filter(lambda y: 0 < sum(y) < len(y)))
 def test_multi_label_weights_are_scikit_learns(drawn: list[bool]) -> None:
     truth = np.array(drawn)[:, None]
-    loss = training._loss(truth, "multi", "balanced")
+    loss = make_loss(truth, "multi", "balanced")
     negative, positive = compute_class_weight("balanced", classes=np.array([False, True]), y=truth[:, 0])
     assert loss.pos_weight.item() == pytest.approx(positive / negative, rel=1e-5)
 
 
 def test_without_class_weights_no_label_weighs_more() -> None:
     truth = encode([["a"], ["a"], ["b"]], ["a", "b"])
-    assert training._loss(truth, "single", "none").weight is None
-    assert training._loss(truth, "multi", "none").pos_weight is None
+    assert make_loss(truth, "single", "none").weight is None
+    assert make_loss(truth, "multi", "none").pos_weight is None
 
 
 def test_labels_that_all_or_no_training_texts_have_keep_the_loss_finite() -> None:
     truth = np.array([[True, False], [True, False]])
-    loss = training._loss(truth, "multi", "balanced")
-    assert torch.isfinite(loss(torch.zeros(2, 2), torch.from_numpy(truth).float()))
+    loss = make_loss(truth, "multi", "balanced")
+    assert torch.isfinite(loss(torch.zeros(2, 2), torch.from_numpy(truth).float())).all()
     assert torch.isfinite(loss.pos_weight).all() and (loss.pos_weight > 0).all()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
 
-from polysharp.sam import sam_step
+from polysharp.sam import Ascent, sam_step
 from polysharp.vocabulary import UsedRows, restore_rows, use_rows
 from tests.conftest import make_texts
 
@@ -26,7 +26,7 @@ def embedding_of(model: PreTrainedModel) -> Tensor:
     return model.get_input_embeddings().weight
 
 
-def train(model: PreTrainedModel, batch: dict[str, Tensor], rho: float) -> list[float]:
+def train(model: PreTrainedModel, batch: dict[str, Tensor], rho: float, eta: float | None) -> list[float]:
     embedding = embedding_of(model)
     others = [parameter for parameter in model.parameters() if parameter is not embedding]
     optimizer = torch.optim.AdamW(
@@ -39,13 +39,15 @@ def train(model: PreTrainedModel, batch: dict[str, Tensor], rho: float) -> list[
         loss.backward()
         return loss.item()
 
-    return [sam_step(backward, list(model.parameters()), optimizer, rho, 1.0).loss for _ in range(5)]
+    parameters = list(model.parameters())
+    ascent = Ascent(backward, parameters, rho, eta) if rho else None
+    return [sam_step(backward, parameters, optimizer, 1.0, ascent).loss for _ in range(5)]
 
 
-@pytest.mark.parametrize("rho", [0.0, 0.05])
+@pytest.mark.parametrize(("rho", "eta"), [(0.0, None), (0.05, None), (0.5, 0.01)])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_training_on_used_rows_is_training_on_all(
-    architecture: str, rho: float, tiny_model: Callable[[str], Path]
+    architecture: str, rho: float, eta: float | None, tiny_model: Callable[[str], Path]
 ) -> None:
     folder = tiny_model(architecture)
     tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -58,7 +60,7 @@ def test_training_on_used_rows_is_training_on_all(
     assert embedding_of(cut).shape == (len(used), 32)
     torch.testing.assert_close(cut(**batch).logits, whole(**batch).logits)
 
-    assert train(cut, batch, rho) == pytest.approx(train(whole, batch, rho), rel=1e-4)
+    assert train(cut, batch, rho, eta) == pytest.approx(train(whole, batch, rho, eta), rel=1e-4)
     restore_rows(cut, full)
     for (name, ours), (_, theirs) in zip(cut.named_parameters(), whole.named_parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5, msg=f"{name} differs")

@@ -56,10 +56,11 @@ class PooledClassifier(PreTrainedModel):
 def mean_pool(hidden: Tensor, attention_mask: Tensor) -> Tensor:
     """Return the mean (texts, width) over the tokens of `hidden` (texts, tokens, width) that the mask keeps.
 
-    Summed in float32, whatever precision the encoder computed in.
+    Summed in float32 at least, whatever precision the encoder computed in.
     """
-    mask = attention_mask.unsqueeze(-1).float()
-    return (hidden.float() * mask).sum(1) / mask.sum(1).clamp(min=1.0)
+    hidden = hidden.to(torch.promote_types(hidden.dtype, torch.float32))
+    mask = attention_mask.unsqueeze(-1).to(hidden)
+    return (hidden * mask).sum(1) / mask.sum(1).clamp(min=1.0)
 
 
 def set_head(model: PooledClassifier, weight: Tensor, bias: Tensor) -> None:

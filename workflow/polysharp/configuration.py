@@ -76,6 +76,10 @@ class TrainingSettings(ProbeSettings):
     )
     epochs: int = Field(6, ge=1, description="Passes over the training texts.")
     batch_size: int = Field(16, ge=1, description="Texts per optimizer step.")
+    micro_batch_size: Annotated[int, Field(ge=1)] | None = Field(
+        None,
+        description="Texts of a batch that are computed at a time; null takes all, less needs less memory.",
+    )
     learning_rate: float = Field(5e-5, gt=0, description="Highest learning rate of the encoder.")
     head_learning_rate: float = Field(5e-4, gt=0, description="Highest learning rate of the head.")
     schedule: Literal["linear", "cosine", "constant"] = Field(
@@ -92,8 +96,19 @@ class TrainingSettings(ProbeSettings):
         description="'auto' trains in bfloat16 where the hardware has it. What is judged is in float32.",
     )
     rho: float = Field(0.05, ge=0, description="Radius of SAM's ascent; 0 is AdamW alone.")
+    neighbourhood: Literal["euclidean", "adaptive"] = Field(
+        "euclidean",
+        description="What the radius measures: 'euclidean' is SAM, 'adaptive', by the weights' size, ASAM.",
+    )
+    eta: float = Field(0.01, ge=0, description="ASAM: added to the size of every weight.")
     ascent_share: float = Field(
         1.0, gt=0, le=1, description="Share of every batch that the ascent runs on; less is cheaper."
+    )
+    ascent_parameters: Literal["all", "normalisation"] = Field(
+        "all", description="Weights that ascend: all, or those of the normalisation layers, which is cheaper."
+    )
+    ascent_phase: float = Field(
+        1.0, gt=0, le=1, description="Share of the steps, the last ones, that ascend; before, AdamW alone."
     )
 
 
@@ -105,6 +120,8 @@ SETTINGS: dict[Kind, type[TfidfSettings]] = {
 SECTIONS: dict[Kind, str] = {"finetune": "training", "probe": "probe", "tfidf": "tfidf"}
 PRESETS: dict[str, tuple[Kind, dict[str, Any]]] = {
     "sam": ("finetune", {}),
+    "sam-full": ("finetune", {"ascent_share": 1.0, "ascent_parameters": "all", "ascent_phase": 1.0}),
+    "asam": ("finetune", {"neighbourhood": "adaptive", "rho": 0.5}),
     "adamw": ("finetune", {"rho": 0.0}),
     "probe": ("probe", {}),
     "tfidf": ("tfidf", {}),
@@ -159,7 +176,8 @@ class Configuration(_Section):
             {"sam": {}, "probe": {}, "tfidf": {}},
             description=(
                 "Named sets of overrides of the sections training, probe and tfidf. "
-                "sam, adamw, probe and tfidf are known; another name says by 'base' which of them it varies."
+                "sam, sam-full, asam, adamw, probe and tfidf are known; "
+                "another name says by 'base' which of them it varies."
             ),
         )
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,10 @@ from transformers import (
 )
 
 from polysharp.configuration import ModelSettings
+from polysharp.data import PreparedData, training_rows
+from polysharp.labels import Indicators, encode
+
+log = logging.getLogger("polysharp.encoding")
 
 INFERENCE_BATCH = 32  # texts per forward pass without gradients; fixed, as it moves the last digits
 
@@ -52,6 +58,44 @@ def _positions(config: PretrainedConfig) -> int:
     """
     reserved = config.pad_token_id + 1 if config.model_type in ROBERTA_KIN else 0
     return int(getattr(config, "max_position_embeddings", UNLIMITED)) - reserved
+
+
+@dataclass
+class Split:
+    """One split in the form that training takes: ids of the texts, token ids, indicator matrix."""
+
+    names: list[str]
+    token_ids: list[list[int]]
+    truth: Indicators
+
+
+def encode_splits(
+    data: PreparedData, encoder: Encoder, train_size: int | None, seed: int
+) -> dict[str, Split]:
+    """Return training (or its drawn part), validation and test, tokenized."""
+    frames = {
+        "train": training_rows(data, train_size, seed),
+        "validation": data.split("validation"),
+        "test": data.split("test"),
+    }
+    splits = {
+        name: Split(
+            frame["id"].to_list(),
+            encoder.encode(frame["text"].to_list()),
+            encode(frame["labels"].to_list(), data.labels),
+        )
+        for name, frame in frames.items()
+    }
+    for name, split in splits.items():
+        full = sum(len(row) == encoder.max_length for row in split.token_ids)
+        log.info(
+            "%s: %d texts, %d of them fill or exceed %d tokens",
+            name,
+            len(split.names),
+            full,
+            encoder.max_length,
+        )
+    return splits
 
 
 def training_batches(ids: Sequence[Sequence[int]], size: int, seed: int, epoch: int) -> list[list[int]]:

@@ -15,6 +15,10 @@ class UserError(Exception):
         self.lines = lines
 
 
+class Interrupted(Exception):
+    """Work that was asked to stop, and has saved where it was: it is not complete, and it did not fail."""
+
+
 def nearest(name: object, valid: Iterable[object]) -> str:
     """Return ``"; did you mean 'x'?"`` for the valid name closest to `name`, or nothing."""
     matches = get_close_matches(str(name), [str(candidate) for candidate in valid], n=1)

@@ -27,7 +27,8 @@ def accelerator(precision: str, threads: int) -> Accelerator:
     torch.backends.cudnn.benchmark = False
     torch.set_num_threads(threads)
     reduced = precision == "bfloat16" or (precision == "auto" and _has_bfloat16())
-    return Accelerator(mixed_precision="bf16" if reduced else "no")
+    # Without being told that there is no GPU, several processes on CPU would not find each other.
+    return Accelerator(mixed_precision="bf16" if reduced else "no", cpu=not torch.cuda.is_available())
 
 
 def _has_bfloat16() -> bool:
@@ -49,6 +50,7 @@ def fingerprint(device: Accelerator) -> str:
             f"transformers {transformers.__version__}",
             hardware,
             f"{torch.get_num_threads()} threads",
+            *([f"{device.num_processes} processes"] if device.num_processes > 1 else []),
             "float32" if device.mixed_precision == "no" else "bfloat16",
         ]
     )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import random
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,28 +14,25 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import gather_object
+from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from transformers import (
-    AutoConfig,
-    AutoModel,
-    AutoModelForSequenceClassification,
-    PreTrainedModel,
-    get_constant_schedule_with_warmup,
-    get_cosine_schedule_with_warmup,
-    get_linear_schedule_with_warmup,
-)
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, PreTrainedModel
 
-from polysharp.classifier import PooledClassifier, PooledClassifierConfig, mean_pool, set_head
-from polysharp.configuration import LabelType, Metric, ModelSettings, ProbeSettings, TrainingSettings
-from polysharp.data import PreparedData, training_rows
-from polysharp.encoding import Encoder, in_order, inference_batches, training_batches
+from polysharp.classifier import PooledClassifier, PooledClassifierConfig, set_head
+from polysharp.configuration import Metric, ModelSettings, TrainingSettings
+from polysharp.data import PreparedData
+from polysharp.encoding import Encoder, encode_splits, in_order, inference_batches, training_batches
 from polysharp.errors import UserError
+from polysharp.features import features_of, probe_features
 from polysharp.files import replacing_folder
-from polysharp.labels import Indicators, encode
 from polysharp.models import quiet_transformers
-from polysharp.probe import Decision, LinearModel, Outcome, fit_probe, judge
-from polysharp.sam import sam_step
+from polysharp.optimisation import make_loss, make_optimizer, make_schedule
+from polysharp.probe import Decision, Outcome, judge
+from polysharp.randomness import random_state, seed_everything, set_random_state
+from polysharp.sam import Ascent, Step, normalisation_parameters, sam_step
+from polysharp.snapshots import Snapshots
 from polysharp.vocabulary import restore_rows, use_rows
 
 log = logging.getLogger("polysharp.training")
@@ -44,93 +41,26 @@ _DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "
 
 
 @dataclass
-class Split:
-    """One split in the form that training takes: ids of the texts, token ids, indicator matrix."""
+class Progress:
+    """How far a training is. With weights, moments and generators this is what a snapshot holds.
 
-    names: list[str]
-    token_ids: list[list[int]]
-    truth: Indicators
+    `step` counts the steps of all epochs, skipped ones included; `losses`, `skipped_steps` and
+    `out_of_memory` are of the present epoch.
+    """
 
-
-def encode_splits(
-    data: PreparedData, encoder: Encoder, train_size: int | None, seed: int
-) -> dict[str, Split]:
-    """Return training (or its drawn part), validation and test, tokenized."""
-    frames = {
-        "train": training_rows(data, train_size, seed),
-        "validation": data.split("validation"),
-        "test": data.split("test"),
-    }
-    splits = {
-        name: Split(
-            frame["id"].to_list(),
-            encoder.encode(frame["text"].to_list()),
-            encode(frame["labels"].to_list(), data.labels),
-        )
-        for name, frame in frames.items()
-    }
-    for name, split in splits.items():
-        full = sum(len(row) == encoder.max_length for row in split.token_ids)
-        log.info(
-            "%s: %d texts, %d of them fill or exceed %d tokens",
-            name,
-            len(split.names),
-            full,
-            encoder.max_length,
-        )
-    return splits
+    micro_batch_size: int
+    step: int = 0
+    losses: list[float] = field(default_factory=list)
+    skipped_steps: int = 0
+    out_of_memory: int = 0
+    learning_rate: float = 0.0
+    history: list[dict[str, Any]] = field(default_factory=list)
+    best_epoch: int = 0
+    best_value: float = -1.0
 
 
-def seed_everything(seed: int) -> None:
-    """Seed every source of randomness; before the model is made, as its head is drawn at random."""
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)
-
-
-def probe_encoder(
-    folder: Path,
-    splits: dict[str, Split],
-    encoder: Encoder,
-    label_type: LabelType,
-    settings: ProbeSettings,
-    metric: Metric,
-    device: Accelerator,
-) -> Outcome:
-    """Fit the probe on the frozen, mean-pooled encoder in `folder`: the baseline."""
-    with quiet_transformers():
-        model = AutoModel.from_pretrained(folder, dtype=torch.float32).to(device.device).eval()
-    features = {name: _features(model, split, encoder, device) for name, split in splits.items()}
-    probe, decision, chosen = _fit_probe(features, splits, label_type, settings, metric)
-    log.info("probe: C %g, validation %s %.3f", chosen, metric, decision.value)
-    logits = {name: probe.logits(features[name]) for name in ("validation", "test")}
-    history = [{"inverse_regularisation": chosen, f"validation_{metric}": decision.value}]
-    return Outcome(logits, decision, None, history)
-
-
-def _fit_probe(
-    features: dict[str, NDArray[np.float64]],
-    splits: dict[str, Split],
-    label_type: LabelType,
-    settings: ProbeSettings,
-    metric: Metric,
-) -> tuple[LinearModel, Decision, float]:
-    train = features["train"], splits["train"].truth
-    validation = features["validation"], splits["validation"].truth
-    return fit_probe(train, validation, label_type, settings, metric)
-
-
-@torch.no_grad()
-def _features(
-    model: PreTrainedModel, split: Split, encoder: Encoder, device: Accelerator
-) -> NDArray[np.float64]:
-    """Return mean-pooled features (texts, width), in float32 like everything that is judged."""
-    batches = list(inference_batches(split.token_ids))
-    outputs = []
-    for rows in batches:
-        batch = encoder.batch([split.token_ids[row] for row in rows]).to(device.device)
-        outputs.append(mean_pool(model(**batch).last_hidden_state, batch["attention_mask"]).cpu())
-    return in_order(batches, outputs).double().numpy()
+class _OutOfMemory(Exception):
+    """A pass that did not fit."""
 
 
 class FineTuning:
@@ -158,43 +88,54 @@ class FineTuning:
         ids = {token for split in self.splits.values() for row in split.token_ids for token in row}
         self._full_embedding = use_rows(self.model, ids | {self.encoder.tokenizer.pad_token_id})
         self.model.to(device.device)
-        self._loss = _loss(self.splits["train"].truth, data.label_type, settings.class_weights).to(
-            device.device
-        )
+        self._parameters = list(self.model.parameters())
+        self._climbing = self._parameters
+        if settings.ascent_parameters == "normalisation":
+            self._climbing = normalisation_parameters(self.model)
+        self._loss = make_loss(self.splits["train"].truth, data.label_type, settings.class_weights)
+        self._loss.to(device.device)
+        self._optimizer = make_optimizer(self.model, settings)
+        self._steps_per_epoch = -(-len(self.splits["train"].names) // settings.batch_size)
+        self._steps = self._steps_per_epoch * settings.epochs
+        self._schedule = make_schedule(self._optimizer, settings, self._steps)
+        self._progress = Progress(settings.micro_batch_size or settings.batch_size)
+        self._best: dict[str, Tensor] = {}  # parameters by name, and the logits of validation with them
+        self._distributed: nn.Module = self.model
 
-    def run(self) -> Outcome:
+    def run(self, snapshots: Snapshots | None = None) -> Outcome:
         """Train, and leave the model in the state that is best on validation.
 
         The state before the first step, which is the probe where the head starts from it, is a
         candidate like the state after every epoch. Of equally good states the earliest is taken.
+        With `snapshots` the training goes on where it was, to the same bytes.
 
         Raises
         ------
         UserError
-            When the loss is not finite any more.
+            When the loss is not finite any more, or not even one text fits the memory.
+        Interrupted
+            When a signal has asked for the end; a snapshot is written before.
         """
-        if self.settings.head == "probe" and isinstance(self.model, PooledClassifier):
-            self._start_from_probe(self.model)
-        optimizer = self._optimizer()
-        steps_per_epoch = -(-len(self.splits["train"].names) // self.settings.batch_size)
-        total = steps_per_epoch * self.settings.epochs
-        schedule = _schedule(optimizer, self.settings, total)
-        history: list[dict[str, Any]] = []
-        best = self._judged(history, epoch=0, summary={})
-        best_epoch, best_state = 0, self._state()
-        for epoch in range(1, self.settings.epochs + 1):
-            summary = self._epoch(epoch, optimizer, schedule)
-            decision = self._judged(history, epoch, summary)
-            if decision.value > best.value:
-                best, best_epoch, best_state = decision, epoch, self._state()
-        for entry in history:
-            entry["best"] = entry["epoch"] == best_epoch
-        self.model.load_state_dict(best_state, strict=False)
-        if best_epoch == 0:
+        progress = self._progress
+        if not self._resume(snapshots):
+            if self.settings.head == "probe" and isinstance(self.model, PooledClassifier):
+                start = self._start_from_probe(self.model)
+            else:
+                start = self._logits("validation")
+            self._judge(0, {}, start)
+            torch.manual_seed(self.seed + self.device.process_index)  # every process drops out its own units
+        self._distribute()
+        for epoch in range(len(progress.history), self.settings.epochs + 1):
+            self._epoch(epoch, snapshots)
+            self._judge(epoch, self._summary(), self._logits("validation"))
+            progress.losses, progress.skipped_steps, progress.out_of_memory = [], 0, 0
+        for entry in progress.history:
+            entry["best"] = entry["epoch"] == progress.best_epoch
+        self.model.load_state_dict(self._best, strict=False)
+        if progress.best_epoch == 0:
             log.info("no epoch was better on validation than the state before training, which is kept")
-        logits = {name: self._logits(name) for name in ("validation", "test")}
-        # Judged again from the restored state: what is reported is what is stored.
-        return Outcome(logits, self._decide(logits["validation"]), best_epoch, history)
+        logits = {"validation": self._best["validation_logits"].numpy(), "test": self._logits("test")}
+        return Outcome(logits, self._decide(logits["validation"]), progress.best_epoch, progress.history)
 
     def save(self, folder: Path, thresholds: Sequence[float] | None) -> None:
         """Write model, tokenizer and thresholds as a folder that transformers loads."""
@@ -208,84 +149,125 @@ class FineTuning:
             self.model.save_pretrained(staging)
             self.encoder.tokenizer.save_pretrained(staging)
 
-    def _start_from_probe(self, model: PooledClassifier) -> None:
+    @torch.no_grad()
+    def _start_from_probe(self, model: PooledClassifier) -> NDArray[np.float64]:
+        """Give the head the probe's weights, and return the logits of validation with them."""
         model.eval()
         features = {
-            name: _features(model.encoder, self.splits[name], self.encoder, self.device)
+            name: features_of(model.encoder, self.splits[name], self.encoder, self.device.device)
             for name in ("train", "validation")
         }
-        probe, decision, chosen = _fit_probe(
+        probe, decision, chosen = probe_features(
             features, self.splits, self.label_type, self.settings, self.metric
         )
         log.info("head starts from the probe: C %g, validation %s %.3f", chosen, self.metric, decision.value)
         set_head(model, torch.from_numpy(probe.weight), torch.from_numpy(probe.bias))
+        pooled = torch.from_numpy(features["validation"]).to(model.head.weight)
+        return model.head(pooled).double().cpu().numpy()
 
-    def _optimizer(self) -> torch.optim.Optimizer:
-        """Return AdamW; the head learns faster, and neither embeddings, norms nor biases decay."""
-        groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-        embedding = self.model.get_input_embeddings().weight
-        inside = {id(parameter) for parameter in self.model.base_model.parameters()}
-        for parameter in self.model.parameters():
-            decays = parameter.ndim > 1 and parameter is not embedding
-            groups.setdefault((id(parameter) in inside, decays), []).append(parameter)
-        settings = self.settings
-        return torch.optim.AdamW(
-            [
-                {
-                    "params": parameters,
-                    "lr": settings.learning_rate if encoder else settings.head_learning_rate,
-                    "weight_decay": settings.weight_decay if decays else 0.0,
-                }
-                for (encoder, decays), parameters in groups.items()
-            ]
-        )
-
-    def _epoch(
-        self, epoch: int, optimizer: torch.optim.Optimizer, schedule: torch.optim.lr_scheduler.LRScheduler
-    ) -> dict[str, Any]:
-        """Pass once over the training texts; return what the history says of it."""
-        self.model.train()
-        parameters = list(self.model.parameters())
-        train = self.splits["train"]
-        batches = training_batches(train.token_ids, self.settings.batch_size, self.seed, epoch)
-        losses, skipped, rate = [], 0, 0.0
-        for number, rows in _with_progress(batches, epoch, self.settings.epochs):
-            part = _spread(rows, self.settings.ascent_share)
-            rate = max(group["lr"] for group in optimizer.param_groups)
-            step = sam_step(
-                partial(self._backward, rows),
-                parameters,
-                optimizer,
-                self.settings.rho,
-                self.settings.max_grad_norm,
-                partial(self._backward, part),
+    def _distribute(self) -> None:
+        """Where several processes train one model, let the gradients of the descent be averaged."""
+        if self.device.num_processes > 1:
+            self._distributed = nn.parallel.DistributedDataParallel(
+                self.model,
+                device_ids=[self.device.device] if self.device.device.type == "cuda" else None,
+                find_unused_parameters=True,  # BERT's pooler, which mean pooling passes by
             )
-            schedule.step()
-            skipped += step.skipped
-            losses.append(step.loss)
-            if skipped > 3 and skipped == number:
+
+    def _epoch(self, epoch: int, snapshots: Snapshots | None) -> None:
+        """Pass over the training texts, or over those of the epoch that are left."""
+        self.model.train()
+        progress, settings = self._progress, self.settings
+        batches = training_batches(self.splits["train"].token_ids, settings.batch_size, self.seed, epoch)
+        done = progress.step - (epoch - 1) * self._steps_per_epoch
+        for number, rows in _with_progress(batches, done, epoch, settings.epochs):
+            progress.learning_rate = max(group["lr"] for group in self._optimizer.param_groups)
+            step = self._step(rows)
+            self._schedule.step()
+            progress.step += 1
+            progress.losses.append(step.loss)
+            progress.skipped_steps += step.skipped
+            if progress.skipped_steps > 3 and progress.skipped_steps == number:
                 raise UserError(
                     f"epoch {epoch}: the loss is {step.loss} and no gradient is finite; "
                     "expected a lower learning_rate, or precision 'float32'"
                 )
-        finite = [loss for loss in losses if np.isfinite(loss)]
-        return {
-            "steps": len(batches),
-            "skipped_steps": skipped,
-            "learning_rate": rate,
-            "train_loss": float(np.mean(finite)) if finite else None,
-        }
+            if snapshots and self._anywhere(snapshots.wanted):
+                self._snapshot(snapshots)
 
-    def _backward(self, rows: list[int]) -> float:
-        """Compute the loss of the training texts `rows`, and add its gradient."""
-        train = self.splits["train"]
-        batch = self.encoder.batch([train.token_ids[row] for row in rows]).to(self.device.device)
-        truth = torch.from_numpy(train.truth[rows].astype(np.float32)).to(self.device.device)
-        with self.device.autocast():
-            logits = self.model(**batch).logits
-        loss = self._loss(logits.float(), truth)
-        self.device.backward(loss)
-        return loss.item()
+    def _step(self, rows: list[int]) -> Step:
+        """Take one step on the training texts `rows`; in smaller micro-batches where memory runs out."""
+        world, rank = self.device.num_processes, self.device.process_index
+        # A process without a text of its own still takes part in the averaging, with a weight of 0.
+        mine, weight = (rows[rank::world], world / len(rows)) if rank < len(rows) else (rows[:1], 0.0)
+        progress, settings = self._progress, self.settings
+        ascent = None
+        if settings.rho > 0 and progress.step >= self._steps - round(settings.ascent_phase * self._steps):
+            part = _spread(mine, settings.ascent_share)
+            ascent = Ascent(
+                partial(self._backward, part, weight * len(mine) / len(part), synchronised=False),
+                self._climbing,
+                settings.rho,
+                settings.eta if settings.neighbourhood == "adaptive" else None,
+            )
+        while True:
+            drawn = random_state(self.device.device)
+            try:
+                return sam_step(
+                    partial(self._backward, mine, weight, synchronised=True),
+                    self._parameters,
+                    self._optimizer,
+                    settings.max_grad_norm,
+                    ascent,
+                    everywhere=lambda finite: not self._anywhere(not finite),
+                )
+            except _OutOfMemory:
+                pass  # the weights are where they were; outside of this block its tensors can be freed
+            self._optimizer.zero_grad()
+            clear_device_cache(garbage_collection=True)
+            fitting = min(progress.micro_batch_size, len(mine))
+            if fitting == 1 or world > 1:
+                raise UserError(
+                    f"out of memory with {fitting} texts at a time; expected a lower "
+                    f"{'max_length' if fitting == 1 else 'micro_batch_size'}, or more memory"
+                )
+            progress.micro_batch_size = -(-fitting // 2)
+            progress.out_of_memory += 1
+            log.warning(
+                "out of memory: the step is taken again in micro-batches of %d texts",
+                progress.micro_batch_size,
+            )
+            set_random_state(drawn, self.device.device)
+
+    def _backward(self, rows: list[int], weight: float, *, synchronised: bool) -> float:
+        """Add the gradient of the weighted sum of the losses of the training texts `rows`; return the sum."""
+        train, size = self.splits["train"], self._progress.micro_batch_size
+        total = torch.zeros((), device=self.device.device)
+        for start in range(0, len(rows), size):
+            micro = rows[start : start + size]
+            last = start + size >= len(rows)
+            with nullcontext() if synchronised and last else self.device.no_sync(self._distributed):
+                try:
+                    batch = self.encoder.batch([train.token_ids[row] for row in micro]).to(self.device.device)
+                    with self.device.autocast():
+                        logits = self._distributed(**batch).logits
+                    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+                    truth = torch.from_numpy(train.truth[micro]).to(logits)
+                    losses = self._loss(logits, truth).reshape(len(micro), -1)
+                    loss = losses.mean(dim=1).sum() * weight
+                    self.device.backward(loss)
+                except RuntimeError as error:
+                    if not should_reduce_batch_size(error):
+                        raise
+                    raise _OutOfMemory from None
+            total += loss.detach()
+        return total.item()
+
+    def _anywhere(self, flag: bool) -> bool:
+        """Return whether the flag is up in any process."""
+        if self.device.num_processes == 1:
+            return flag
+        return bool(self.device.reduce(torch.tensor(float(flag), device=self.device.device)).item())
 
     @torch.no_grad()
     def _logits(self, name: str) -> NDArray[np.float64]:
@@ -304,42 +286,69 @@ class FineTuning:
             raise UserError("the model's scores are not finite; expected a lower learning_rate")
         return judge(logits, self.splits["validation"].truth, self.label_type, self.metric)
 
-    def _judged(self, history: list[dict[str, Any]], epoch: int, summary: dict[str, Any]) -> Decision:
-        """Judge the present state on validation, and add it to the history."""
-        decision = self._decide(self._logits("validation"))
-        best = max((entry[f"validation_{self.metric}"] for entry in history), default=-1.0)
-        history.append({"epoch": epoch, **summary, f"validation_{self.metric}": decision.value})
+    def _judge(self, epoch: int, summary: dict[str, Any], logits: NDArray[np.float64]) -> None:
+        """Judge the present state by its validation logits, note it in the history, keep it if it is best."""
+        progress = self._progress
+        value = self._decide(logits).value
+        progress.history.append({"epoch": epoch, **summary, f"validation_{self.metric}": value})
+        better = value > progress.best_value
+        if better:
+            progress.best_value, progress.best_epoch = value, epoch
+            self._best = {name: p.detach().clone() for name, p in self.model.named_parameters()}
+            self._best["validation_logits"] = torch.from_numpy(logits)
         log.info(
             "epoch %d/%d: %svalidation %s %.3f%s",
             epoch,
             self.settings.epochs,
             f"loss {summary['train_loss']:.3f}, " if summary.get("train_loss") is not None else "",
             self.metric,
-            decision.value,
-            " (best so far)" if decision.value > best else "",
+            value,
+            " (best so far)" if better else "",
         )
-        return decision
 
-    def _state(self) -> dict[str, Tensor]:
-        return {name: parameter.detach().clone() for name, parameter in self.model.named_parameters()}
+    def _summary(self) -> dict[str, Any]:
+        """Return what the history says of the epoch that has just ended."""
+        progress = self._progress
+        loss = torch.tensor([x for x in progress.losses if np.isfinite(x)], dtype=torch.float64).mean()
+        if self.device.num_processes > 1:
+            loss = self.device.reduce(loss.float().to(self.device.device), "mean")
+        return {
+            "steps": self._steps_per_epoch,
+            "skipped_steps": progress.skipped_steps,
+            "out_of_memory": progress.out_of_memory,
+            "micro_batch_size": progress.micro_batch_size,
+            "learning_rate": progress.learning_rate,
+            "train_loss": loss.item() if loss.isfinite() else None,
+        }
 
+    def _snapshot(self, snapshots: Snapshots) -> None:
+        generators = gather_object([random_state(self.device.device)])
+        if self.device.is_main_process:
+            state = {
+                "model": {name: p.detach() for name, p in self.model.named_parameters()},
+                "best": self._best,
+                "optimizer": self._optimizer.state_dict(),
+                "schedule": self._schedule.state_dict(),
+                "generators": generators,
+                "progress": asdict(self._progress),
+            }
+            snapshots.write(self._progress.step, state)
+        self.device.wait_for_everyone()
+        snapshots.stop_if_asked()
 
-def _schedule(
-    optimizer: torch.optim.Optimizer, settings: TrainingSettings, steps: int
-) -> torch.optim.lr_scheduler.LRScheduler:
-    """Return the learning rates of steps 1 to `steps` of transformers' schedules.
-
-    Step 0 is left out: its rate is 0, it would change nothing; so would the one after the last.
-    """
-    for group in optimizer.param_groups:
-        group["initial_lr"] = group["lr"]  # what torch asks for when a schedule starts after step 0
-    warmup = round(settings.warmup * steps)
-    if settings.schedule == "constant":
-        return get_constant_schedule_with_warmup(optimizer, warmup, last_epoch=0)
-    make = (
-        get_cosine_schedule_with_warmup if settings.schedule == "cosine" else get_linear_schedule_with_warmup
-    )
-    return make(optimizer, warmup, steps + 1, last_epoch=0)
+    def _resume(self, snapshots: Snapshots | None) -> bool:
+        """Go back to the newest snapshot; return whether there was one."""
+        state = snapshots.newest() if snapshots else None
+        if state is None:
+            return False
+        self.model.load_state_dict(state["model"], strict=False)
+        self._best = state["best"]
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._schedule.load_state_dict(state["schedule"])
+        set_random_state(state["generators"][self.device.process_index], self.device.device)
+        for name, value in state["progress"].items():
+            setattr(self._progress, name, value)
+        return True
 
 
 def _load(
@@ -369,36 +378,23 @@ def _load(
     return model
 
 
-def _loss(truth: Indicators, label_type: LabelType, class_weights: str) -> nn.Module:
-    """Return the loss of logits (texts, labels) against indicators, labels weighted by their rarity.
-
-    The weights are scikit-learn's 'balanced' ones: texts / (labels * texts with the label) for
-    single labels, negatives / positives for the positives of several.
-    """
-    counts = torch.from_numpy(truth.sum(axis=0)).float()
-    balanced = class_weights == "balanced"
-    if label_type == "single":
-        weights = torch.where(counts > 0, len(truth) / ((counts > 0).sum() * counts.clamp(min=1)), 0.0)
-        return nn.CrossEntropyLoss(weight=weights if balanced else None)
-    ratio = (len(truth) - counts) / counts.clamp(min=1)
-    return nn.BCEWithLogitsLoss(pos_weight=ratio.clamp(min=1e-3) if balanced else None)
-
-
 def _spread(rows: Sequence[int], share: float) -> list[int]:
     """Return a share of the rows, at least one, at even distances: a batch's rows lie by length."""
     count = max(1, round(share * len(rows)))
     return [rows[index * len(rows) // count] for index in range(count)]
 
 
-def _with_progress(batches: Sequence[list[int]], epoch: int, epochs: int) -> Iterator[tuple[int, list[int]]]:
-    """Yield the numbered batches, and say every few seconds how far the epoch is."""
+def _with_progress(
+    batches: Sequence[list[int]], done: int, epoch: int, epochs: int
+) -> Iterator[tuple[int, list[int]]]:
+    """Yield the numbered batches that are left, and say every few seconds how far the epoch is."""
     started = said = time.monotonic()
-    for number, rows in enumerate(batches, 1):
+    for number, rows in enumerate(batches[done:], done + 1):
         yield number, rows
         now = time.monotonic()
         if now - said >= PROGRESS_SECONDS and number < len(batches):
             said = now
-            left = (now - started) / number * (len(batches) - number)
+            left = (now - started) / (number - done) * (len(batches) - number)
             log.info(
                 "epoch %d/%d: step %d of %d, about %.0f s left", epoch, epochs, number, len(batches), left
             )

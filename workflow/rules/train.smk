@@ -2,7 +2,7 @@
 #
 # Inputs:  results/data/{task}/{language}/{label_type}/, models/{model}/
 # Outputs: results/runs/{task}/{language}/{label_type}/{method}/seed-{seed}/
-# Beside:  work/runs/.../checkpoint, which a failed job must not lose: it is no declared output
+# Beside:  work/runs/.../checkpoint and snapshots, which a failed job must not lose: no declared outputs
 
 CELL = "{task}/{language}/{label_type}/{method}/seed-{seed}"
 RUN_FILES = expand(
@@ -43,6 +43,7 @@ rule finetune:
         " --seed {wildcards.seed} --metric {params.metric} --threads {params.torch_threads} --pooling {params.pooling}"
         " {params.reading:q} --set {params.settings:q}"
         " --output results/runs/{params.cell} --checkpoint work/runs/{params.cell}/checkpoint"
+        " --snapshots work/runs/{params.cell}/snapshots"
         " --failure work/runs/{params.cell}/failure.json --log {log:q}"
 
 

@@ -7,7 +7,7 @@ classifier, in the state that is best on validation, into --checkpoint.
 import argparse
 from pathlib import Path
 
-from polysharp.commands import add_model_options, cell_parser, limit_threads, run
+from polysharp.commands import add_model_options, cell_parser, importing, limit_threads, run
 from polysharp.configuration import ModelSettings, TrainingSettings, parse_settings
 
 
@@ -23,6 +23,20 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument(
         "--checkpoint", type=Path, required=True, metavar="FOLDER", help="where the classifier goes"
     )
+    result.add_argument(
+        "--snapshots",
+        type=Path,
+        metavar="FOLDER",
+        help="where the state of the unfinished training is kept: at SIGTERM or SIGINT it is written, the "
+        "command exits with 75, and started again it goes on from there, to the same bytes",
+    )
+    result.add_argument(
+        "--snapshot-seconds",
+        type=float,
+        default=600,
+        metavar="SECONDS",
+        help="least time between two snapshots; 0 takes one after every step (default: 600)",
+    )
     return result
 
 
@@ -30,12 +44,14 @@ def main(arguments: argparse.Namespace) -> None:
     settings = parse_settings("finetune", arguments.settings)
     assert isinstance(settings, TrainingSettings)
     limit_threads(arguments.threads)
-    from polysharp.costs import Costs
-    from polysharp.data import read_prepared
-    from polysharp.hardware import accelerator, fingerprint
-    from polysharp.models import read_identity
-    from polysharp.runs import write_run
-    from polysharp.training import FineTuning
+    with importing():
+        from polysharp.costs import Costs
+        from polysharp.data import read_prepared
+        from polysharp.hardware import accelerator, fingerprint
+        from polysharp.models import read_identity
+        from polysharp.runs import code_sha256, write_run
+        from polysharp.snapshots import Snapshots
+        from polysharp.training import FineTuning
 
     costs = Costs()
     identity = read_identity(arguments.model)
@@ -48,15 +64,26 @@ def main(arguments: argparse.Namespace) -> None:
         max_length=arguments.max_length,
     )
     training = FineTuning(arguments.model, data, model, settings, arguments.metric, arguments.seed, device)
-    outcome = training.run()
-    training.save(arguments.checkpoint, outcome.decision.thresholds)
     about = {
         "selection_metric": arguments.metric,
         "model": identity,
         "settings": settings.model_dump(),
         "determinism": fingerprint(device),
     }
-    write_run(arguments.output, data, outcome, about, costs.as_dict())
+    snapshots = None
+    if arguments.snapshots:
+        reading = model.model_dump(exclude={"name"})
+        identity_of_run = {**about, "reading": reading, "seed": arguments.seed, "data": data.sha256}
+        snapshots = Snapshots(
+            arguments.snapshots, {**identity_of_run, "code": code_sha256()}, arguments.snapshot_seconds
+        )
+        snapshots.listen()
+    outcome = training.run(snapshots)
+    if device.is_main_process:
+        training.save(arguments.checkpoint, outcome.decision.thresholds)
+        write_run(arguments.output, data, outcome, about, costs.as_dict())
+        if snapshots:
+            snapshots.clear()
 
 
 if __name__ == "__main__":

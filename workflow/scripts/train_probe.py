@@ -5,7 +5,7 @@ Writes report.json, predictions.parquet, history.jsonl and costs.json into --out
 
 import argparse
 
-from polysharp.commands import add_model_options, cell_parser, limit_threads, run
+from polysharp.commands import add_model_options, cell_parser, importing, limit_threads, run
 from polysharp.configuration import ModelSettings, ProbeSettings, parse_settings
 
 
@@ -19,13 +19,14 @@ def main(arguments: argparse.Namespace) -> None:
     settings = parse_settings("probe", arguments.settings)
     assert isinstance(settings, ProbeSettings)
     limit_threads(arguments.threads)
-    from polysharp.costs import Costs
-    from polysharp.data import read_prepared
-    from polysharp.encoding import Encoder
-    from polysharp.hardware import accelerator, fingerprint
-    from polysharp.models import read_identity
-    from polysharp.runs import write_run
-    from polysharp.training import encode_splits, probe_encoder
+    with importing():
+        from polysharp.costs import Costs
+        from polysharp.data import read_prepared
+        from polysharp.encoding import Encoder, encode_splits
+        from polysharp.features import probe_encoder
+        from polysharp.hardware import accelerator, fingerprint
+        from polysharp.models import read_identity
+        from polysharp.runs import write_run
 
     costs = Costs()
     identity = read_identity(arguments.model)
@@ -37,7 +38,7 @@ def main(arguments: argparse.Namespace) -> None:
     encoder = Encoder(arguments.model, model)
     splits = encode_splits(data, encoder, settings.train_size, arguments.seed)
     outcome = probe_encoder(
-        arguments.model, splits, encoder, data.label_type, settings, arguments.metric, device
+        arguments.model, splits, encoder, data.label_type, settings, arguments.metric, device.device
     )
     about = {
         "selection_metric": arguments.metric,

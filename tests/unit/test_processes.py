@@ -1,0 +1,164 @@
+"""Several processes that train one model, on the processor, through gloo."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from polysharp.configuration import ModelSettings, TrainingSettings
+from polysharp.data import read_prepared
+from polysharp.encoding import training_batches
+from polysharp.models import prepare_model
+from polysharp.training import FineTuning
+from tests.conftest import ROOT
+
+SETTINGS = {
+    "epochs": 1,
+    "batch_size": 7,
+    "learning_rate": 1e-3,
+    "head_learning_rate": 2e-3,
+    "dropout": 0.0,
+    "max_grad_norm": 0.5,
+    "rho": 0.3,
+    "inverse_regularisation": [0.1],
+}
+WORKER = """
+import sys, torch
+from pathlib import Path
+from accelerate import Accelerator
+from tests.unit.test_processes import prepare
+
+run = prepare(Path(sys.argv[1]), Path(sys.argv[2]), eval(sys.argv[3]), Accelerator(cpu=True))
+run._start_from_probe(run.model)
+run._distribute()
+run._epoch(1, None)  # and not run(), which goes back to the best state, perhaps the first
+weights = {name: p.detach() for name, p in run.model.named_parameters()}
+torch.save(weights, f"{sys.argv[4]}/weights-{run.device.process_index}.pt")
+"""
+
+
+def prepare(model: Path, data: Path, changes: dict[str, Any], device: Accelerator) -> FineTuning:
+    """Return a training in float64, in which another order of sums does not show."""
+    torch.use_deterministic_algorithms(True)
+    torch.set_num_threads(1)
+    settings = TrainingSettings.model_validate(SETTINGS | changes)
+    reading = ModelSettings(name="tiny", max_length=24)
+    run = FineTuning(model, read_prepared(data), reading, settings, "macro_f1", 1, device)
+    run.model.double()
+    run._loss.double()
+    return run
+
+
+def launch(*command: object) -> subprocess.CompletedProcess[str]:
+    """Run a command in two processes that know of each other."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={port}"]
+    environment = os.environ | {
+        "PYTHONPATH": f"{ROOT / 'workflow'}{os.pathsep}{ROOT}",
+        "OMP_NUM_THREADS": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+    }
+    return subprocess.run(
+        [*torchrun, *map(str, command)],
+        capture_output=True, text=True, check=False, env=environment, timeout=300,
+    )  # fmt: skip
+
+
+def by_hand(run: FineTuning) -> dict[str, Tensor]:
+    """Train an epoch with m-sharpness: each half of a batch climbs by its own gradient, both descend."""
+    settings, train = run.settings, run.splits["train"]
+    run._start_from_probe(run.model)  # type: ignore[arg-type]
+    climbing = {id(p) for p in run._climbing}
+    run.model.train()
+    for rows in training_batches(train.token_ids, settings.batch_size, run.seed, 1):
+        gradients = [torch.zeros_like(p) for p in run._parameters]
+        for half in (rows[0::2], rows[1::2]):
+            if not half:
+                continue
+            run._optimizer.zero_grad()
+            run._backward(half, 1.0, synchronised=False)
+            before = [p.detach().clone() for p in run._parameters]
+            with torch.no_grad():
+                moving = [p for p in run._parameters if p.grad is not None and id(p) in climbing]
+                norm = torch.cat([p.grad.flatten() for p in moving]).norm()
+                for p in moving:
+                    p += settings.rho * p.grad / norm
+            run._optimizer.zero_grad()
+            run._backward(half, 1 / len(rows), synchronised=False)
+            with torch.no_grad():
+                for p, weights, gradient in zip(run._parameters, before, gradients, strict=True):
+                    p.copy_(weights)
+                    if p.grad is not None:
+                        gradient += p.grad
+        for p, gradient in zip(run._parameters, gradients, strict=True):
+            p.grad = None if p.grad is None else gradient
+        torch.nn.utils.clip_grad_norm_(run._parameters, settings.max_grad_norm)
+        run._optimizer.step()
+        run._schedule.step()
+    return {name: p.detach() for name, p in run.model.named_parameters()}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"ascent_parameters": "normalisation"},
+        {"micro_batch_size": 2},
+        {"train_size": 8, "batch_size": 7},  # the last batch of an epoch is one text: nothing for one process
+    ],
+)
+def test_two_processes_climb_apart_and_descend_together(
+    changes: dict[str, Any],
+    tmp_path: Path,
+    tiny_model: Callable[[str], Path],
+    prepared_folder: Callable[[str], Path],
+    device: Accelerator,
+) -> None:
+    model, data = tiny_model("bert"), prepared_folder("single")
+    worker = tmp_path / "worker.py"
+    worker.write_text(WORKER)
+    done = launch(worker, model, data, repr(changes), tmp_path)
+    assert done.returncode == 0, done.stderr
+    ranks = [torch.load(tmp_path / f"weights-{rank}.pt", weights_only=True) for rank in (0, 1)]
+    expected = by_hand(prepare(model, data, changes, device))
+    for name, weight in ranks[0].items():
+        assert torch.equal(weight, ranks[1][name]), name
+        torch.testing.assert_close(weight, expected[name], rtol=0, atol=1e-9)
+
+
+def test_the_command_in_two_processes(
+    tmp_path: Path,
+    tiny_model: Callable[[str], Path],
+    prepared_folder: Callable[[str], Path],
+) -> None:
+    """One of them writes; twice the same bytes."""
+    data, script = prepared_folder("multi"), ROOT / "workflow/scripts/train.py"
+    model = tmp_path / "model"
+    prepare_model(str(tiny_model("xlm-roberta")), None, model)
+    for name in ("one", "two"):
+        done = launch(
+            script, "--data", data, "--model", model, "--output", tmp_path / name / "run",
+            "--checkpoint", tmp_path / name / "checkpoint", "--snapshots", tmp_path / name / "snapshots",
+            "--snapshot-seconds", 0, "--set", "epochs=2", "dropout=0.3", "precision=float32",
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert not (tmp_path / name / "snapshots").exists()
+    for file in ("run/predictions.parquet", "run/report.json", "checkpoint/model.safetensors"):
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+    report = json.loads((tmp_path / "one/run/report.json").read_text())
+    assert report["determinism"].endswith("1 threads, 2 processes, float32")
+    assert len(pl.read_parquet(tmp_path / "one/run/predictions.parquet")) > 0
+    assert np.isfinite(report["scores"]["test"]["macro_f1"])
