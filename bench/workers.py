@@ -1,0 +1,183 @@
+"""What bench.py measures, each in a process of its own: prints one line of JSON with seconds and scores."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+STARTED = time.perf_counter()
+VARIANTS: dict[str, dict[str, Any]] = {
+    "adamw": {"rho": 0.0},
+    "sam-full": {},
+    "asam": {"neighbourhood": "adaptive", "rho": 0.5},
+    "quarter": {"ascent_share": 0.25},
+    "norms": {"ascent_parameters": "normalisation"},
+    "norms-quarter": {"ascent_parameters": "normalisation", "ascent_share": 0.25},
+    "last-third": {"ascent_phase": 1 / 3},
+    "last-third-quarter": {"ascent_phase": 1 / 3, "ascent_share": 0.25},
+}
+
+
+def cpu_seconds() -> float:
+    """Return what this process has used of the processor so far."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def startup(arguments: argparse.Namespace) -> dict[str, Any]:
+    """CPU seconds of a training process before its first batch, by part."""
+    parts, before = {}, cpu_seconds()
+
+    def done(part: str) -> None:
+        nonlocal before
+        now = cpu_seconds()
+        parts[part], before = now - before, now
+
+    from polysharp.commands import importing, limit_threads
+
+    parts["python"] = before
+    limit_threads(arguments.threads)
+    with importing():
+        import polysharp.training  # noqa: F401
+        from polysharp.hardware import accelerator
+    done("imports")
+    device = accelerator("auto", arguments.threads)
+    done("device")
+    prepare(arguments, device)
+    done("model and data")
+    return parts
+
+
+def prepare(arguments: argparse.Namespace, device: Any, **settings: Any) -> Any:
+    """Return a training that is ready to run."""
+    from polysharp.configuration import ModelSettings, TrainingSettings
+    from polysharp.data import read_prepared
+    from polysharp.training import FineTuning
+
+    reading = ModelSettings(name="-", text_prefix=arguments.prefix, max_length=arguments.max_length)
+    chosen = TrainingSettings.model_validate({"dropout": 0.0, "batch_size": arguments.batch_size, **settings})
+    data = read_prepared(arguments.data)
+    return FineTuning(arguments.model, data, reading, chosen, "macro_f1", 1, device)
+
+
+def epoch(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Seconds of one epoch of our loop, of the variant and the settings given; memory of the process."""
+    from polysharp.hardware import accelerator
+
+    device = accelerator("auto", arguments.threads)
+    run = prepare(arguments, device, epochs=1, head="random", **VARIANTS[arguments.variant])
+    started = time.perf_counter()
+    run._epoch(1, None)
+    return {"seconds": time.perf_counter() - started, "steps": run._steps, "memory_mb": memory()}
+
+
+def tutorial(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The tutorial's loop on the same texts; with `--epochs` to its end, else for one epoch."""
+    import torch
+    from transformers import logging as transformers_logging
+    from tutorial import train
+
+    torch.set_num_threads(arguments.threads)
+    transformers_logging.set_verbosity_error()
+    splits = read_splits(arguments.source)
+    with tempfile.TemporaryDirectory() as folder:
+        result = train(arguments.model, splits, Path(folder), arguments.epochs, arguments.batch_size)
+    return {**result, "seconds": time.perf_counter() - STARTED, "memory_mb": memory()}
+
+
+def setfit(arguments: argparse.Namespace) -> dict[str, Any]:
+    """SetFit: contrastive pairs, then a logistic regression; `--steps` of its contrastive steps."""
+    import torch
+
+    torch.set_num_threads(arguments.threads)
+    from datasets import Dataset, disable_progress_bars
+    from sentence_transformers import SentenceTransformer, models
+    from setfit import SetFitModel, Trainer, TrainingArguments
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import f1_score
+
+    disable_progress_bars()
+    splits = read_splits(arguments.source)
+    transformer = models.Transformer(str(arguments.model), max_seq_length=arguments.max_length)
+    pooling = models.Pooling(transformer.get_word_embedding_dimension(), pooling_mode="mean")
+    body = SentenceTransformer(modules=[transformer, pooling], device="cpu")
+    model = SetFitModel(model_body=body, model_head=LogisticRegression(max_iter=1000))
+    data = Dataset.from_dict(
+        {
+            "text": [arguments.prefix + text for text in splits["train"]["Text"]],
+            "label": splits["train"]["Labels"],
+        }
+    )
+    settings = TrainingArguments(
+        batch_size=arguments.batch_size, max_steps=arguments.steps, seed=1, report_to="none",
+        show_progress_bar=False, save_strategy="no", output_dir=tempfile.mkdtemp(),
+    )  # fmt: skip
+    Trainer(model=model, args=settings, train_dataset=data).train()
+    predicted = model.predict([arguments.prefix + text for text in splits["val"]["Text"]], use_labels=False)
+    score = f1_score(splits["val"]["Labels"], list(predicted), average="macro", zero_division=0)
+    return {"seconds": time.perf_counter() - STARTED, "validation_macro_f1": score, "memory_mb": memory()}
+
+
+def steps(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Median CPU seconds of a step of every variant, taken in turns on the same batches."""
+    from polysharp.encoding import training_batches
+    from polysharp.hardware import accelerator
+    from polysharp.sam import normalisation_parameters
+
+    device = accelerator("auto", arguments.threads)
+    run = prepare(arguments, device, epochs=1, head="random")
+    batches = training_batches(run.splits["train"].token_ids, arguments.batch_size, 1, 1)
+    run.model.train()
+    seconds: dict[str, list[float]] = {name: [] for name in VARIANTS}
+    base = run.settings
+    for rows in [batches[0], *batches[: arguments.steps]]:
+        for name, changes in VARIANTS.items():
+            run.settings = base.model_copy(update=changes)
+            names = changes.get("ascent_parameters") == "normalisation"
+            run._climbing = normalisation_parameters(run.model) if names else run._parameters
+            run._progress.step = run._steps  # in the last part of the steps, where everything ascends
+            before = cpu_seconds()
+            run._step(rows)
+            seconds[name].append(cpu_seconds() - before)
+    medians = {name: statistics.median(values[1:]) for name, values in seconds.items()}
+    for name, changes in VARIANTS.items():
+        phase = changes.get("ascent_phase", 1.0)
+        medians[name] = phase * medians[name] + (1 - phase) * medians["adamw"]
+    return {"cpu_seconds": medians}
+
+
+def read_splits(source: Path) -> dict[str, dict[str, list[str]]]:
+    """Return texts and labels of training and validation."""
+    return {name: json.loads((source / f"{name}.json").read_text()) for name in ("train", "val")}
+
+
+def memory() -> int:
+    """Return the highest resident memory of this process in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+WORKERS = {worker.__name__: worker for worker in (startup, epoch, tutorial, setfit, steps)}
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("worker", choices=WORKERS)
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--data", type=Path, help="a prepared data set")
+    parser.add_argument("--source", type=Path, help="a data set's JSON files")
+    parser.add_argument("--prefix", default="")
+    parser.add_argument("--max-length", type=int, default=512)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--variant", choices=VARIANTS, default="sam-full")
+    options = parser.parse_args()
+    json.dump(WORKERS[options.worker](options), sys.stdout)
+    print()

@@ -1,0 +1,170 @@
+"""Snapshots: complete, verified, or not used; and a training stopped by a signal."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from polysharp.errors import Interrupted
+from polysharp.models import prepare_model
+from polysharp.snapshots import Snapshots
+from tests.conftest import ROOT
+
+IDENTITY = {"seed": 1, "settings": {"rho": 0.05}}
+
+
+def state(step: int) -> dict[str, Any]:
+    return {"weights": torch.full((3,), float(step)), "progress": {"step": step, "losses": [0.5, 0.25]}}
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    """Return a folder of three snapshots, of which the oldest is gone."""
+    snapshots = Snapshots(tmp_path / "snapshots", IDENTITY, 0)
+    for step in (1, 2, 30):
+        snapshots.write(step, state(step))
+    return tmp_path / "snapshots"
+
+
+def newest_step(folder: Path, identity: dict[str, Any] = IDENTITY) -> int | None:
+    found = Snapshots(folder, identity, 0).newest()
+    return None if found is None else found["progress"]["step"]
+
+
+def test_the_two_newest_are_kept_and_the_newest_is_taken(written: Path) -> None:
+    assert sorted(path.name for path in written.iterdir()) == ["step-00000002", "step-00000030"]
+    found = Snapshots(written, IDENTITY, 0).newest()
+    assert found is not None
+    assert torch.equal(found["weights"], torch.full((3,), 30.0))
+    assert found["progress"] == {"step": 30, "losses": [0.5, 0.25]}
+
+
+def test_without_snapshots_there_is_none(tmp_path: Path) -> None:
+    assert newest_step(tmp_path / "nowhere") is None
+
+
+@pytest.mark.parametrize("file", ["state.pt", "manifest.json"])
+@pytest.mark.parametrize("damage", ["missing", "empty", "cut", "flipped"])
+def test_a_damaged_snapshot_gives_way_to_the_one_before(file: str, damage: str, written: Path) -> None:
+    path = written / "step-00000030" / file
+    content = bytearray(path.read_bytes())
+    if damage == "missing":
+        path.unlink()
+    elif damage == "flipped":
+        place = content.index(b"sha256") + 12 if file == "manifest.json" else len(content) // 2
+        content[place] ^= 1
+        path.write_bytes(content)
+    else:
+        path.write_bytes(content[: len(content) // 2 if damage == "cut" else 0])
+    assert newest_step(written) == 2
+
+
+def test_what_belongs_to_other_work_is_removed(written: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("WARNING", logger="polysharp"):
+        assert newest_step(written, IDENTITY | {"seed": 2}) is None
+    assert all("it belongs to other seed" in line for line in caplog.messages)
+    assert not list(written.iterdir())
+
+
+def test_a_write_that_breaks_off_leaves_what_was_there(written: Path) -> None:
+    snapshots = Snapshots(written, IDENTITY, 0)
+    with pytest.raises(AttributeError):
+        snapshots.write(31, {"what": lambda: "cannot be saved"})
+    assert newest_step(written) == 30
+
+
+def test_a_signal_asks_for_the_end_and_a_second_one_is_not_caught(tmp_path: Path) -> None:
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        snapshots = Snapshots(tmp_path, IDENTITY, seconds=1000)
+        snapshots.listen()
+        assert not snapshots.wanted
+        snapshots.stop_if_asked()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert snapshots.wanted
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+        snapshots.write(7, state(7))
+        with pytest.raises(Interrupted, match="SIGTERM after step 7"):
+            snapshots.stop_if_asked()
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def test_snapshots_are_due_by_time(tmp_path: Path) -> None:
+    assert Snapshots(tmp_path, IDENTITY, 0).wanted
+    assert not Snapshots(tmp_path, IDENTITY, 3600).wanted
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_the_command_stopped_and_started_again_gives_the_same_bytes(
+    number: signal.Signals,
+    tmp_path: Path,
+    tiny_model: Callable[[str], Path],
+    prepared_folder: Callable[[str], Path],
+) -> None:
+    """SIGTERM is answered by a snapshot; after SIGKILL the last one that was due is taken."""
+    model = tmp_path / "model"
+    prepare_model(str(tiny_model("bert")), None, model)
+
+    def command(name: str, seconds: float) -> list[str]:
+        folder = tmp_path / name
+        options: dict[str, object] = {
+            "--data": prepared_folder("single"),
+            "--model": model,
+            "--output": folder / "run",
+            "--checkpoint": folder / "checkpoint",
+            "--snapshots": folder / "snapshots",
+            "--snapshot-seconds": seconds,
+            "--failure": folder / "failure.json",
+        }
+        settings = ["--set", "epochs=12", "batch_size=4", "dropout=0.1", "micro_batch_size=3"]
+        flat = [str(part) for option in options.items() for part in option]
+        return [sys.executable, str(ROOT / "workflow/scripts/train.py"), *flat, *settings]
+
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow")}
+    whole = subprocess.run(
+        command("whole", 600), env=environment, capture_output=True, text=True, check=False
+    )
+    assert whole.returncode == 0, whole.stderr
+    snapshots = tmp_path / "stopped/snapshots"
+    seconds = 600 if number == signal.SIGTERM else 0
+    with subprocess.Popen(
+        command("stopped", seconds), env=environment, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr
+        for line in process.stderr:
+            if "epoch 3/12" in line:
+                process.send_signal(number)
+                break
+        process.stderr.read()
+    if number == signal.SIGTERM:
+        assert process.returncode == 75
+        reason = json.loads((tmp_path / "stopped/failure.json").read_text())["reason"]
+        assert reason.startswith("stopped by SIGTERM after step ")
+    else:
+        assert process.returncode == -signal.SIGKILL
+    assert list(snapshots.glob("step-*"))
+    assert not (tmp_path / "stopped/run").exists()
+    resumed = subprocess.run(
+        command("stopped", 600), env=environment, capture_output=True, text=True, check=False
+    )
+    assert resumed.returncode == 0, resumed.stderr
+    assert "resumed from the snapshot step-" in resumed.stderr
+    assert "epoch 1/12" not in resumed.stderr
+    for file in (
+        "run/predictions.parquet",
+        "run/report.json",
+        "run/history.jsonl",
+        "checkpoint/model.safetensors",
+    ):
+        assert (tmp_path / "stopped" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes(), file
+    assert not snapshots.exists()
+    assert not (tmp_path / "stopped/failure.json").exists()
