@@ -1,14 +1,16 @@
 # make demo        install into .venv, run the embedded example, say where the report is
 # make test        linters, type checker, all tests that this machine can run
 # make schemas     write workflow/schemas anew from the definition of the configuration
+# make bench       measure against the tutorial's loop and SetFit; needs SIB-200's data folder: SIB200=...
 # make example-data  build the embedded example's texts anew from the Debian archive, through apt
 
 PYTHON ?= python3
 CORES ?= 4
+SIB200 ?= ../shared/data/sib-200
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: install demo test lint schemas example-data
+.PHONY: install demo test lint schemas bench example-data
 
 install: .venv/installed
 
@@ -46,6 +48,14 @@ lint: .venv/installed-test
 test: lint
 	$(BIN)/coverage erase
 	$(BIN)/pytest -n 2 --cov --cov-report=term:skip-covered
+
+.venv/installed-bench: .venv/installed-test
+	$(BIN)/python -m pip install --quiet --editable '.[workflow,example,test,bench]'
+	@touch $@
+
+bench: .venv/installed-bench
+	$(BIN)/python bench/sib200.py --source '$(SIB200)' --output bench/data/sib200
+	$(BIN)/python bench/bench.py
 
 schemas: .venv/installed
 	$(BIN)/python workflow/scripts/write_schemas.py --output workflow/schemas
