@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,18 +34,60 @@ SETTINGS = {
     "rho": 0.3,
     "inverse_regularisation": [0.1],
 }
-WORKER = """
+START = """
 import sys, torch
 from pathlib import Path
 from accelerate import Accelerator
+from polysharp.errors import Interrupted
+from polysharp.snapshots import Snapshots
 from tests.unit.test_processes import prepare
+from tests.unit.test_training import StoppedAfter
 
-run = prepare(Path(sys.argv[1]), Path(sys.argv[2]), eval(sys.argv[3]), Accelerator(cpu=True))
+model, data, changes, output = Path(sys.argv[1]), Path(sys.argv[2]), eval(sys.argv[3]), Path(sys.argv[4])
+device = Accelerator(cpu=True)
+rank = device.process_index
+
+def keep(run, name):
+    torch.save({name: p.detach() for name, p in run.model.named_parameters()}, output / f"{name}-{rank}.pt")
+"""
+ONE_EPOCH = """
+run = prepare(model, data, changes, device)
 run._start_from_probe(run.model)
 run._distribute()
 run._epoch(1, None)  # and not run(), which goes back to the best state, perhaps the first
-weights = {name: p.detach() for name, p in run.model.named_parameters()}
-torch.save(weights, f"{sys.argv[4]}/weights-{run.device.process_index}.pt")
+keep(run, "weights")
+"""
+BAD_GRADIENT = """
+run = prepare(model, data, changes, device)
+run._distribute()
+real, calls = run._backward, iter(range(100))
+def backward(*arguments, **keywords):
+    loss = real(*arguments, **keywords)
+    if next(calls) == int(sys.argv[5]) and rank == 1:  # in the ascent, which the other does not see
+        run._parameters[0].grad[0, 0] = float("nan")
+    return loss
+run._backward = backward
+run._epoch(1, None)
+(output / f"skipped-{rank}").write_text(str(run._progress.skipped_steps))
+keep(run, "weights")
+"""
+STOPPED = """
+whole = prepare(model, data, changes, device)
+whole.run()
+keep(whole, "whole")
+# One process alone is asked to stop, and one alone writes.
+number = 4 if rank == 0 else 10**6
+try:
+    prepare(model, data, changes, device).run(StoppedAfter(output / "snapshots", number))
+    raise SystemExit("not stopped")
+except Interrupted:
+    pass
+torch.manual_seed(99)
+resumed = prepare(model, data, changes, device)
+resumed.run(Snapshots(output / "snapshots", {"seed": 1}, 1000))
+keep(resumed, "resumed")
+assert whole._progress.best_epoch, "no test"
+assert whole._progress.history == resumed._progress.history
 """
 
 
@@ -111,32 +154,66 @@ def by_hand(run: FineTuning) -> dict[str, Tensor]:
     return {name: p.detach() for name, p in run.model.named_parameters()}
 
 
+@dataclass(frozen=True)
+class Processes:
+    """Runs a piece of code in two processes, and returns what they kept."""
+
+    folder: Path
+    model: Path
+    data: Path
+
+    def __call__(self, code: str, changes: dict[str, Any], *more: object) -> None:
+        worker = self.folder / "worker.py"
+        worker.write_text(START + code)
+        done = launch(worker, self.model, self.data, repr(changes), self.folder, *more)
+        assert done.returncode == 0, done.stderr
+
+    def kept(self, name: str) -> list[dict[str, Tensor]]:
+        return [torch.load(self.folder / f"{name}-{rank}.pt", weights_only=True) for rank in (0, 1)]
+
+
+@pytest.fixture
+def processes(
+    tmp_path: Path, tiny_model: Callable[[str], Path], prepared_folder: Callable[[str], Path]
+) -> Processes:
+    return Processes(tmp_path, tiny_model("bert"), prepared_folder("single"))
+
+
 @pytest.mark.parametrize(
     "changes",
     [
         {},
         {"ascent_parameters": "normalisation"},
         {"micro_batch_size": 2},
-        {"train_size": 8, "batch_size": 7},  # the last batch of an epoch is one text: nothing for one process
+        {"train_size": 8},  # the last batch of an epoch is one text: nothing for one process
     ],
 )
 def test_two_processes_climb_apart_and_descend_together(
-    changes: dict[str, Any],
-    tmp_path: Path,
-    tiny_model: Callable[[str], Path],
-    prepared_folder: Callable[[str], Path],
-    device: Accelerator,
+    changes: dict[str, Any], processes: Processes, device: Accelerator
 ) -> None:
-    model, data = tiny_model("bert"), prepared_folder("single")
-    worker = tmp_path / "worker.py"
-    worker.write_text(WORKER)
-    done = launch(worker, model, data, repr(changes), tmp_path)
-    assert done.returncode == 0, done.stderr
-    ranks = [torch.load(tmp_path / f"weights-{rank}.pt", weights_only=True) for rank in (0, 1)]
-    expected = by_hand(prepare(model, data, changes, device))
-    for name, weight in ranks[0].items():
-        assert torch.equal(weight, ranks[1][name]), name
+    processes(ONE_EPOCH, changes)
+    first, second = processes.kept("weights")
+    expected = by_hand(prepare(processes.model, processes.data, changes, device))
+    for name, weight in first.items():
+        assert torch.equal(weight, second[name]), name
         torch.testing.assert_close(weight, expected[name], rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("call", [0, 2])
+def test_a_bad_gradient_in_one_process_skips_the_step_in_both(call: int, processes: Processes) -> None:
+    processes(BAD_GRADIENT, {}, call)
+    first, second = processes.kept("weights")
+    for name, weight in first.items():
+        assert torch.equal(weight, second[name]) and weight.isfinite().all(), name
+    for rank in (0, 1):
+        assert (processes.folder / f"skipped-{rank}").read_text() == "1"
+
+
+def test_two_processes_stop_together_and_resume_to_the_same_bytes(processes: Processes) -> None:
+    processes(STOPPED, {"epochs": 2, "dropout": 0.2, "head": "random", "learning_rate": 1e-2})
+    for whole, resumed in zip(processes.kept("whole"), processes.kept("resumed"), strict=True):
+        for name, weight in whole.items():
+            assert torch.equal(weight, resumed[name]), name
 
 
 def test_the_command_in_two_processes(

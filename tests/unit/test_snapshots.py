@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,6 @@ from typing import Any
 import pytest
 import torch
 
-from polysharp.errors import Interrupted
 from polysharp.models import prepare_model
 from polysharp.snapshots import Snapshots
 from tests.conftest import ROOT
@@ -34,14 +34,22 @@ def written(tmp_path: Path) -> Path:
 
 
 def newest_step(folder: Path, identity: dict[str, Any] = IDENTITY) -> int | None:
-    found = Snapshots(folder, identity, 0).newest()
-    return None if found is None else found["progress"]["step"]
+    snapshots = Snapshots(folder, identity, 0)
+    name = snapshots.newest()
+    return None if name is None else snapshots.read(name)["progress"]["step"]
+
+
+def folder_of(root: Path, step: int) -> Path:
+    (found,) = root.glob(f"*/step-{step:08d}")
+    return found
 
 
 def test_the_two_newest_are_kept_and_the_newest_is_taken(written: Path) -> None:
-    assert sorted(path.name for path in written.iterdir()) == ["step-00000002", "step-00000030"]
-    found = Snapshots(written, IDENTITY, 0).newest()
-    assert found is not None
+    assert sorted(path.name for path in written.glob("*/*")) == ["step-00000002", "step-00000030"]
+    snapshots = Snapshots(written, IDENTITY, 0)
+    name = snapshots.newest()
+    assert name is not None
+    found = snapshots.read(name)
     assert torch.equal(found["weights"], torch.full((3,), 30.0))
     assert found["progress"] == {"step": 30, "losses": [0.5, 0.25]}
 
@@ -53,7 +61,7 @@ def test_without_snapshots_there_is_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize("file", ["state.pt", "manifest.json"])
 @pytest.mark.parametrize("damage", ["missing", "empty", "cut", "flipped"])
 def test_a_damaged_snapshot_gives_way_to_the_one_before(file: str, damage: str, written: Path) -> None:
-    path = written / "step-00000030" / file
+    path = folder_of(written, 30) / file
     content = bytearray(path.read_bytes())
     if damage == "missing":
         path.unlink()
@@ -64,13 +72,19 @@ def test_a_damaged_snapshot_gives_way_to_the_one_before(file: str, damage: str, 
     else:
         path.write_bytes(content[: len(content) // 2 if damage == "cut" else 0])
     assert newest_step(written) == 2
+    assert newest_step(written) == 2  # and the damaged one is gone
+    assert len(list(written.glob("*/step-*"))) == 1
 
 
-def test_what_belongs_to_other_work_is_removed(written: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level("WARNING", logger="polysharp"):
+def test_what_belongs_to_other_work_is_left_alone(written: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", logger="polysharp"):
         assert newest_step(written, IDENTITY | {"seed": 2}) is None
-    assert all("it belongs to other seed" in line for line in caplog.messages)
-    assert not list(written.iterdir())
+    assert "are of other settings, data, model or code" in caplog.text
+    Snapshots(written, IDENTITY | {"seed": 2}, 0).write(5, state(5))
+    assert newest_step(written, IDENTITY | {"seed": 2}) == 5
+    assert newest_step(written) == 30
+    Snapshots(written, IDENTITY, 0).clear()
+    assert not written.exists()
 
 
 def test_a_write_that_breaks_off_leaves_what_was_there(written: Path) -> None:
@@ -80,37 +94,46 @@ def test_a_write_that_breaks_off_leaves_what_was_there(written: Path) -> None:
     assert newest_step(written) == 30
 
 
+def test_what_a_killed_process_left_half_written_is_removed(written: Path) -> None:
+    half = folder_of(written, 30).parent / ".step-00000031.123.staging"
+    half.mkdir()
+    (half / "state.pt").write_bytes(b"half")
+    assert newest_step(written) == 30
+    assert not half.exists()
+
+
 def test_a_signal_asks_for_the_end_and_a_second_one_is_not_caught(tmp_path: Path) -> None:
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         snapshots = Snapshots(tmp_path, IDENTITY, seconds=1000)
         snapshots.listen()
-        assert not snapshots.wanted
-        snapshots.stop_if_asked()
+        assert not snapshots.due and not snapshots.asked_to_stop
         os.kill(os.getpid(), signal.SIGTERM)
-        assert snapshots.wanted
+        assert snapshots.due and snapshots.asked_to_stop
         assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
-        snapshots.write(7, state(7))
-        with pytest.raises(Interrupted, match="SIGTERM after step 7"):
-            snapshots.stop_if_asked()
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
 
 
 def test_snapshots_are_due_by_time(tmp_path: Path) -> None:
-    assert Snapshots(tmp_path, IDENTITY, 0).wanted
-    assert not Snapshots(tmp_path, IDENTITY, 3600).wanted
+    assert Snapshots(tmp_path, IDENTITY, 0).due
+    snapshots = Snapshots(tmp_path, IDENTITY, 0.2)
+    assert not snapshots.due
+    time.sleep(0.3)
+    assert snapshots.due
+    snapshots.taken()
+    assert not snapshots.due
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_the_command_stopped_and_started_again_gives_the_same_bytes(
     number: signal.Signals,
     tmp_path: Path,
     tiny_model: Callable[[str], Path],
     prepared_folder: Callable[[str], Path],
 ) -> None:
-    """SIGTERM is answered by a snapshot; after SIGKILL the last one that was due is taken."""
+    """SIGTERM and SIGINT are answered by a snapshot; after SIGKILL the last one that was due is taken."""
     model = tmp_path / "model"
     prepare_model(str(tiny_model("bert")), None, model)
 
@@ -135,7 +158,7 @@ def test_the_command_stopped_and_started_again_gives_the_same_bytes(
     )
     assert whole.returncode == 0, whole.stderr
     snapshots = tmp_path / "stopped/snapshots"
-    seconds = 600 if number == signal.SIGTERM else 0
+    seconds = 0 if number == signal.SIGKILL else 600
     with subprocess.Popen(
         command("stopped", seconds), env=environment, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -145,13 +168,13 @@ def test_the_command_stopped_and_started_again_gives_the_same_bytes(
                 process.send_signal(number)
                 break
         process.stderr.read()
-    if number == signal.SIGTERM:
+    if number != signal.SIGKILL:
         assert process.returncode == 75
         reason = json.loads((tmp_path / "stopped/failure.json").read_text())["reason"]
-        assert reason.startswith("stopped by SIGTERM after step ")
+        assert reason.startswith("stopped after step ")
     else:
         assert process.returncode == -signal.SIGKILL
-    assert list(snapshots.glob("step-*"))
+    assert list(snapshots.glob("*/step-*"))
     assert not (tmp_path / "stopped/run").exists()
     resumed = subprocess.run(
         command("stopped", 600), env=environment, capture_output=True, text=True, check=False

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.utils.class_weight import compute_class_weight
-from torch import nn
+from torch import Tensor, nn
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
@@ -283,6 +283,7 @@ def test_a_share_of_the_batch_lies_spread_over_it(rows: list[int], share: float)
     gaps = {other - one for one, other in pairwise(places)}
     assert max(gaps, default=0) - min(gaps, default=0) <= 1
     assert training._spread(rows, 1.0) == rows
+    assert abs(np.mean(places) - (len(rows) - 1) / 2) <= 0.5  # neither the shortest nor the longest texts
 
 
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
@@ -316,7 +317,7 @@ def test_neither_embeddings_nor_norms_nor_biases_decay(
     assert described["head.weight"] == (SETTINGS.head_learning_rate, SETTINGS.weight_decay)
     assert described["head.bias"] == (SETTINGS.head_learning_rate, 0.0)
     for name, (_, decay) in described.items():
-        if "LayerNorm" in name or name.endswith("bias"):
+        if "LayerNorm" in name or name.endswith("bias") or "embeddings" in name:
             assert decay == 0.0, name
     assert described["encoder.encoder.layer.0.output.dense.weight"][1] == SETTINGS.weight_decay
 
@@ -378,13 +379,19 @@ def test_the_fingerprint_says_what_the_bytes_depend_on(device: Accelerator) -> N
 
 
 class StoppedAfter(Snapshots):
-    """Stops the training after a number of steps, as a signal does, but at a step of choice."""
+    """Stops the training after a number of snapshots, as a signal does, but at a moment of choice."""
 
-    last = 0
+    def __init__(self, folder: Path, number: int) -> None:
+        super().__init__(folder, {"seed": 1}, 0)
+        self._left = number
 
-    def stop_if_asked(self) -> None:
-        if self._step == self.last:
-            raise Interrupted
+    def write(self, step: int, state: Mapping[str, Any]) -> None:
+        super().write(step, state)
+        self._left -= 1
+
+    @property
+    def asked_to_stop(self) -> bool:
+        return self._left == 0
 
 
 EVERYTHING = {
@@ -398,24 +405,37 @@ EVERYTHING = {
 }
 
 
-@pytest.mark.parametrize("last", [1, 4, 6, 7, 12])  # 6 steps an epoch: in both, and at their ends
+# Six steps an epoch and a snapshot after each, and after the epoch is judged: in both epochs, at their ends.
+@pytest.mark.parametrize("number", [1, 4, 6, 7, 8, 13, 14])
 @pytest.mark.parametrize("label_type", ["single", "multi"])
 def test_stopped_and_resumed_it_gives_the_same_bytes(
-    label_type: str, last: int, train: Trainer, small_data: Callable[[str], PreparedData], tmp_path: Path
+    label_type: str, number: int, train: Trainer, small_data: Callable[[str], PreparedData], tmp_path: Path
 ) -> None:
     data, chosen = small_data(label_type), settings(**EVERYTHING)
     whole = train(data, chosen)
     assert whole.outcome.history[1]["steps"] == 6
-    first = StoppedAfter(tmp_path / "snapshots", {"seed": 1}, 0)
-    first.last = last
     with pytest.raises(Interrupted):
-        train(data, chosen, snapshots=first)
+        train(data, chosen, snapshots=StoppedAfter(tmp_path / "snapshots", number))
     torch.manual_seed(99)  # another process, another state of the generators
     resumed = train(data, chosen, snapshots=Snapshots(tmp_path / "snapshots", {"seed": 1}, 0))
+    assert resumed.outcome.best_epoch == whole.outcome.best_epoch != 0
     assert resumed.weights == whole.weights
     assert resumed.outcome.history == whole.outcome.history
     for split in ("validation", "test"):
         assert np.array_equal(resumed.outcome.logits[split], whole.outcome.logits[split])
+
+
+def after_an_epoch(run: FineTuning) -> dict[str, Tensor]:
+    """Return the weights after one epoch; a whole run might go back to those before it."""
+    run._epoch(1, None)
+    return {name: parameter.detach().clone() for name, parameter in run.model.named_parameters()}
+
+
+def in_float64(run: FineTuning) -> FineTuning:
+    """Let sums in another order not show."""
+    run.model.double()
+    run._loss.double()
+    return run
 
 
 @pytest.mark.parametrize(
@@ -432,15 +452,14 @@ def test_stopped_and_resumed_it_gives_the_same_bytes(
 def test_micro_batches_are_the_same_step_as_the_whole_batch(
     label_type: str, changes: dict[str, Any], train: Trainer, small_data: Callable[[str], PreparedData]
 ) -> None:
-    weights = []
+    weights, begin = [], None
     for size in (None, 3):
         chosen = settings(batch_size=8, micro_batch_size=size, dropout=0.0, learning_rate=1e-3, **changes)
-        run = train.prepare(small_data(label_type), chosen, "roberta")
-        run.model.double()
-        run._loss.double()
-        run.run()
-        assert run._progress.history[1]["micro_batch_size"] == (size or 8)
-        weights.append({name: p.detach().clone() for name, p in run.model.named_parameters()})
+        run = in_float64(train.prepare(small_data(label_type), chosen, "roberta"))
+        begin = run.model.get_input_embeddings().weight.detach().clone()
+        weights.append(after_an_epoch(run))
+        assert run._progress.micro_batch_size == (size or 8)
+        assert not torch.equal(run.model.get_input_embeddings().weight, begin)
     for name, weight in weights[0].items():
         torch.testing.assert_close(weights[1][name], weight, rtol=0, atol=1e-10)
 
@@ -459,17 +478,36 @@ def out_of_memory_above(run: FineTuning, texts: int, calls: range = range(10**6)
 def test_a_step_that_runs_out_of_memory_goes_on_in_smaller_parts(
     train: Trainer, small_data: Callable[[str], PreparedData]
 ) -> None:
-    data, chosen = small_data("single"), settings(batch_size=8, dropout=0.1)
-    run = train.prepare(data, chosen)
+    data = small_data("single")
+    run = train.prepare(data, settings(batch_size=8, dropout=0.1))
     out_of_memory_above(run, texts=3)
-    outcome = run.run()
-    assert [entry.get("out_of_memory") for entry in outcome.history] == [None, 2, 0, 0]
-    assert [entry.get("micro_batch_size") for entry in outcome.history] == [None, 2, 2, 2]
-    expected = train.prepare(data, settings(batch_size=8, dropout=0.1, micro_batch_size=2))
-    expected_outcome = expected.run()
-    for split in ("validation", "test"):
-        assert np.array_equal(outcome.logits[split], expected_outcome.logits[split])
-    for ours, theirs in zip(run.model.parameters(), expected.model.parameters(), strict=True):
+    weights = after_an_epoch(run)
+    assert run._progress.out_of_memory == 2
+    assert run._progress.micro_batch_size == 2
+    expected = after_an_epoch(train.prepare(data, settings(batch_size=8, dropout=0.1, micro_batch_size=2)))
+    for name, weight in weights.items():
+        assert torch.equal(weight, expected[name]), name
+
+
+def test_out_of_memory_is_recorded_and_survives_a_stop(
+    train: Trainer, small_data: Callable[[str], PreparedData], tmp_path: Path
+) -> None:
+    data, chosen, ends = small_data("single"), settings(batch_size=8, dropout=0.1, head="random"), []
+    for stopped in (False, True):
+        if stopped:
+            run = train.prepare(data, chosen)
+            out_of_memory_above(run, texts=3)
+            with pytest.raises(Interrupted):
+                run.run(StoppedAfter(tmp_path, 3))
+        run = train.prepare(data, chosen)
+        out_of_memory_above(run, texts=3)
+        ends.append((run.run(Snapshots(tmp_path, {"seed": 1}, 1000)), run))
+    (whole, first), (resumed, second) = ends
+    assert [entry.get("out_of_memory") for entry in whole.history] == [None, 2, 0, 0]
+    assert [entry.get("micro_batch_size") for entry in whole.history] == [None, 2, 2, 2]
+    assert resumed.history == whole.history
+    assert whole.best_epoch
+    for ours, theirs in zip(first.model.parameters(), second.model.parameters(), strict=True):
         assert torch.equal(ours, theirs)
 
 
@@ -478,18 +516,15 @@ def test_out_of_memory_skips_no_text(
     call: int, train: Trainer, small_data: Callable[[str], PreparedData]
 ) -> None:
     """Without dropout the size of the parts changes the last digits only."""
-    data, chosen = small_data("single"), settings(dropout=0.0, learning_rate=1e-3, epochs=1, batch_size=8)
-    runs = []
+    chosen, ends = settings(dropout=0.0, learning_rate=1e-3, epochs=1, batch_size=8), []
     for calls in (range(0), range(call, call + 1)):
-        run = train.prepare(data, chosen)
-        run.model.double()
-        run._loss.double()
+        run = in_float64(train.prepare(small_data("single"), chosen))
         out_of_memory_above(run, 4, calls)
-        runs.append((run, run.run()))
-    assert runs[1][1].history[1]["out_of_memory"] == 1
-    assert runs[1][1].history[1]["train_loss"] == pytest.approx(runs[0][1].history[1]["train_loss"])
-    for ours, theirs in zip(runs[1][0].model.parameters(), runs[0][0].model.parameters(), strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-10)
+        ends.append((after_an_epoch(run), run._progress))
+    (whole, _), (weights, progress) = ends
+    assert progress.out_of_memory == 1
+    for name, weight in weights.items():
+        torch.testing.assert_close(weight, whole[name], rtol=0, atol=1e-10)
 
 
 def test_where_not_even_one_text_fits_it_says_so(
@@ -498,6 +533,18 @@ def test_where_not_even_one_text_fits_it_says_so(
     run = train.prepare(small_data("single"))
     out_of_memory_above(run, texts=0)
     with pytest.raises(UserError, match=r"out of memory with 1 texts at a time; expected a lower max_length"):
+        run.run()
+
+
+def test_out_of_memory_outside_of_the_passes_is_told_in_words(
+    train: Trainer, small_data: Callable[[str], PreparedData]
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+
+    run = train.prepare(small_data("single"))
+    run._optimizer.register_step_pre_hook(refuse)
+    with pytest.raises(UserError, match="out of memory; expected a smaller model"):
         run.run()
 
 
@@ -521,7 +568,35 @@ def test_adamw_alone_looks_at_no_setting_of_the_ascent(
 ) -> None:
     data = small_data("single")
     changes = {"ascent_share": 0.3, "neighbourhood": "adaptive", "ascent_parameters": "normalisation"}
-    assert train(data, settings(rho=0.0)).weights == train(data, settings(rho=0.0, **changes)).weights
+    plain, changed = (
+        after_an_epoch(train.prepare(data, settings(rho=0.0, **more))) for more in ({}, changes)
+    )
+    for name, weight in plain.items():
+        assert torch.equal(changed[name], weight), name
+
+
+def test_an_embedding_that_does_more_than_to_look_up_is_left_whole(
+    train: Trainer, small_data: Callable[[str], PreparedData], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Scaled(nn.Embedding):
+        """As Gemma's and BART's."""
+
+        def forward(self, ids: Tensor) -> Tensor:
+            return 3.0 * super().forward(ids)
+
+    from transformers import BertModel
+
+    real = BertModel.__init__
+
+    def scaled(model: BertModel, *arguments: Any, **keywords: Any) -> None:
+        real(model, *arguments, **keywords)
+        model.embeddings.word_embeddings.__class__ = Scaled
+
+    monkeypatch.setattr(BertModel, "__init__", scaled)
+    data = small_data("single")
+    trained = train(data)
+    reloaded = reloaded_logits(trained.checkpoint, data.split("test")["text"].to_list())
+    np.testing.assert_allclose(reloaded, trained.outcome.logits["test"], atol=1e-4)
 
 
 # --- Learning rates -------------------------------------------------------------------------------

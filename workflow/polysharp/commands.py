@@ -113,14 +113,15 @@ def run(main: Callable[[argparse.Namespace], None], arguments: argparse.Namespac
     """
     handlers: list[logging.Handler] = [logging.StreamHandler()]
     handlers[0].setFormatter(logging.Formatter(f"%(asctime)s [{name}] %(message)s", "%H:%M:%S"))
-    if arguments.log:
+    first = os.environ.get("RANK", "0") == "0"  # of several processes, as torchrun numbers them
+    if arguments.log and first:
         arguments.log.parent.mkdir(parents=True, exist_ok=True)
         file_handler = logging.FileHandler(arguments.log, mode="w", encoding="utf-8")
         file_handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
         handlers.append(file_handler)
     log.handlers, log.propagate = handlers, False
     log.setLevel(logging.INFO)
-    if arguments.failure:
+    if arguments.failure and first:
         arguments.failure.unlink(missing_ok=True)
     try:
         main(arguments)
@@ -131,6 +132,9 @@ def run(main: Callable[[argparse.Namespace], None], arguments: argparse.Namespac
     except Interrupted as interruption:
         log.info("%s", interruption)
         reason, status = str(interruption), UNFINISHED
+    except KeyboardInterrupt:
+        log.info("interrupted")
+        reason, status = "interrupted", 130
     except BrokenPipeError:
         # The reader of a pipe (`... | head`) has gone: nothing to report, nobody to report it to.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -140,6 +144,7 @@ def run(main: Callable[[argparse.Namespace], None], arguments: argparse.Namespac
         reason, status = f"{type(error).__name__}: {error}".splitlines()[0], 1
     else:
         return
-    if arguments.failure:
+    # What another process has written is the cause; the others fail because they lost it.
+    if arguments.failure and not arguments.failure.exists():
         write_text(arguments.failure, json.dumps({"reason": reason}, ensure_ascii=False) + "\n")
     sys.exit(status)

@@ -28,7 +28,10 @@ log = logging.getLogger("polysharp.encoding")
 
 INFERENCE_BATCH = 32  # texts per forward pass without gradients; fixed, as it moves the last digits
 
-ROBERTA_KIN = ("roberta", "camembert", "xlm-roberta", "xlm-roberta-xl", "roberta-prelayernorm", "xmod")
+ROBERTA_KIN = (
+    "roberta", "camembert", "xlm-roberta", "xlm-roberta-xl", "roberta-prelayernorm", "xmod",
+    "mpnet", "longformer", "data2vec-text", "ibert",
+)  # fmt: skip
 UNLIMITED = 1 << 30  # relative positions have no last one
 
 

@@ -13,6 +13,7 @@ from transformers import (
 
 from polysharp.configuration import LabelType, TrainingSettings
 from polysharp.labels import Indicators
+from polysharp.vocabulary import UsedRows
 
 
 def make_loss(truth: Indicators, label_type: LabelType, class_weights: str) -> nn.Module:
@@ -35,10 +36,15 @@ def make_loss(truth: Indicators, label_type: LabelType, class_weights: str) -> n
 def make_optimizer(model: PreTrainedModel, settings: TrainingSettings) -> torch.optim.Optimizer:
     """Return AdamW; the head learns faster, and neither embeddings, norms nor biases decay."""
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-    embedding = model.get_input_embeddings().weight
+    embeddings = {
+        id(parameter)
+        for module in model.modules()
+        if isinstance(module, nn.Embedding | UsedRows)
+        for parameter in module.parameters()
+    }
     inside = {id(parameter) for parameter in model.base_model.parameters()}
     for parameter in model.parameters():
-        decays = parameter.ndim > 1 and parameter is not embedding
+        decays = parameter.ndim > 1 and id(parameter) not in embeddings
         groups.setdefault((id(parameter) in inside, decays), []).append(parameter)
     return torch.optim.AdamW(
         [

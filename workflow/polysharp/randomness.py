@@ -1,4 +1,4 @@
-"""Every source of randomness: seeded together, remembered together."""
+"""Sources of randomness: all seeded together, and those that training draws from remembered."""
 
 from __future__ import annotations
 

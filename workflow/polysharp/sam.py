@@ -42,7 +42,7 @@ class Ascent:
 
 @dataclass(frozen=True)
 class Step:
-    """What one step saw: the loss before it, and whether the weights were left as they were."""
+    """What one step saw: the loss of its first pass, and whether the weights were left as they were."""
 
     loss: float
     skipped: bool
@@ -63,7 +63,8 @@ def sam_step(
     """Take one step: climb from w to w + e, take the gradient there, go back to w, descend.
 
     Only the gradient of the descent is clipped: the ascent normalises its own anyway. Both passes
-    drop out the same units, as both gradients are meant to be of one and the same loss.
+    draw the same random numbers: on the same batch they drop out the same units, as both gradients
+    are meant to be of one and the same loss.
 
     Parameters
     ----------

@@ -6,6 +6,7 @@ beside its place and renamed into it, so that a process killed at any moment lea
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -19,7 +20,6 @@ from typing import Any
 
 import torch
 
-from polysharp.errors import Interrupted
 from polysharp.files import read_json, replacing_folder, sha256, write_json
 
 log = logging.getLogger("polysharp.snapshots")
@@ -28,93 +28,89 @@ KEPT = 2  # the newest, and the one before in case the newest does not verify
 
 
 class Snapshots:
-    """The snapshots of one training, in a folder of their own.
+    """The snapshots of one training.
 
     Parameters
     ----------
     folder
-        Where they are; made when it is needed.
+        Where they are, in a folder for each identity; made when it is needed.
     identity
-        What the bytes of the training depend on. A snapshot of another identity is of no use.
+        What the bytes of the training depend on. Snapshots of another identity are left alone.
     seconds
-        Least time between two snapshots; 0 writes one after every step.
+        Least time between two snapshots; 0 takes one after every step.
     """
 
     def __init__(self, folder: Path, identity: Mapping[str, Any], seconds: float) -> None:
-        self._folder, self._seconds = folder, seconds
-        self._identity = json.loads(json.dumps(identity))  # as the manifest will give it back
-        self._saved, self._step = time.monotonic(), 0
-        self._signal: int | None = None
+        self._all_identities, self._identity = folder, dict(identity)
+        text = json.dumps(self._identity, sort_keys=True)
+        self._folder = folder / hashlib.sha256(text.encode()).hexdigest()[:16]
+        self._seconds, self._taken = seconds, time.monotonic()
+        self._signal: signal.Signals | None = None
 
     def listen(self) -> None:
-        """Turn the first SIGTERM or SIGINT into a request to stop at the next step; a second one kills."""
+        """Turn the first SIGTERM or SIGINT into a request to stop; a second one kills."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._hear)
 
     def _hear(self, number: int, _frame: FrameType | None) -> None:
-        self._signal = number
-        log.info("%s: a snapshot is written after this step", signal.Signals(number).name)
+        self._signal = signal.Signals(number)
+        log.info("%s: stopping as soon as the state is saved", self._signal.name)
         for again in (signal.SIGTERM, signal.SIGINT):
             signal.signal(again, signal.SIG_DFL)
 
     @property
-    def wanted(self) -> bool:
+    def asked_to_stop(self) -> bool:
+        """Whether a signal has asked for the end."""
+        return self._signal is not None
+
+    @property
+    def due(self) -> bool:
         """Whether it is time for a snapshot."""
-        return self._signal is not None or time.monotonic() - self._saved >= self._seconds
+        return self.asked_to_stop or time.monotonic() - self._taken >= self._seconds
+
+    def taken(self) -> None:
+        """Note that a snapshot was taken just now, by this process or, where several train, another."""
+        self._taken = time.monotonic()
 
     def write(self, step: int, state: Mapping[str, Any]) -> None:
         """Write the state after `step` steps, and forget all but the newest."""
-        folder = self._folder / f"step-{step:08d}"
-        with replacing_folder(folder) as staging:
+        with replacing_folder(self._folder / f"step-{step:08d}") as staging:
             with (staging / STATE).open("wb") as stream:
                 torch.save(dict(state), stream)
                 stream.flush()
                 os.fsync(stream.fileno())
             manifest = {"step": step, "identity": self._identity, "sha256": sha256(staging / STATE)}
             write_json(staging / MANIFEST, manifest)
-        for old in self._all()[:-KEPT]:
+        for old in self._written()[:-KEPT]:
             shutil.rmtree(old)
-        self._step, self._saved = step, time.monotonic()
 
-    def stop_if_asked(self) -> None:
-        """Raise Interrupted when a signal has asked for the end; called when a snapshot is written."""
-        if self._signal is not None:
-            name = signal.Signals(self._signal).name
-            raise Interrupted(
-                f"stopped by {name} after step {self._step}; started again it goes on from there"
-            )
-
-    def newest(self) -> dict[str, Any] | None:
-        """Return the newest state of this training that verifies, or None."""
-        for folder in reversed(self._all()):
-            reason = self._fault(folder)
-            if reason is None:
-                log.info("resumed from the snapshot %s", folder.name)
-                return dict(torch.load(folder / STATE, map_location="cpu", weights_only=True))
-            log.warning("the snapshot %s is removed: %s", folder, reason)
+    def newest(self) -> str | None:
+        """Return the name of the newest snapshot that verifies, or None; what is damaged is removed."""
+        for left in self._folder.glob(".step-*.staging"):  # of a process that was killed while it wrote
+            shutil.rmtree(left)
+        for folder in reversed(self._written()):
+            try:
+                intact = sha256(folder / STATE) == read_json(folder / MANIFEST)["sha256"]
+            except (FileNotFoundError, ValueError, KeyError, TypeError):
+                intact = False
+            if intact:
+                return folder.name
+            log.warning("the snapshot %s is damaged and removed", folder)
             shutil.rmtree(folder)
+        if any(self._all_identities.glob("*/step-*")):
+            log.info(
+                "the snapshots in %s are of other settings, data, model or code, and not used",
+                self._all_identities,
+            )
         return None
+
+    def read(self, name: str) -> dict[str, Any]:
+        """Return the state of a snapshot by its name."""
+        return dict(torch.load(self._folder / name / STATE, map_location="cpu", weights_only=True))
 
     def clear(self) -> None:
         """Remove them all: the training is complete."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self._all_identities, ignore_errors=True)
 
-    def _all(self) -> list[Path]:
+    def _written(self) -> list[Path]:
         return sorted(self._folder.glob("step-*"))
-
-    def _fault(self, folder: Path) -> str | None:
-        """Return what is wrong with a snapshot, None when nothing is."""
-        try:
-            manifest = read_json(folder / MANIFEST)
-            if manifest["identity"] != self._identity:
-                changed = sorted(
-                    key
-                    for key in {*manifest["identity"], *self._identity}
-                    if manifest["identity"].get(key) != self._identity.get(key)
-                )
-                return f"it belongs to other {', '.join(changed)}"
-            if sha256(folder / STATE) != manifest["sha256"]:
-                return f"{STATE} is not what was written"
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            return f"{type(error).__name__}: {error}"
-        return None

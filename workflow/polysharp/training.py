@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import gather_object
+from accelerate.utils import broadcast_object_list, gather_object
 from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -24,7 +24,7 @@ from polysharp.classifier import PooledClassifier, PooledClassifierConfig, set_h
 from polysharp.configuration import Metric, ModelSettings, TrainingSettings
 from polysharp.data import PreparedData
 from polysharp.encoding import Encoder, encode_splits, in_order, inference_batches, training_batches
-from polysharp.errors import UserError
+from polysharp.errors import Interrupted, UserError
 from polysharp.features import features_of, probe_features
 from polysharp.files import replacing_folder
 from polysharp.models import quiet_transformers
@@ -37,7 +37,10 @@ from polysharp.vocabulary import restore_rows, use_rows
 
 log = logging.getLogger("polysharp.training")
 PROGRESS_SECONDS = 10  # between two lines of progress inside an epoch
-_DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout")
+_DROPOUTS = (
+    "hidden_dropout_prob", "attention_probs_dropout_prob",  # BERT, RoBERTa and their kin
+    "dropout", "attention_dropout", "mlp_dropout", "embedding_dropout",  # others
+)  # fmt: skip
 
 
 @dataclass
@@ -45,7 +48,7 @@ class Progress:
     """How far a training is. With weights, moments and generators this is what a snapshot holds.
 
     `step` counts the steps of all epochs, skipped ones included; `losses`, `skipped_steps` and
-    `out_of_memory` are of the present epoch.
+    `out_of_memory` are of the present epoch; `seconds` is what earlier processes took.
     """
 
     micro_batch_size: int
@@ -57,6 +60,7 @@ class Progress:
     history: list[dict[str, Any]] = field(default_factory=list)
     best_epoch: int = 0
     best_value: float = -1.0
+    seconds: float = 0.0
 
 
 class _OutOfMemory(Exception):
@@ -77,6 +81,7 @@ class FineTuning:
         device: Accelerator,
     ) -> None:
         """Load the model and tokenize the texts; nothing is trained yet."""
+        self._started = time.monotonic()
         seed_everything(seed)
         self.settings, self.metric, self.seed, self.device = settings, metric, seed, device
         self.label_type = data.label_type
@@ -116,6 +121,16 @@ class FineTuning:
         Interrupted
             When a signal has asked for the end; a snapshot is written before.
         """
+        try:
+            return self._run(snapshots)
+        except RuntimeError as error:  # where a smaller micro-batch does not help: weights, evaluation
+            if not should_reduce_batch_size(error):
+                raise
+            raise UserError(
+                "out of memory; expected a smaller model, a lower max_length, or more memory"
+            ) from None
+
+    def _run(self, snapshots: Snapshots | None) -> Outcome:
         progress = self._progress
         if not self._resume(snapshots):
             if self.settings.head == "probe" and isinstance(self.model, PooledClassifier):
@@ -129,6 +144,7 @@ class FineTuning:
             self._epoch(epoch, snapshots)
             self._judge(epoch, self._summary(), self._logits("validation"))
             progress.losses, progress.skipped_steps, progress.out_of_memory = [], 0, 0
+            self._snapshot_if_due(snapshots)
         for entry in progress.history:
             entry["best"] = entry["epoch"] == progress.best_epoch
         self.model.load_state_dict(self._best, strict=False)
@@ -136,6 +152,11 @@ class FineTuning:
             log.info("no epoch was better on validation than the state before training, which is kept")
         logits = {"validation": self._best["validation_logits"].numpy(), "test": self._logits("test")}
         return Outcome(logits, self._decide(logits["validation"]), progress.best_epoch, progress.history)
+
+    @property
+    def earlier_seconds(self) -> float:
+        """Return how long the processes took that this training was resumed from."""
+        return self._progress.seconds
 
     def save(self, folder: Path, thresholds: Sequence[float] | None) -> None:
         """Write model, tokenizer and thresholds as a folder that transformers loads."""
@@ -172,6 +193,7 @@ class FineTuning:
                 self.model,
                 device_ids=[self.device.device] if self.device.device.type == "cuda" else None,
                 find_unused_parameters=True,  # BERT's pooler, which mean pooling passes by
+                forward_sync_buffers=False,  # positions and the rows in use: the same everywhere
             )
 
     def _epoch(self, epoch: int, snapshots: Snapshots | None) -> None:
@@ -187,13 +209,12 @@ class FineTuning:
             progress.step += 1
             progress.losses.append(step.loss)
             progress.skipped_steps += step.skipped
-            if progress.skipped_steps > 3 and progress.skipped_steps == number:
+            if progress.skipped_steps == number >= min(4, self._steps_per_epoch):
                 raise UserError(
                     f"epoch {epoch}: the loss is {step.loss} and no gradient is finite; "
                     "expected a lower learning_rate, or precision 'float32'"
                 )
-            if snapshots and self._anywhere(snapshots.wanted):
-                self._snapshot(snapshots)
+            self._snapshot_if_due(snapshots)
 
     def _step(self, rows: list[int]) -> Step:
         """Take one step on the training texts `rows`; in smaller micro-batches where memory runs out."""
@@ -321,33 +342,49 @@ class FineTuning:
             "train_loss": loss.item() if loss.isfinite() else None,
         }
 
-    def _snapshot(self, snapshots: Snapshots) -> None:
-        generators = gather_object([random_state(self.device.device)])
+    def _snapshot_if_due(self, snapshots: Snapshots | None) -> None:
+        """Take a snapshot where it is time for one, and stop where a signal has asked for it."""
+        if snapshots is None or not self._anywhere(snapshots.due):
+            return
+        own = {"generators": random_state(self.device.device), "losses": self._progress.losses}
+        processes = gather_object([own])
         if self.device.is_main_process:
             state = {
                 "model": {name: p.detach() for name, p in self.model.named_parameters()},
                 "best": self._best,
                 "optimizer": self._optimizer.state_dict(),
                 "schedule": self._schedule.state_dict(),
-                "generators": generators,
-                "progress": asdict(self._progress),
+                "processes": processes,
+                "progress": asdict(self._progress) | {"seconds": self._seconds()},
             }
             snapshots.write(self._progress.step, state)
         self.device.wait_for_everyone()
-        snapshots.stop_if_asked()
+        snapshots.taken()
+        if self._anywhere(snapshots.asked_to_stop):
+            raise Interrupted(f"stopped after step {self._progress.step}; started again it goes on there")
+
+    def _seconds(self) -> float:
+        return self._progress.seconds + time.monotonic() - self._started
 
     def _resume(self, snapshots: Snapshots | None) -> bool:
         """Go back to the newest snapshot; return whether there was one."""
-        state = snapshots.newest() if snapshots else None
-        if state is None:
+        if snapshots is None:
             return False
+        names = [snapshots.newest() if self.device.is_main_process else None]
+        (name,) = broadcast_object_list(names)
+        if name is None:
+            return False
+        state = snapshots.read(name)
+        log.info("resumed from the snapshot %s", name)
         self.model.load_state_dict(state["model"], strict=False)
         self._best = state["best"]
         self._optimizer.load_state_dict(state["optimizer"])
         self._schedule.load_state_dict(state["schedule"])
-        set_random_state(state["generators"][self.device.process_index], self.device.device)
         for name, value in state["progress"].items():
             setattr(self._progress, name, value)
+        own = state["processes"][self.device.process_index]
+        self._progress.losses = own["losses"]
+        set_random_state(own["generators"], self.device.device)
         return True
 
 
@@ -379,9 +416,9 @@ def _load(
 
 
 def _spread(rows: Sequence[int], share: float) -> list[int]:
-    """Return a share of the rows, at least one, at even distances: a batch's rows lie by length."""
+    """Return a share of the rows, at least one: the middles of equal parts, as a batch lies by length."""
     count = max(1, round(share * len(rows)))
-    return [rows[index * len(rows) // count] for index in range(count)]
+    return [rows[(2 * index + 1) * len(rows) // (2 * count)] for index in range(count)]
 
 
 def _with_progress(

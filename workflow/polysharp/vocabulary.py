@@ -37,22 +37,29 @@ class UsedRows(nn.Module):
     def forward(self, ids: Tensor) -> Tensor:
         """Return the embeddings (texts, tokens, width) of token ids (texts, tokens).
 
-        Raises IndexError for an id outside the rows in use.
+        An id outside the rows in use is an error: on CPU an IndexError, on a GPU a failed assertion.
         """
         return nn.functional.embedding(self.lookup[ids], self.weight, self._padding)
 
 
-def use_rows(model: PreTrainedModel, ids: Iterable[int]) -> nn.Embedding:
-    """Cut the model's input embedding to the rows `ids`, and return the full one, unchanged."""
+def use_rows(model: PreTrainedModel, ids: Iterable[int]) -> nn.Embedding | None:
+    """Cut the model's input embedding to the rows `ids`, and return the full one, unchanged.
+
+    Returns None, and cuts nothing, where the embedding is not torch's own but one that does more
+    than to look up, as those that scale.
+    """
     encoder = _encoder(model)
     full = encoder.get_input_embeddings()
-    assert isinstance(full, nn.Embedding)
+    if type(full) is not nn.Embedding:
+        return None
     encoder.set_input_embeddings(UsedRows(full, ids))
     return full
 
 
-def restore_rows(model: PreTrainedModel, full: nn.Embedding) -> None:
+def restore_rows(model: PreTrainedModel, full: nn.Embedding | None) -> None:
     """Write the trained rows back into the full embedding, and the full embedding into the model."""
+    if full is None:
+        return
     encoder = _encoder(model)
     used = encoder.get_input_embeddings()
     assert isinstance(used, UsedRows)

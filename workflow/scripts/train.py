@@ -63,7 +63,6 @@ def main(arguments: argparse.Namespace) -> None:
         pooling=arguments.pooling,
         max_length=arguments.max_length,
     )
-    training = FineTuning(arguments.model, data, model, settings, arguments.metric, arguments.seed, device)
     about = {
         "selection_metric": arguments.metric,
         "model": identity,
@@ -72,15 +71,15 @@ def main(arguments: argparse.Namespace) -> None:
     }
     snapshots = None
     if arguments.snapshots:
-        reading = model.model_dump(exclude={"name"})
-        identity_of_run = {**about, "reading": reading, "seed": arguments.seed, "data": data.sha256}
-        snapshots = Snapshots(
-            arguments.snapshots, {**identity_of_run, "code": code_sha256()}, arguments.snapshot_seconds
-        )
+        work = {"seed": arguments.seed, "data": data.sha256, "code": code_sha256()}
+        reading = {"text_prefix": model.text_prefix, "pooling": model.pooling, "max_length": model.max_length}
+        snapshots = Snapshots(arguments.snapshots, {**about, **work, **reading}, arguments.snapshot_seconds)
         snapshots.listen()
+    training = FineTuning(arguments.model, data, model, settings, arguments.metric, arguments.seed, device)
     outcome = training.run(snapshots)
     if device.is_main_process:
         training.save(arguments.checkpoint, outcome.decision.thresholds)
+        costs.earlier = training.earlier_seconds
         write_run(arguments.output, data, outcome, about, costs.as_dict())
         if snapshots:
             snapshots.clear()
