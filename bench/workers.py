@@ -62,7 +62,7 @@ def prepare(arguments: argparse.Namespace, device: Any, **settings: Any) -> Any:
     from polysharp.training import FineTuning
 
     reading = ModelSettings(name="-", text_prefix=arguments.prefix, max_length=arguments.max_length)
-    chosen = TrainingSettings.model_validate({"dropout": 0.0, "batch_size": arguments.batch_size, **settings})
+    chosen = TrainingSettings.model_validate({"batch_size": arguments.batch_size, **settings})
     data = read_prepared(arguments.data)
     return FineTuning(arguments.model, data, reading, chosen, "macro_f1", 1, device)
 
