@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from transformers import (
     AutoConfig,
@@ -65,9 +66,8 @@ def _positions(config: PretrainedConfig) -> int:
 
 @dataclass
 class Split:
-    """One split in the form that training takes: ids of the texts, token ids, indicator matrix."""
+    """One split in the form that training takes: token ids of the texts, indicator matrix."""
 
-    names: list[str]
     token_ids: list[list[int]]
     truth: Indicators
 
@@ -83,7 +83,6 @@ def encode_splits(
     }
     splits = {
         name: Split(
-            frame["id"].to_list(),
             encoder.encode(frame["text"].to_list()),
             encode(frame["labels"].to_list(), data.labels),
         )
@@ -94,7 +93,7 @@ def encode_splits(
         log.info(
             "%s: %d texts, %d of them fill or exceed %d tokens",
             name,
-            len(split.names),
+            len(split.token_ids),
             full,
             encoder.max_length,
         )
@@ -128,3 +127,15 @@ def in_order(batches: Sequence[Sequence[int]], outputs: Sequence[Tensor]) -> Ten
     """Return the rows of the batches' outputs in the order of the texts."""
     rows = torch.tensor([row for batch in batches for row in batch])
     return torch.cat(list(outputs))[rows.argsort()]
+
+
+@torch.no_grad()
+def infer(
+    forward: Callable[[BatchEncoding[Any]], Tensor], split: Split, encoder: Encoder, device: torch.device
+) -> NDArray[np.float64]:
+    """Return what `forward` gives for every text of a split, in their order."""
+    batches = list(inference_batches(split.token_ids))
+    outputs = [
+        forward(encoder.batch([split.token_ids[row] for row in rows]).to(device)).cpu() for rows in batches
+    ]
+    return in_order(batches, outputs).double().numpy()

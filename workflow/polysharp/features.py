@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import AutoModel, PreTrainedModel
+from torch import Tensor
+from transformers import AutoModel, BatchEncoding, PreTrainedModel
 
 from polysharp.classifier import mean_pool
 from polysharp.configuration import LabelType, Metric, ProbeSettings
-from polysharp.encoding import Encoder, Split, in_order, inference_batches
+from polysharp.encoding import Encoder, Split, infer
 from polysharp.models import quiet_transformers
 from polysharp.probe import Decision, LinearModel, Outcome, fit_probe
 
@@ -52,14 +54,12 @@ def probe_features(
     return fit_probe(train, validation, label_type, settings, metric)
 
 
-@torch.no_grad()
 def features_of(
     model: PreTrainedModel, split: Split, encoder: Encoder, device: torch.device
 ) -> NDArray[np.float64]:
     """Return mean-pooled features (texts, width), in float32 like everything that is judged."""
-    batches = list(inference_batches(split.token_ids))
-    outputs = []
-    for rows in batches:
-        batch = encoder.batch([split.token_ids[row] for row in rows]).to(device)
-        outputs.append(mean_pool(model(**batch).last_hidden_state, batch["attention_mask"]).cpu())
-    return in_order(batches, outputs).double().numpy()
+
+    def pooled(batch: BatchEncoding[Any]) -> Tensor:
+        return mean_pool(model(**batch).last_hidden_state, batch["attention_mask"])
+
+    return infer(pooled, split, encoder, device)

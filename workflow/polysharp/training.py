@@ -23,7 +23,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassificati
 from polysharp.classifier import PooledClassifier, PooledClassifierConfig, set_head
 from polysharp.configuration import Metric, ModelSettings, TrainingSettings
 from polysharp.data import PreparedData
-from polysharp.encoding import Encoder, encode_splits, in_order, inference_batches, training_batches
+from polysharp.encoding import Encoder, encode_splits, infer, training_batches
 from polysharp.errors import Interrupted, UserError
 from polysharp.features import features_of, probe_features
 from polysharp.files import replacing_folder
@@ -100,7 +100,7 @@ class FineTuning:
         self._loss = make_loss(self.splits["train"].truth, data.label_type, settings.class_weights)
         self._loss.to(device.device)
         self._optimizer = make_optimizer(self.model, settings)
-        self._steps_per_epoch = -(-len(self.splits["train"].names) // settings.batch_size)
+        self._steps_per_epoch = -(-len(self.splits["train"].token_ids) // settings.batch_size)
         self._steps = self._steps_per_epoch * settings.epochs
         self._schedule = make_schedule(self._optimizer, settings, self._steps)
         self._progress = Progress(settings.micro_batch_size or settings.batch_size)
@@ -290,17 +290,11 @@ class FineTuning:
             return flag
         return bool(self.device.reduce(torch.tensor(float(flag), device=self.device.device)).item())
 
-    @torch.no_grad()
     def _logits(self, name: str) -> NDArray[np.float64]:
         """Return the logits (texts, labels) of a split, in float32, as which the weights are published."""
         self.model.eval()
-        split = self.splits[name]
-        batches = list(inference_batches(split.token_ids))
-        outputs = []
-        for rows in batches:
-            batch = self.encoder.batch([split.token_ids[row] for row in rows]).to(self.device.device)
-            outputs.append(self.model(**batch).logits.cpu())
-        return in_order(batches, outputs).double().numpy()
+        split, device = self.splits[name], self.device.device
+        return infer(lambda batch: self.model(**batch).logits, split, self.encoder, device)
 
     def _decide(self, logits: NDArray[np.float64]) -> Decision:
         if not np.isfinite(logits).all():
