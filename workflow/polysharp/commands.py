@@ -46,16 +46,21 @@ def cell_parser(description: str | None, kind: Kind) -> argparse.ArgumentParser:
     parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="where the results go")
     parser.add_argument("--seed", type=int, default=0, help="seed of all that is random (default: 0)")
     parser.add_argument("--threads", type=int, default=1, help="processor threads on CPU (default: 1)")
+    add_metric_option(parser)
+    parser.add_argument(
+        "--set", nargs="*", default=[], metavar="KEY=VALUE", dest="settings", help="settings, listed below"
+    )
+    return parser
+
+
+def add_metric_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option of commands that choose by validation."""
     parser.add_argument(
         "--metric",
         choices=get_args(Metric),
         default="macro_f1",
         help="score on validation that decides (default: macro_f1)",
     )
-    parser.add_argument(
-        "--set", nargs="*", default=[], metavar="KEY=VALUE", dest="settings", help="settings, listed below"
-    )
-    return parser
 
 
 def limit_threads(threads: int) -> None:

@@ -3,10 +3,8 @@
 import argparse
 import logging
 from pathlib import Path
-from typing import get_args
 
-from polysharp.commands import command_parser, run
-from polysharp.configuration import Metric
+from polysharp.commands import add_metric_option, command_parser, run
 
 log = logging.getLogger("polysharp.select_best")
 
@@ -20,12 +18,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="PATH",
         help="the data set's cells that have a checkpoint, task/language/label_type/method/seed-n",
     )
-    result.add_argument(
-        "--metric",
-        choices=get_args(Metric),
-        default="macro_f1",
-        help="score on validation that decides (default: macro_f1)",
-    )
+    add_metric_option(result)
     result.add_argument("--output", type=Path, required=True, metavar="FOLDER")
     return result
 

@@ -71,9 +71,14 @@ def main(arguments: argparse.Namespace) -> None:
     }
     snapshots = None
     if arguments.snapshots:
-        work = {"seed": arguments.seed, "data": data.sha256, "code": code_sha256()}
-        reading = {"text_prefix": model.text_prefix, "pooling": model.pooling, "max_length": model.max_length}
-        snapshots = Snapshots(arguments.snapshots, {**about, **work, **reading}, arguments.snapshot_seconds)
+        identity_of_work = {
+            **about,
+            "seed": arguments.seed,
+            "data": data.sha256,
+            "code": code_sha256(),
+            "reading": model.model_dump(exclude={"name"}),
+        }
+        snapshots = Snapshots(arguments.snapshots, identity_of_work, arguments.snapshot_seconds)
         snapshots.listen()
     training = FineTuning(arguments.model, data, model, settings, arguments.metric, arguments.seed, device)
     outcome = training.run(snapshots)
