@@ -12,9 +12,9 @@ from pathlib import Path
 
 import yaml
 
+from tests.conftest import ROOT
 from tests.tiny_models import write_tiny_model
 
-ROOT = Path(__file__).parents[2]
 LANGUAGES = {
     "english": ("roberta", ["tax money bank", "nurse doctor hospital", "school teacher pupil"]),
     "french": ("camembert", ["impôt argent banque", "infirmière médecin hôpital", "école maître élève"]),

@@ -21,9 +21,9 @@ from polysharp import commands
 from polysharp.commands import command_parser, read_study, run
 from polysharp.errors import UserError, nearest
 from polysharp.files import read_json, replacing, replacing_folder, sha256, write_json, write_text
-from tests.conftest import make_texts, write_source
+from tests.conftest import ROOT, make_texts, write_source
 
-SCRIPTS = sorted((Path(__file__).parents[2] / "workflow" / "scripts").glob("*.py"))
+SCRIPTS = sorted((ROOT / "workflow" / "scripts").glob("*.py"))
 HEAVY = ("torch", "transformers", "sklearn", "scipy", "matplotlib")
 
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from polysharp import debian
 from polysharp.debian import Example, Lists, Package
 from polysharp.errors import UserError
+from tests.conftest import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "workflow" / "scripts" / "build_example_data.py"
 EMBEDDED = ROOT / "workflow" / "resources" / "packages"
 SIZES = {"train": 200, "val": 100, "test": 150}

@@ -3,14 +3,13 @@
 import json
 import re
 import tomllib
-from pathlib import Path
 
 import yaml
 
 from polysharp.configuration import Configuration, commented_defaults
 from polysharp.models import PACKAGES
+from tests.conftest import ROOT
 
-ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 

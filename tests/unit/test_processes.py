@@ -23,6 +23,7 @@ from polysharp.encoding import training_batches
 from polysharp.models import prepare_model
 from polysharp.training import FineTuning
 from tests.conftest import ROOT
+from tests.unit.test_training import in_float64
 
 SETTINGS = {
     "epochs": 1,
@@ -97,10 +98,7 @@ def prepare(model: Path, data: Path, changes: dict[str, Any], device: Accelerato
     torch.set_num_threads(1)
     settings = TrainingSettings.model_validate(SETTINGS | changes)
     reading = ModelSettings(name="tiny", max_length=24)
-    run = FineTuning(model, read_prepared(data), reading, settings, "macro_f1", 1, device)
-    run.model.double()
-    run._loss.double()
-    return run
+    return in_float64(FineTuning(model, read_prepared(data), reading, settings, "macro_f1", 1, device))
 
 
 def launch(*command: object) -> subprocess.CompletedProcess[str]:

@@ -452,7 +452,7 @@ def in_float64(run: FineTuning) -> FineTuning:
 def test_micro_batches_are_the_same_step_as_the_whole_batch(
     label_type: str, changes: dict[str, Any], train: Trainer, small_data: Callable[[str], PreparedData]
 ) -> None:
-    weights, begin = [], None
+    weights = []
     for size in (None, 3):
         chosen = settings(batch_size=8, micro_batch_size=size, dropout=0.0, learning_rate=1e-3, **changes)
         run = in_float64(train.prepare(small_data(label_type), chosen, "roberta"))
