@@ -9,20 +9,27 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 STARTED = time.perf_counter()
-VARIANTS: dict[str, dict[str, Any]] = {
-    "adamw": {"rho": 0.0},
-    "sam-full": {},
-    "asam": {"neighbourhood": "adaptive", "rho": 0.5},
-    "quarter": {"ascent_share": 0.25},
-    "norms": {"ascent_parameters": "normalisation"},
-    "norms-quarter": {"ascent_parameters": "normalisation", "ascent_share": 0.25},
-    "last-third": {"ascent_phase": 1 / 3},
-    "last-third-quarter": {"ascent_phase": 1 / 3, "ascent_share": 0.25},
-}
+
+
+def variants() -> dict[str, dict[str, Any]]:
+    """Return the settings of the ascent of every variant that bench/variants compares."""
+    import yaml
+
+    from polysharp.configuration import PRESETS
+
+    configuration = yaml.safe_load((Path(__file__).parent / "variants/config.yaml").read_text())
+    settings = {}
+    for name, overrides in configuration["methods"].items():
+        changes = dict(overrides or {})
+        kind, preset = PRESETS[changes.pop("base", name)]
+        if kind == "finetune":
+            settings[name] = {**preset, **changes}
+    return settings
 
 
 def cpu_seconds() -> float:
@@ -72,7 +79,7 @@ def epoch(arguments: argparse.Namespace) -> dict[str, Any]:
     from polysharp.hardware import accelerator
 
     device = accelerator("auto", arguments.threads)
-    run = prepare(arguments, device, epochs=1, head="random", **VARIANTS[arguments.variant])
+    run = prepare(arguments, device, epochs=1, head="random", **variants()[arguments.variant])
     started = time.perf_counter()
     run._epoch(1, None)
     return {"seconds": time.perf_counter() - started, "steps": run._steps, "memory_mb": memory()}
@@ -116,17 +123,7 @@ def setfit(arguments: argparse.Namespace) -> dict[str, Any]:
         show_progress_bar=False, save_strategy="no", output_dir=tempfile.mkdtemp(),
     )  # fmt: skip
     Trainer(model=model, args=settings, train_dataset=data).train()
-    scores = {
-        name: score(splits[name]["Labels"], [str(label) for label in model.predict(texts[name])])
-        for name in splits
-        if name != "train"
-    }
-    return {
-        "seconds": time.perf_counter() - STARTED,
-        "validation_macro_f1": scores["val"]["macro_f1"],
-        "test": scores.get("test"),
-        "memory_mb": memory(),
-    }
+    return outcome(splits, lambda name: [str(label) for label in model.predict(texts[name])])
 
 
 def run_classification(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -162,17 +159,12 @@ def run_classification(arguments: argparse.Namespace) -> dict[str, Any]:
     )  # fmt: skip
     trainer = Trainer(model=model, args=settings, train_dataset=sets["train"])
     trainer.train()
-    scores = {}
-    for name in splits:
-        if name != "train":
-            predicted = np.asarray(trainer.predict(sets[name]).predictions).argmax(axis=1)
-            scores[name] = score(splits[name]["Labels"], [labels[number] for number in predicted])
-    return {
-        "seconds": time.perf_counter() - STARTED,
-        "validation_macro_f1": scores["val"]["macro_f1"],
-        "test": scores.get("test"),
-        "memory_mb": memory(),
-    }
+
+    def predict(name: str) -> list[str]:
+        logits = np.asarray(trainer.predict(sets[name]).predictions)
+        return [labels[number] for number in logits.argmax(axis=1)]
+
+    return outcome(splits, predict)
 
 
 def steps(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -185,10 +177,11 @@ def steps(arguments: argparse.Namespace) -> dict[str, Any]:
     run = prepare(arguments, device, epochs=1, head="random")
     batches = training_batches(run.splits["train"].token_ids, arguments.batch_size, 1, 1)
     run.model.train()
-    seconds: dict[str, list[float]] = {name: [] for name in VARIANTS}
+    changes_of = variants()
+    seconds: dict[str, list[float]] = {name: [] for name in changes_of}
     base = run.settings
     for rows in [batches[0], *batches[: arguments.steps]]:
-        for name, changes in VARIANTS.items():
+        for name, changes in changes_of.items():
             run.settings = base.model_copy(update=changes)
             names = changes.get("ascent_parameters") == "normalisation"
             run._climbing = normalisation_parameters(run.model) if names else run._parameters
@@ -197,7 +190,7 @@ def steps(arguments: argparse.Namespace) -> dict[str, Any]:
             run._step(rows)
             seconds[name].append(cpu_seconds() - before)
     medians = {name: statistics.median(values[1:]) for name, values in seconds.items()}
-    for name, changes in VARIANTS.items():
+    for name, changes in changes_of.items():
         phase = changes.get("ascent_phase", 1.0)
         medians[name] = phase * medians[name] + (1 - phase) * medians["adamw"]
     return {"cpu_seconds": medians}
@@ -209,13 +202,22 @@ def read_splits(arguments: argparse.Namespace) -> dict[str, dict[str, list[str]]
     return {name: json.loads((arguments.source / f"{name}.json").read_text()) for name in names}
 
 
-def score(truth: list[str], predicted: list[str]) -> dict[str, float]:
-    """Return macro-F1 and accuracy."""
+def outcome(splits: dict[str, dict[str, list[str]]], predict: Callable[[str], list[str]]) -> dict[str, Any]:
+    """Score what is predicted for every split but training; return it with time and memory."""
     from sklearn.metrics import accuracy_score, f1_score
 
+    scores = {}
+    for name in splits.keys() - {"train"}:
+        truth, predicted = splits[name]["Labels"], predict(name)
+        scores[name] = {
+            "macro_f1": float(f1_score(truth, predicted, average="macro", zero_division=0)),
+            "accuracy": float(accuracy_score(truth, predicted)),
+        }
     return {
-        "macro_f1": float(f1_score(truth, predicted, average="macro", zero_division=0)),
-        "accuracy": float(accuracy_score(truth, predicted)),
+        "seconds": time.perf_counter() - STARTED,
+        "validation_macro_f1": scores["val"]["macro_f1"],
+        "test": scores.get("test"),
+        "memory_mb": memory(),
     }
 
 
@@ -242,7 +244,7 @@ if __name__ == "__main__":
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--variant", choices=VARIANTS, default="sam-full")
+    parser.add_argument("--variant", default="sam-full", help="a method of bench/variants/config.yaml")
     options = parser.parse_args()
     json.dump(WORKERS[options.worker](options), sys.stdout)
     print()
