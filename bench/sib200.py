@@ -27,7 +27,7 @@ LANGUAGES = {
     "yoruba": "yor_Latn",
 }
 FILES = {"train": "train", "dev": "val", "test": "test"}
-PARTS = {"train": 400, "val": 150}  # of the training split; the rest of its 701 is the test part
+PARTS = {"train": 350, "val": 100}  # of the training split; the rest of its 701 is the test part
 
 
 def main(arguments: argparse.Namespace) -> None:
