@@ -74,7 +74,7 @@ class TrainingSettings(ProbeSettings):
     head: Literal["probe", "random"] = Field(
         "probe", description="Start of the linear head: the logistic-regression probe, or random weights."
     )
-    epochs: int = Field(6, ge=1, description="Passes over the training texts.")
+    epochs: int = Field(4, ge=1, description="Passes over the training texts.")
     batch_size: int = Field(16, ge=1, description="Texts per optimizer step.")
     micro_batch_size: Annotated[int, Field(ge=1)] | None = Field(
         None,
@@ -87,7 +87,7 @@ class TrainingSettings(ProbeSettings):
     )
     warmup: float = Field(0.1, ge=0, lt=1, description="Share of the steps in which the learning rate rises.")
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = Field(
-        None, description="Share of the units dropped out inside the encoder; null keeps the model's own."
+        0.0, description="Share of the units dropped out inside the encoder; null keeps the model's own."
     )
     weight_decay: float = Field(0.01, ge=0, description="Decoupled weight decay of AdamW.")
     max_grad_norm: float = Field(1.0, gt=0, description="Norm at which the gradient of the step is clipped.")
