@@ -1,5 +1,6 @@
 # make demo        install into .venv, run the embedded example, say where the report is
 # make test        linters, type checker, all tests that this machine can run
+# make test-slurm  the workflow on a real Slurm cluster of its own on this machine; needs root and Slurm
 # make schemas     write workflow/schemas anew from the definition of the configuration
 # make bench       measure against the tutorial's loop and SetFit; needs SIB-200's data folder: SIB200=...
 # make example-data  build the embedded example's texts anew from the Debian archive, through apt
@@ -10,7 +11,7 @@ SIB200 ?= ../shared/data/sib-200
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: install demo test lint schemas bench example-data
+.PHONY: install demo test test-slurm lint schemas bench example-data
 
 install: .venv/installed
 
@@ -47,7 +48,10 @@ lint: .venv/installed-test
 
 test: lint
 	$(BIN)/coverage erase
-	$(BIN)/pytest -n 2 --cov --cov-report=term:skip-covered
+	$(BIN)/pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered
+
+test-slurm: .venv/installed-test
+	POLYSHARP_NEEDS_SLURM=1 $(BIN)/pytest tests/slurm
 
 # An environment of its own: what SetFit brings would slow the start of everything else that is measured.
 .venv-bench/installed: pyproject.toml

@@ -137,7 +137,7 @@ def ours(folder: Path, model: Path, prefix: str, seed: int) -> list[tuple[float,
     command = [
         sys.executable, ROOT / "workflow/scripts/train.py", "--data", folder / "all-data", "--model", model,
         "--text-prefix", prefix, "--max-length", "64", "--seed", str(seed), "--output", output / "run",
-        "--checkpoint", output / "checkpoint",
+        "--work", output / "work",
     ]  # fmt: skip
     started, judged = time.perf_counter(), []
     with subprocess.Popen(

@@ -66,12 +66,12 @@ def prepare(arguments: argparse.Namespace, device: Any, **settings: Any) -> Any:
     """Return a training that is ready to run."""
     from polysharp.configuration import ModelSettings, TrainingSettings
     from polysharp.data import read_prepared
-    from polysharp.training import FineTuning
+    from polysharp.training import FineTuning, Foundation
 
     reading = ModelSettings(name="-", text_prefix=arguments.prefix, max_length=arguments.max_length)
     chosen = TrainingSettings.model_validate({"batch_size": arguments.batch_size, **settings})
     data = read_prepared(arguments.data)
-    return FineTuning(arguments.model, data, reading, chosen, "macro_f1", 1, device)
+    return FineTuning(Foundation(arguments.model, data, reading, chosen, "macro_f1", device), 1)
 
 
 def epoch(arguments: argparse.Namespace) -> dict[str, Any]:

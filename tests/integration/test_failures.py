@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from shutil import rmtree
 
 import pytest
 
@@ -138,8 +139,9 @@ def test_a_killed_training_is_shown_and_done_again(study: Study) -> None:
     cell = "main/english/single/sam/seed-2"
     log = study.folder / f"logs/runs/{cell}.log"
     log.unlink()
+    rmtree(study.folder / "results/runs" / cell)
     # Snakemake does not ask for a file again while everything made of it is there.
-    forced = study.command("-c1", "--forcerun", f"results/runs/{cell}/report.json")
+    forced = study.command("-c1", "--forcerun", f"results/runs/{cell}/job.json")
     command = [sys.executable, "-m", "snakemake", *forced]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as run:
         deadline = time.monotonic() + 120

@@ -21,7 +21,7 @@ from polysharp.configuration import ModelSettings, TrainingSettings
 from polysharp.data import read_prepared
 from polysharp.encoding import training_batches
 from polysharp.models import prepare_model
-from polysharp.training import FineTuning
+from polysharp.training import FineTuning, Foundation
 from tests.conftest import ROOT
 from tests.unit.test_training import in_float64
 
@@ -98,7 +98,9 @@ def prepare(model: Path, data: Path, changes: dict[str, Any], device: Accelerato
     torch.set_num_threads(1)
     settings = TrainingSettings.model_validate(SETTINGS | changes)
     reading = ModelSettings(name="tiny", max_length=24)
-    return in_float64(FineTuning(model, read_prepared(data), reading, settings, "macro_f1", 1, device))
+    return in_float64(
+        FineTuning(Foundation(model, read_prepared(data), reading, settings, "macro_f1", device), 1)
+    )
 
 
 def launch(*command: object) -> subprocess.CompletedProcess[str]:
@@ -226,12 +228,11 @@ def test_the_command_in_two_processes(
     for name in ("one", "two"):
         done = launch(
             script, "--data", data, "--model", model, "--output", tmp_path / name / "run",
-            "--checkpoint", tmp_path / name / "checkpoint", "--snapshots", tmp_path / name / "snapshots",
-            "--snapshot-seconds", 0, "--set", "epochs=2", "dropout=0.3", "precision=float32",
+            "--work", tmp_path / name / "work", "--snapshot-seconds", 0, "--set", "epochs=2", "dropout=0.3", "precision=float32",
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
-        assert not (tmp_path / name / "snapshots").exists()
-    for file in ("run/predictions.parquet", "run/report.json", "checkpoint/model.safetensors"):
+        assert [path.name for path in (tmp_path / name / "work").iterdir()] == ["checkpoint"]
+    for file in ("run/predictions.parquet", "run/report.json", "work/checkpoint/model.safetensors"):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
     report = json.loads((tmp_path / "one/run/report.json").read_text())
     assert report["determinism"].endswith("1 threads, 2 processes, float32")

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from polysharp.models import prepare_model
-from polysharp.snapshots import Snapshots
+from polysharp.snapshots import Snapshots, StopRequest
 from tests.conftest import ROOT
 
 IDENTITY = {"seed": 1, "settings": {"rho": 0.05}}
@@ -105,8 +105,9 @@ def test_what_a_killed_process_left_half_written_is_removed(written: Path) -> No
 def test_a_signal_asks_for_the_end_and_a_second_one_is_not_caught(tmp_path: Path) -> None:
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        snapshots = Snapshots(tmp_path, IDENTITY, seconds=1000)
-        snapshots.listen()
+        stop = StopRequest()
+        snapshots = Snapshots(tmp_path, IDENTITY, 1000, stop)
+        stop.listen()
         assert not snapshots.due and not snapshots.asked_to_stop
         os.kill(os.getpid(), signal.SIGTERM)
         assert snapshots.due and snapshots.asked_to_stop
@@ -143,8 +144,7 @@ def test_the_command_stopped_and_started_again_gives_the_same_bytes(
             "--data": prepared_folder("single"),
             "--model": model,
             "--output": folder / "run",
-            "--checkpoint": folder / "checkpoint",
-            "--snapshots": folder / "snapshots",
+            "--work": folder / "work",
             "--snapshot-seconds": seconds,
             "--failure": folder / "failure.json",
         }
@@ -157,7 +157,7 @@ def test_the_command_stopped_and_started_again_gives_the_same_bytes(
         command("whole", 600), env=environment, capture_output=True, text=True, check=False
     )
     assert whole.returncode == 0, whole.stderr
-    snapshots = tmp_path / "stopped/snapshots"
+    snapshots = tmp_path / "stopped/work/snapshots"
     seconds = 0 if number == signal.SIGKILL else 600
     with subprocess.Popen(
         command("stopped", seconds), env=environment, stderr=subprocess.PIPE, text=True
@@ -186,7 +186,7 @@ def test_the_command_stopped_and_started_again_gives_the_same_bytes(
         "run/predictions.parquet",
         "run/report.json",
         "run/history.jsonl",
-        "checkpoint/model.safetensors",
+        "work/checkpoint/model.safetensors",
     ):
         assert (tmp_path / "stopped" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes(), file
     assert not snapshots.exists()

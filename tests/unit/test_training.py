@@ -38,7 +38,7 @@ from polysharp.labels import encode
 from polysharp.optimisation import make_loss, make_optimizer, make_schedule
 from polysharp.probe import Outcome
 from polysharp.snapshots import Snapshots
-from polysharp.training import FineTuning
+from polysharp.training import FineTuning, Foundation
 
 SETTINGS = TrainingSettings(
     epochs=3,
@@ -83,7 +83,7 @@ class Trainer:
     ) -> FineTuning:
         model = ModelSettings(name="tiny", pooling=pooling, text_prefix="see: ", max_length=24)
         folder = self.tiny_model(architecture)
-        return FineTuning(folder, data, model, settings, "macro_f1", seed, self.device)
+        return FineTuning(Foundation(folder, data, model, settings, "macro_f1", self.device), seed)
 
     def __call__(self, *arguments: Any, snapshots: Snapshots | None = None, **keywords: Any) -> Trained:
         run = self.prepare(*arguments, **keywords)
@@ -304,7 +304,9 @@ def test_neither_embeddings_nor_norms_nor_biases_decay(
     tiny_model: Callable[[str], Path], small_data: Callable[[str], PreparedData], device: Accelerator
 ) -> None:
     model = ModelSettings(name="tiny")
-    run = FineTuning(tiny_model("xlm-roberta"), small_data("single"), model, SETTINGS, "macro_f1", 1, device)
+    run = FineTuning(
+        Foundation(tiny_model("xlm-roberta"), small_data("single"), model, SETTINGS, "macro_f1", device), 1
+    )
     groups = make_optimizer(run.model, SETTINGS).param_groups
     names = {id(parameter): name for name, parameter in run.model.named_parameters()}
     described = {

@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import get_args
@@ -16,6 +16,7 @@ import yaml
 from polysharp.configuration import Configuration, Kind, Metric, explain_settings
 from polysharp.errors import Interrupted, UserError
 from polysharp.files import write_text
+from polysharp.lease import LeaseLost
 from polysharp.matrix import Matrix, load_study
 
 log = logging.getLogger("polysharp")
@@ -109,27 +110,48 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-length", type=int, default=128, metavar="TOKENS", help="default: 128")
 
 
-def run(main: Callable[[argparse.Namespace], None], arguments: argparse.Namespace, name: str) -> None:
-    """Run `main` and exit: 0 when it is done, 1 with the reason in one line when it failed, 75 when it
-    was asked to stop and goes on where it was when started again.
+def run(
+    main: Callable[[argparse.Namespace], None],
+    arguments: argparse.Namespace,
+    name: str,
+    failures: Sequence[Path] | None = None,
+) -> None:
+    """Run `main` and exit as :func:`attempt` says; `name` stands before every line on the terminal."""
+    start_logging(arguments.log, name)
+    if failures is None:
+        failures = [arguments.failure] if arguments.failure else []
+    if status := attempt(lambda: main(arguments), failures):
+        sys.exit(status)
 
-    A :class:`UserError` is shown as its lines; anything else is a bug, whose traceback goes to the
-    log. `name` stands before every line on the terminal, where several commands write at once.
-    """
+
+def start_logging(file: Path | None, name: str) -> None:
+    """Log to the terminal, where `name` tells apart what several commands write at once, and to a file."""
     handlers: list[logging.Handler] = [logging.StreamHandler()]
     handlers[0].setFormatter(logging.Formatter(f"%(asctime)s [{name}] %(message)s", "%H:%M:%S"))
-    first = os.environ.get("RANK", "0") == "0"  # of several processes, as torchrun numbers them
-    if arguments.log and first:
-        arguments.log.parent.mkdir(parents=True, exist_ok=True)
-        file_handler = logging.FileHandler(arguments.log, mode="w", encoding="utf-8")
+    if file and _first():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file_handler = logging.FileHandler(file, mode="w", encoding="utf-8")
         file_handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
         handlers.append(file_handler)
     log.handlers, log.propagate = handlers, False
     log.setLevel(logging.INFO)
-    if arguments.failure and first:
-        arguments.failure.unlink(missing_ok=True)
+
+
+def attempt(work: Callable[[], None], failures: Sequence[Path]) -> int:
+    """Do a piece of work and return its exit status.
+
+    0 when it is done, 1 when it failed, 75 when it was asked to stop and goes on where it was when
+    started again. A :class:`UserError` is logged as its lines; anything else is a bug, whose
+    traceback goes to the log. `failures` receive the reason, and are removed first.
+    """
+    for failure in failures if _first() else []:
+        failure.unlink(missing_ok=True)
     try:
-        main(arguments)
+        work()
+        return 0
+    except LeaseLost as loss:  # what is written about this cell from now on is the other's
+        log.info("%s", loss)
+        return UNFINISHED
     except UserError as error:
         for line in error.lines:
             log.error("error: %s", line)
@@ -143,13 +165,17 @@ def run(main: Callable[[argparse.Namespace], None], arguments: argparse.Namespac
     except BrokenPipeError:
         # The reader of a pipe (`... | head`) has gone: nothing to report, nobody to report it to.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        return 1
     except Exception as error:
         log.exception("this is a bug in polysharp, or something that it did not foresee:")
         reason, status = f"{type(error).__name__}: {error}".splitlines()[0], 1
-    else:
-        return
     # What another process has written is the cause; the others fail because they lost it.
-    if arguments.failure and not arguments.failure.exists():
-        write_text(arguments.failure, json.dumps({"reason": reason}, ensure_ascii=False) + "\n")
-    sys.exit(status)
+    for failure in failures:
+        if not failure.exists():
+            write_text(failure, json.dumps({"reason": reason}, ensure_ascii=False) + "\n")
+    return status
+
+
+def _first() -> bool:
+    """Whether this is the first of several processes, as torchrun numbers them."""
+    return os.environ.get("RANK", "0") == "0"

@@ -199,6 +199,11 @@ class Configuration(_Section):
     threads: int = Field(
         1, ge=1, description="Processor threads of a job on CPU; another number gives other last digits."
     )
+    seeds_per_job: int = Field(
+        1,
+        ge=1,
+        description="Seeds that one job fine-tunes, one after the other: imports, texts and probe once.",
+    )
     report: ReportSettings = Field(ReportSettings(), description="Settings of the tables.")
 
 

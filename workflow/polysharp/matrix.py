@@ -7,8 +7,9 @@ import hashlib
 import json
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -71,12 +72,33 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Job:
+    """Cells of one data set and method that one process trains; it is named by the first of them."""
+
+    cells: tuple[Cell, ...]
+
+    @property
+    def path(self) -> str:
+        """Path of the first cell inside results/runs and work."""
+        return self.cells[0].path
+
+    @property
+    def output(self) -> str:
+        """What the job declares to have made, inside results/runs.
+
+        Of several cells none, as a failing job loses what it declares, and one cell may fail: a receipt.
+        """
+        return f"{self.path}/{'job.json' if self.cells[0].kind == 'finetune' else 'report.json'}"
+
+
+@dataclass(frozen=True)
 class Matrix:
-    """All data sets, all methods in their configured order, all cells."""
+    """All data sets, all methods in their configured order, all cells, all jobs that train them."""
 
     datasets: tuple[Dataset, ...]
     methods: tuple[str, ...]
     cells: tuple[Cell, ...]
+    jobs: tuple[Job, ...]
 
     def of(self, dataset: Dataset, method: str | None = None) -> list[Cell]:
         """Return the cells of a data set, of one method or of all, in the configured order."""
@@ -158,7 +180,17 @@ def expand(configuration: Configuration, datasets: Sequence[Dataset]) -> Matrix:
             configuration.seeds if kind == "finetune" or settings.train_size else [DETERMINISTIC_SEED]
         )
     ]
-    return Matrix(tuple(datasets), tuple(methods), tuple(cells))
+    return Matrix(
+        tuple(datasets), tuple(methods), tuple(cells), tuple(_jobs(cells, configuration.seeds_per_job))
+    )
+
+
+def _jobs(cells: Sequence[Cell], seeds_per_job: int) -> Iterator[Job]:
+    """Yield the jobs that train the cells, which lie by data set and method."""
+    for _, group in groupby(cells, key=lambda cell: (cell.dataset.path, cell.method)):
+        of_group = tuple(group)
+        size = seeds_per_job if of_group[0].kind == "finetune" else 1
+        yield from (Job(of_group[first : first + size]) for first in range(0, len(of_group), size))
 
 
 def as_arguments(settings: Mapping[str, Any]) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from polysharp.metrics import classification_report, scores
 from polysharp.probe import Outcome, probabilities
 
 REPORT, PREDICTIONS, HISTORY, COSTS = "report.json", "predictions.parquet", "history.jsonl", "costs.json"
+RECEIPT = "job.json"  # what a job of several cells declares to have made
 REPORTED = ("validation", "test")
 
 
@@ -92,6 +93,11 @@ def write_run(
     write_json(folder / COSTS, costs)
     write_json(folder / REPORT, report)
     return report
+
+
+def write_receipt(path: Path, runs: Mapping[int, Path]) -> None:
+    """Write which seeds one job has completed: the SHA-256 of the report in each one's folder."""
+    write_json(path, {"sha256": {str(seed): sha256(folder / REPORT) for seed, folder in runs.items()}})
 
 
 def code_sha256() -> str:

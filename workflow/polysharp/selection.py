@@ -15,7 +15,7 @@ from polysharp.configuration import Metric
 from polysharp.data import SPLITS, read_prepared
 from polysharp.errors import UserError
 from polysharp.files import read_json, write_json, write_text
-from polysharp.runs import REPORT, Paths
+from polysharp.runs import RECEIPT, REPORT, Paths
 
 THRESHOLDS, CARD = "thresholds.json", "README.md"
 
@@ -35,15 +35,19 @@ def select_best(cells: Sequence[str], metric: Metric, paths: Paths, output: Path
     Raises
     ------
     UserError
-        When the winner's checkpoint is gone.
+        When the winner's checkpoint is gone; its cell counts as not trained from then on.
     """
     reports = {cell: read_json(paths.run(cell) / REPORT) for cell in cells}
     best = max(cells, key=lambda cell: reports[cell]["scores"]["validation"][metric])
     source = paths.checkpoint(best)
     if not source.is_dir():
+        # Without its report the cell is not complete, and without their receipts its job is not either.
+        (paths.run(best) / REPORT).unlink()
+        for receipt in paths.run(best).parent.glob(f"*/{RECEIPT}"):
+            receipt.unlink()
         raise UserError(
             f"{source}: not found, though {best} is best on validation now; it was removed after an "
-            f"earlier selection. Train it again: add --forcerun {paths.run(best) / REPORT}"
+            "earlier selection. The same command, given again, trains it again"
         )
     shutil.rmtree(output, ignore_errors=True)  # files of an earlier winner
     output.mkdir(parents=True)

@@ -21,30 +21,17 @@ from typing import Any
 import torch
 
 from polysharp.files import read_json, replacing_folder, sha256, write_json
+from polysharp.lease import Lease
 
 log = logging.getLogger("polysharp.snapshots")
 STATE, MANIFEST = "state.pt", "manifest.json"
 KEPT = 2  # the newest, and the one before in case the newest does not verify
 
 
-class Snapshots:
-    """The snapshots of one training.
+class StopRequest:
+    """A signal's request that this process stop."""
 
-    Parameters
-    ----------
-    folder
-        Where they are, in a folder for each identity; made when it is needed.
-    identity
-        What the bytes of the training depend on. Snapshots of another identity are left alone.
-    seconds
-        Least time between two snapshots; 0 takes one after every step.
-    """
-
-    def __init__(self, folder: Path, identity: Mapping[str, Any], seconds: float) -> None:
-        self._all_identities, self._identity = folder, dict(identity)
-        text = json.dumps(self._identity, sort_keys=True)
-        self._folder = folder / hashlib.sha256(text.encode()).hexdigest()[:16]
-        self._seconds, self._taken = seconds, time.monotonic()
+    def __init__(self) -> None:
         self._signal: signal.Signals | None = None
 
     def listen(self) -> None:
@@ -59,13 +46,52 @@ class Snapshots:
             signal.signal(again, signal.SIG_DFL)
 
     @property
+    def made(self) -> bool:
+        """Whether it was made."""
+        return self._signal is not None
+
+
+class Snapshots:
+    """The snapshots of one training.
+
+    Parameters
+    ----------
+    folder
+        Where they are, in a folder for each identity; made when it is needed.
+    identity
+        What the bytes of the training depend on. Snapshots of another identity are left alone.
+    seconds
+        Least time between two snapshots; 0 takes one after every step.
+    stop
+        Asks for a snapshot and the end.
+    lease
+        Looked at whenever it is asked whether a snapshot is due, and before one is written.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        identity: Mapping[str, Any],
+        seconds: float,
+        stop: StopRequest | None = None,
+        lease: Lease | None = None,
+    ) -> None:
+        self._all_identities, self._identity = folder, dict(identity)
+        text = json.dumps(self._identity, sort_keys=True)
+        self._folder = folder / hashlib.sha256(text.encode()).hexdigest()[:16]
+        self._seconds, self._taken = seconds, time.monotonic()
+        self._stop, self._lease = stop, lease
+
+    @property
     def asked_to_stop(self) -> bool:
         """Whether a signal has asked for the end."""
-        return self._signal is not None
+        return self._stop is not None and self._stop.made
 
     @property
     def due(self) -> bool:
         """Whether it is time for a snapshot."""
+        if self._lease:
+            self._lease.beat()
         return self.asked_to_stop or time.monotonic() - self._taken >= self._seconds
 
     def taken(self) -> None:
@@ -74,6 +100,8 @@ class Snapshots:
 
     def write(self, step: int, state: Mapping[str, Any]) -> None:
         """Write the state after `step` steps, and forget all but the newest."""
+        if self._lease:
+            self._lease.check()
         with replacing_folder(self._folder / f"step-{step:08d}") as staging:
             with (staging / STATE).open("wb") as stream:
                 torch.save(dict(state), stream)

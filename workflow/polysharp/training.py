@@ -23,13 +23,13 @@ from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassificati
 from polysharp.classifier import PooledClassifier, PooledClassifierConfig, set_head
 from polysharp.configuration import Metric, ModelSettings, TrainingSettings
 from polysharp.data import PreparedData
-from polysharp.encoding import Encoder, encode_splits, infer, training_batches
+from polysharp.encoding import Encoder, Split, encode_splits, infer, training_batches
 from polysharp.errors import Interrupted, UserError
 from polysharp.features import features_of, probe_features
 from polysharp.files import replacing_folder
 from polysharp.models import quiet_transformers
 from polysharp.optimisation import make_loss, make_optimizer, make_schedule
-from polysharp.probe import Decision, Outcome, judge
+from polysharp.probe import Decision, LinearModel, Outcome, judge
 from polysharp.randomness import random_state, seed_everything, set_random_state
 from polysharp.sam import Ascent, Step, normalisation_parameters, sam_step
 from polysharp.snapshots import Snapshots
@@ -67,8 +67,8 @@ class _OutOfMemory(Exception):
     """A pass that did not fit."""
 
 
-class FineTuning:
-    """One fine-tuning, from a prepared model to the state that is best on validation."""
+class Foundation:
+    """What the trainings of one data set and method share, whatever their seeds: texts and probe."""
 
     def __init__(
         self,
@@ -77,19 +77,71 @@ class FineTuning:
         model_settings: ModelSettings,
         settings: TrainingSettings,
         metric: Metric,
-        seed: int,
         device: Accelerator,
     ) -> None:
-        """Load the model and tokenize the texts; nothing is trained yet."""
+        """Load the tokenizer of the model in `folder`."""
+        self.folder, self.data, self.model_settings = folder, data, model_settings
+        self.settings, self.metric, self.device = settings, metric, device
+        self.encoder = Encoder(folder, model_settings)
+        self._splits: dict[int | None, dict[str, Split]] = {}
+        self._probes: dict[int | None, _Probe] = {}
+
+    def splits(self, seed: int) -> dict[str, Split]:
+        """Return the texts of a seed, tokenized."""
+        key = self._drawn_by(seed)
+        if key not in self._splits:
+            self._splits[key] = encode_splits(self.data, self.encoder, self.settings.train_size, seed)
+        return self._splits[key]
+
+    def model(self) -> PreTrainedModel:
+        """Return the classifier with the pre-trained weights; what they lack is drawn at random."""
+        with quiet_transformers():
+            return _load(self.folder, self.model_settings, self.data, self.settings.dropout)
+
+    @torch.no_grad()
+    def probe(self, model: PooledClassifier, seed: int) -> _Probe:
+        """Return the probe on the features of `model`, whose encoder is still the pre-trained one."""
+        key = self._drawn_by(seed)
+        if key not in self._probes:
+            splits = self.splits(seed)
+            model.eval()
+            features = {
+                name: features_of(model.encoder, splits[name], self.encoder, self.device.device)
+                for name in ("train", "validation")
+            }
+            probe, decision, chosen = probe_features(
+                features, splits, self.data.label_type, self.settings, self.metric
+            )
+            log.info("probe: C %g, validation %s %.3f", chosen, self.metric, decision.value)
+            self._probes[key] = _Probe(probe, features["validation"])
+        return self._probes[key]
+
+    def _drawn_by(self, seed: int) -> int | None:
+        """Return the seed where it decides which texts are trained on, else None."""
+        return seed if self.settings.train_size else None
+
+
+@dataclass(frozen=True)
+class _Probe:
+    """A probe, and the features (texts, width) of validation that it was chosen on."""
+
+    weights: LinearModel
+    validation: NDArray[np.float64]
+
+
+class FineTuning:
+    """One fine-tuning, from a prepared model to the state that is best on validation."""
+
+    def __init__(self, foundation: Foundation, seed: int) -> None:
+        """Load the model, and draw its head by `seed`; nothing is trained yet."""
         self._started = time.monotonic()
         seed_everything(seed)
-        self.settings, self.metric, self.seed, self.device = settings, metric, seed, device
-        self.label_type = data.label_type
-        self.labels = data.labels
-        self.encoder = Encoder(folder, model_settings)
-        self.splits = encode_splits(data, self.encoder, settings.train_size, seed)
-        with quiet_transformers():
-            self.model = _load(folder, model_settings, data, settings.dropout)
+        self._foundation, self.seed = foundation, seed
+        self.settings, self.metric, self.device = foundation.settings, foundation.metric, foundation.device
+        settings, device = self.settings, self.device
+        self.label_type, self.labels = foundation.data.label_type, foundation.data.labels
+        self.encoder, self.splits = foundation.encoder, foundation.splits(seed)
+        self.model = foundation.model()
         ids = {token for split in self.splits.values() for row in split.token_ids for token in row}
         self._full_embedding = use_rows(self.model, ids | {self.encoder.tokenizer.pad_token_id})
         self.model.to(device.device)
@@ -97,7 +149,7 @@ class FineTuning:
         self._climbing = self._parameters
         if settings.ascent_parameters == "normalisation":
             self._climbing = normalisation_parameters(self.model)
-        self._loss = make_loss(self.splits["train"].truth, data.label_type, settings.class_weights)
+        self._loss = make_loss(self.splits["train"].truth, self.label_type, settings.class_weights)
         self._loss.to(device.device)
         self._optimizer = make_optimizer(self.model, settings)
         self._steps_per_epoch = -(-len(self.splits["train"].token_ids) // settings.batch_size)
@@ -173,17 +225,9 @@ class FineTuning:
     @torch.no_grad()
     def _start_from_probe(self, model: PooledClassifier) -> NDArray[np.float64]:
         """Give the head the probe's weights, and return the logits of validation with them."""
-        model.eval()
-        features = {
-            name: features_of(model.encoder, self.splits[name], self.encoder, self.device.device)
-            for name in ("train", "validation")
-        }
-        probe, decision, chosen = probe_features(
-            features, self.splits, self.label_type, self.settings, self.metric
-        )
-        log.info("head starts from the probe: C %g, validation %s %.3f", chosen, self.metric, decision.value)
-        set_head(model, torch.from_numpy(probe.weight), torch.from_numpy(probe.bias))
-        pooled = torch.from_numpy(features["validation"]).to(model.head.weight)
+        probe = self._foundation.probe(model, self.seed)
+        set_head(model, torch.from_numpy(probe.weights.weight), torch.from_numpy(probe.weights.bias))
+        pooled = torch.from_numpy(probe.validation).to(model.head.weight)
         return model.head(pooled).double().cpu().numpy()
 
     def _distribute(self) -> None:

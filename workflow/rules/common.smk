@@ -1,7 +1,7 @@
 # Shared by all the files of rules: the library, the checked configuration, the matrix of cells.
 #
 # Inputs:  config/config.yaml (or --configfile), the sample sheet it names
-# Defines: STUDY, MATRIX, CELLS, DATASETS, MODELS, PUBLISHED, TABLES, cell_of, dataset_of, prepared
+# Defines: STUDY, MATRIX, JOBS, TRAINED, DATASETS, MODELS, PUBLISHED, TABLES, job_of, dataset_of, prepared
 import json
 import os
 import sys
@@ -36,7 +36,8 @@ try:
 except UserError as error:  # one line for each mistake, and no line of this file
     sys.exit("\n".join(["The configuration cannot be used:", *error.lines]))
 
-CELLS = {cell.path: cell for cell in MATRIX.cells}
+JOBS = {job.path: job for job in MATRIX.jobs}
+TRAINED = {job: f"results/runs/{job.output}" for job in MATRIX.jobs}
 DATASETS = {dataset.path: dataset for dataset in MATRIX.datasets}
 MODELS = {model_slug(dataset.model): dataset.model for dataset in MATRIX.datasets}
 PUBLISHED = sorted({cell.dataset.path for cell in MATRIX.cells if cell.has_checkpoint})
@@ -68,9 +69,14 @@ def dataset_of(wildcards):
     return DATASETS[f"{wildcards.task}/{wildcards.language}/{wildcards.label_type}"]
 
 
-def cell_of(wildcards):
-    """Return the cell of a job."""
-    return CELLS[f"{dataset_of(wildcards).path}/{wildcards.method}/seed-{wildcards.seed}"]
+def job_of(wildcards):
+    """Return the job that trains a cell, and perhaps further seeds of it."""
+    return JOBS[f"{dataset_of(wildcards).path}/{wildcards.method}/seed-{wildcards.seed}"]
+
+
+def settings_of(wildcards):
+    """Return the settings of a job's method, as arguments of the scripts."""
+    return job_of(wildcards).cells[0].settings
 
 
 def prepared(dataset):

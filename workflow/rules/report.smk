@@ -12,7 +12,7 @@ localrules:
 rule merge_reports:
     input:
         [path for dataset in MATRIX.datasets for path in prepared(dataset)],
-        [f"results/runs/{cell.path}/report.json" for cell in MATRIX.cells],
+        TRAINED.values(),
     output:
         report(TABLES[0], caption="../report/report.rst", category="Tables"),
         report(TABLES[1], caption="../report/comparison.rst", category="Tables"),

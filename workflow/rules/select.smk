@@ -12,9 +12,9 @@ rule select_best:
     input:
         data=data_of,
         reports=lambda wildcards: [
-            f"results/runs/{cell.path}/report.json"
-            for cell in MATRIX.of(dataset_of(wildcards))
-            if cell.has_checkpoint
+            output
+            for job, output in TRAINED.items()
+            if job.cells[0].dataset == dataset_of(wildcards) and job.cells[0].has_checkpoint
         ],
     output:
         expand(

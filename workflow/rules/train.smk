@@ -1,8 +1,9 @@
-# One cell: a data set, a method, a seed.
+# One cell: a data set, a method, a seed; of fine-tuning several seeds where one job takes more of them.
 #
 # Inputs:  results/data/{task}/{language}/{label_type}/, models/{model}/
 # Outputs: results/runs/{task}/{language}/{label_type}/{method}/seed-{seed}/
-# Beside:  work/runs/.../checkpoint and snapshots, which a failed job must not lose: no declared outputs
+# Beside:  work/runs/.../checkpoint and snapshots, which a failed job must not lose: no declared outputs.
+#          For the same reason fine-tuning declares a receipt in place of results: one seed may fail.
 
 CELL = "{task}/{language}/{label_type}/{method}/seed-{seed}"
 RUN_FILES = expand(
@@ -17,7 +18,7 @@ rule finetune:
         data=data_of,
         model=model_of,
     output:
-        RUN_FILES,
+        receipt=f"results/runs/{CELL}/job.json",
     log:
         f"logs/runs/{CELL}.log",
     benchmark:
@@ -29,10 +30,11 @@ rule finetune:
     threads: STUDY.threads
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt * len(job_of(wildcards).cells),
     params:
-        cell=lambda wildcards: cell_of(wildcards).path,
-        settings=lambda wildcards: cell_of(wildcards).settings,
+        cells=lambda wildcards: f"{dataset_of(wildcards).path}/{wildcards.method}/seed-{{seed}}",
+        seeds=lambda wildcards: [cell.seed for cell in job_of(wildcards).cells],
+        settings=settings_of,
         metric=STUDY.selection_metric,
         reading=reading_of,
         pooling=lambda wildcards: dataset_of(wildcards).model.pooling,
@@ -40,11 +42,10 @@ rule finetune:
     shell:
         "export HF_HUB_OFFLINE=1; "
         'exec python "$POLYSHARP_SCRIPTS/train.py" --data $(dirname {input.data[0]:q}) --model $(dirname {input.model[0]:q})'
-        " --seed {wildcards.seed} --metric {params.metric} --threads {params.torch_threads} --pooling {params.pooling}"
+        " --seeds {params.seeds} --metric {params.metric} --threads {params.torch_threads} --pooling {params.pooling}"
         " {params.reading:q} --set {params.settings:q}"
-        " --output results/runs/{params.cell} --checkpoint work/runs/{params.cell}/checkpoint"
-        " --snapshots work/runs/{params.cell}/snapshots"
-        " --failure work/runs/{params.cell}/failure.json --log {log:q}"
+        " --output results/runs/{params.cells:q} --work work/runs/{params.cells:q} --receipt {output.receipt:q}"
+        " --failure work/runs/{params.cells:q}/failure.json --log {log:q}"
 
 
 rule probe:
@@ -66,8 +67,8 @@ rule probe:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
-        cell=lambda wildcards: cell_of(wildcards).path,
-        settings=lambda wildcards: cell_of(wildcards).settings,
+        cell=lambda wildcards: job_of(wildcards).path,
+        settings=settings_of,
         metric=STUDY.selection_metric,
         reading=reading_of,
         torch_threads=STUDY.threads,
@@ -99,8 +100,8 @@ rule tfidf:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
-        cell=lambda wildcards: cell_of(wildcards).path,
-        settings=lambda wildcards: cell_of(wildcards).settings,
+        cell=lambda wildcards: job_of(wildcards).path,
+        settings=settings_of,
         metric=STUDY.selection_metric,
         kernel_threads=STUDY.threads,
     shell:

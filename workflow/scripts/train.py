@@ -1,14 +1,27 @@
-"""Fine-tune a classifier for one cell: one data set, one method, one seed.
+"""Fine-tune classifiers for cells of one data set and method, one after the other: a seed each.
 
 Writes report.json, predictions.parquet, history.jsonl and costs.json into --output, and the
-classifier, in the state that is best on validation, into --checkpoint.
+classifier, in the state that is best on validation, into the folder `checkpoint` of --work. With
+several seeds, {seed} in a path stands for the seed. A seed that fails leaves the others alone; a
+cell that is complete is left as it is.
 """
 
 import argparse
+import sys
+from functools import partial
 from pathlib import Path
 
-from polysharp.commands import add_model_options, cell_parser, importing, limit_threads, run
+from polysharp.commands import (
+    UNFINISHED,
+    add_model_options,
+    attempt,
+    cell_parser,
+    importing,
+    limit_threads,
+    run,
+)
 from polysharp.configuration import ModelSettings, TrainingSettings, parse_settings
+from polysharp.errors import UserError
 
 
 def parser() -> argparse.ArgumentParser:
@@ -21,21 +34,28 @@ def parser() -> argparse.ArgumentParser:
         help="mean of the tokens under a linear head, or transformers' own classifier (default: mean)",
     )
     result.add_argument(
-        "--checkpoint", type=Path, required=True, metavar="FOLDER", help="where the classifier goes"
+        "--seeds", type=int, nargs="+", metavar="SEED", help="several seeds, in place of --seed"
     )
     result.add_argument(
-        "--snapshots",
+        "--work",
         type=Path,
+        required=True,
         metavar="FOLDER",
-        help="where the state of the unfinished training is kept: at SIGTERM or SIGINT it is written, the "
-        "command exits with 75, and started again it goes on from there, to the same bytes",
+        help="where the classifier goes, and the state of an unfinished training: at SIGTERM or SIGINT it "
+        "is written, the command exits with 75, and started again it goes on from there, to the same bytes",
     )
     result.add_argument(
         "--snapshot-seconds",
         type=float,
         default=600,
         metavar="SECONDS",
-        help="least time between two snapshots; 0 takes one after every step (default: 600)",
+        help="least time between two snapshots of that state; 0 takes one after every step (default: 600)",
+    )
+    result.add_argument(
+        "--receipt",
+        type=Path,
+        metavar="FILE",
+        help="written when all seeds are complete: their reports' SHA-256",
     )
     return result
 
@@ -43,19 +63,25 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> None:
     settings = parse_settings("finetune", arguments.settings)
     assert isinstance(settings, TrainingSettings)
+    seeds = arguments.seeds
+    for name in ("output", "work"):
+        if len(seeds) > 1 and "{seed}" not in str(getattr(arguments, name)):
+            raise UserError(
+                f"--{name} {getattr(arguments, name)}: expected {{seed}} in it, with several seeds"
+            )
     limit_threads(arguments.threads)
     with importing():
-        from polysharp.costs import Costs
+        from polysharp.cells import train_cell
         from polysharp.data import read_prepared
-        from polysharp.hardware import accelerator, fingerprint
+        from polysharp.hardware import accelerator
         from polysharp.models import read_identity
-        from polysharp.runs import code_sha256, write_run
-        from polysharp.snapshots import Snapshots
-        from polysharp.training import FineTuning
+        from polysharp.runs import write_receipt
+        from polysharp.snapshots import StopRequest
+        from polysharp.training import Foundation
 
-    costs = Costs()
     identity = read_identity(arguments.model)
-    data = read_prepared(arguments.data)
+    stop = StopRequest()
+    stop.listen()
     device = accelerator(settings.precision, arguments.threads)
     model = ModelSettings(
         name=str(arguments.model),
@@ -63,33 +89,32 @@ def main(arguments: argparse.Namespace) -> None:
         pooling=arguments.pooling,
         max_length=arguments.max_length,
     )
-    about = {
-        "selection_metric": arguments.metric,
-        "model": identity,
-        "settings": settings.model_dump(),
-        "determinism": fingerprint(device),
-    }
-    snapshots = None
-    if arguments.snapshots:
-        identity_of_work = {
-            **about,
-            "seed": arguments.seed,
-            "data": data.sha256,
-            "code": code_sha256(),
-            "reading": model.model_dump(exclude={"name"}),
-        }
-        snapshots = Snapshots(arguments.snapshots, identity_of_work, arguments.snapshot_seconds)
-        snapshots.listen()
-    training = FineTuning(arguments.model, data, model, settings, arguments.metric, arguments.seed, device)
-    outcome = training.run(snapshots)
-    if device.is_main_process:
-        training.save(arguments.checkpoint, outcome.decision.thresholds)
-        costs.earlier = training.earlier_seconds
-        write_run(arguments.output, data, outcome, about, costs.as_dict())
-        if snapshots:
-            snapshots.clear()
+    data = read_prepared(arguments.data)
+    foundation = Foundation(arguments.model, data, model, settings, arguments.metric, device)
+    ends = []
+    for seed in seeds:
+        output, work = (of_seed(path, seed) for path in (arguments.output, arguments.work))
+        failures = [of_seed(arguments.failure, seed)] if arguments.failure else []
+        train = partial(
+            train_cell, foundation, identity, seed, output, work, stop, arguments.snapshot_seconds
+        )
+        ends.append(attempt(train, failures))
+        if ends[-1] == UNFINISHED:
+            break
+    if any(ends):
+        sys.exit(max(ends))
+    if arguments.receipt and device.is_main_process:
+        write_receipt(arguments.receipt, {seed: of_seed(arguments.output, seed) for seed in seeds})
+
+
+def of_seed(path: Path, seed: int) -> Path:
+    """Return a path with the seed in its place."""
+    return Path(str(path).replace("{seed}", str(seed)))
 
 
 if __name__ == "__main__":
     arguments = parser().parse_args()
-    run(main, arguments, f"{arguments.output}")
+    arguments.seeds = arguments.seeds or [arguments.seed]
+    failures = [of_seed(arguments.failure, seed) for seed in arguments.seeds] if arguments.failure else []
+    name = str(arguments.output).replace("{seed}", ",".join(map(str, arguments.seeds)))
+    run(main, arguments, name, failures)

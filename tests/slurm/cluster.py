@@ -1,0 +1,213 @@
+"""A real Slurm cluster on loopback: slurmctld, slurmdbd with MariaDB, and four slurmd on one machine.
+
+Nodes g1 and g2 have two pretended GPUs each (links to /dev/null, which Slurm counts and binds), c1 and
+c2 have none. Everything lives in one folder, in a network namespace that has only loopback, so that no
+job finds the internet, and in a mount namespace in which this folder is /etc/slurm. Nothing else of the
+machine is touched. Needs root.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from string import Template
+
+DAEMONS = ("munged", "slurmctld", "slurmd")
+ACCOUNTING_DAEMONS = ("slurmdbd", "mariadbd")
+PACKAGES = "slurmctld slurmd slurm-client munge slurmdbd mariadb-server iproute2"
+GPU_NODES, CPU_NODES = ("g1", "g2"), ("c1", "c2")
+NODES = (*GPU_NODES, *CPU_NODES)
+GPUS, CPUS, MEMORY_MB = 2, 8, 16000  # of a node; more than the machine has, which Slurm is told to believe
+PORTS = {"slurmctld": 16817, "slurmdbd": 16819, "mariadbd": 13306, "slurmd": 17000}
+CONFIGURATION = Path(__file__).parent / "configuration"
+
+
+def missing() -> str | None:
+    """Return why this machine cannot run a cluster, or None where it can."""
+    if os.geteuid() != 0:
+        return "a Slurm cluster of our own needs root"
+    absent = [name for name in (*DAEMONS, *ACCOUNTING_DAEMONS, "ip") if shutil.which(name) is None]
+    if absent:
+        return f"{', '.join(absent)}: not installed; on Debian: apt-get install {PACKAGES}"
+    if subprocess.run(["unshare", "--net", "--mount", "true"], capture_output=True, check=False).returncode:
+        return "this machine gives no network and mount namespaces"
+    return None
+
+
+def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None:
+    """Wait for a condition.
+
+    Raises
+    ------
+    TimeoutError
+        When it does not come true in time.
+    """
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError(f"{what}: not after {seconds} s")
+        time.sleep(0.1)
+
+
+class Cluster:
+    """The daemons of one cluster, started and stopped, killed and brought back.
+
+    Parameters
+    ----------
+    folder
+        Where configuration, state, database and logs go. Sockets lie there: at most 80 characters.
+    accounting
+        Whether there is a slurmdbd, so that sacct works.
+    options
+        Further lines of slurm.conf.
+    """
+
+    def __init__(self, folder: Path, *, accounting: bool = True, options: str = "") -> None:
+        self.folder, self.accounting, self.options = folder, accounting, options
+        self._daemons: dict[str, subprocess.Popen[bytes]] = {}
+
+    def inside(self, *command: object, cwd: Path | None = None) -> list[str]:
+        """Return the command line that runs a command where this cluster is, in `cwd`."""
+        namespaces = ["--net", "--mount", "--target", self._daemons["namespaces"].pid]
+        return [*map(str, ["nsenter", *namespaces, f"--wd={cwd or Path.cwd()}", "--", *command])]
+
+    def run(
+        self, *command: object, check: bool = True, cwd: Path | None = None, timeout: float | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command where this cluster is, to its end."""
+        line = self.inside(*command, cwd=cwd)
+        return subprocess.run(line, capture_output=True, text=True, check=check, timeout=timeout)
+
+    def start(self) -> None:
+        """Start everything, and wait until all nodes are idle."""
+        for name in ("log", "state", "devices", "mysql", "munge", *(f"spool/{node}" for node in NODES)):
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
+        for number in range(GPUS):
+            (self.folder / f"devices/gpu{number}").symlink_to("/dev/null")
+        self._write_configuration()
+        self._enter_namespaces()
+        self._start_munge()
+        if self.accounting:
+            self._start_accounting()
+        self.start_controller()
+        for node in NODES:
+            self.start_node(node)
+        wait_until(lambda: set(self.states().values()) == {"idle"}, 60, "idle nodes")
+
+    def stop(self) -> None:
+        """Stop everything, jobs and what outlived its node included."""
+        for name in [*NODES, "slurmctld", "slurmdbd", "mariadbd", "munged", "namespaces"]:
+            self.kill(name, signal.SIGTERM if name in ("slurmdbd", "mariadbd") else signal.SIGKILL)
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                if (process / "ns/net").stat().st_ino == self._namespace:
+                    os.kill(int(process.name), signal.SIGKILL)
+            except OSError:  # gone meanwhile, or not ours to look at
+                continue
+
+    def states(self) -> dict[str, str]:
+        """Return the state of every node, as sinfo gives it."""
+        lines = self.run("sinfo", "-h", "-N", "-o", "%N %t", check=False).stdout.splitlines()
+        return dict(line.split() for line in lines)
+
+    def kill(self, daemon: str, number: signal.Signals = signal.SIGKILL) -> None:
+        """Kill a daemon: a node's slurmd by the node's name. Its jobs' processes stay."""
+        process = self._daemons.pop(daemon, None)
+        if process is not None:
+            process.send_signal(number)
+            process.wait()
+
+    def start_controller(self) -> None:
+        """Start slurmctld, again after it was killed."""
+        self._start("slurmctld", "slurmctld", "-D")
+        wait_until(lambda: self.run("scontrol", "ping", check=False).returncode == 0, 30, "slurmctld")
+
+    def start_node(self, node: str) -> None:
+        """Start the slurmd of a node, again after it was killed."""
+        self._start(node, "slurmd", "-D", "-N", node)
+
+    def start_slurmdbd(self) -> None:
+        """Start slurmdbd, again after it was killed."""
+        self._start("slurmdbd", "slurmdbd", "-D")
+        wait_until(
+            lambda: self.run("sacctmgr", "-n", "list", "cluster", check=False).returncode == 0,
+            30,
+            "slurmdbd",
+        )
+
+    def _start(self, name: str, *command: object) -> None:
+        with (self.folder / f"log/{name}.out").open("ab") as log:
+            self._daemons[name] = subprocess.Popen(
+                self.inside(*command), stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            )
+
+    def _write_configuration(self) -> None:
+        first = PORTS["slurmd"] + 1
+        values = {
+            "folder": self.folder,
+            "host": socket.gethostname().split(".")[0],
+            "gpu_nodes": ",".join(GPU_NODES),
+            "cpu_nodes": ",".join(CPU_NODES),
+            "gpu_node_ports": f"{first}-{first + len(GPU_NODES) - 1}",
+            "cpu_node_ports": f"{first + len(GPU_NODES)}-{first + len(NODES) - 1}",
+            "gpus": GPUS,
+            "last_gpu": GPUS - 1,
+            "cpus": CPUS,
+            "memory": MEMORY_MB,
+            "storage": "accounting_storage/slurmdbd" if self.accounting else "accounting_storage/none",
+            "options": self.options,
+            **{f"{name}_port": port for name, port in PORTS.items()},
+        }
+        for template in CONFIGURATION.glob("*.conf"):
+            file = self.folder / template.name
+            file.write_text(Template(template.read_text()).substitute(values))
+            file.chmod(0o600)
+
+    def _enter_namespaces(self) -> None:
+        """Hold the namespaces open, and give them what they need."""
+        self._daemons["namespaces"] = subprocess.Popen(["unshare", "--net", "--mount", "sleep", "infinity"])
+        link = Path(f"/proc/{self._daemons['namespaces'].pid}/ns/net")
+        wait_until(lambda: link.stat().st_ino != Path("/proc/self/ns/net").stat().st_ino, 10, "namespaces")
+        self._namespace = link.stat().st_ino
+        self.run("mount", "--bind", self.folder, "/etc/slurm")
+        self.run("mount", "--bind", self.folder / "munge", "/run/munge")
+        self.run("ip", "link", "set", "lo", "up")
+        # slurmdbd asks for the kinds of address that the machine has, where 127.0.0.1 does not count.
+        self.run("ip", "address", "add", "192.0.2.1/32", "dev", "lo")
+
+    def _start_munge(self) -> None:
+        key = self.folder / "munge.key"
+        key.write_bytes(secrets.token_bytes(128))
+        key.chmod(0o400)
+        files = {"key-file": key, "log-file": "log/munged.log", "seed-file": "munge.seed"}
+        options = [f"--{name}={self.folder / file}" for name, file in files.items()]
+        self._start("munged", "munged", "--foreground", "--force", *options)
+        wait_until((self.folder / "munge/munge.socket.2").exists, 10, "munged")
+
+    def _start_accounting(self) -> None:
+        database, place = self.folder / "mysql/db.sock", f"--datadir={self.folder}/mysql"
+        install = ["--user=root", place, "--auth-root-authentication-method=normal", "--skip-test-db"]
+        self.run("mariadb-install-db", "--no-defaults", *install)
+        self._start(
+            "mariadbd", "mariadbd", "--no-defaults", "--user=root", place, f"--socket={database}",
+            "--bind-address=127.0.0.1", f"--port={PORTS['mariadbd']}", "--innodb-buffer-pool-size=64M",
+            "--innodb-lock-wait-timeout=900", "--innodb-flush-log-at-trx-commit=0", "--skip-name-resolve",
+        )  # fmt: skip
+        client = ["mariadb", "--no-defaults", "-uroot", f"--socket={database}"]
+        wait_until(lambda: self.run(*client, "-e", "SELECT 1", check=False).returncode == 0, 60, "MariaDB")
+        self.run(
+            *client,
+            "-e",
+            "CREATE DATABASE slurm; CREATE USER slurm@'127.0.0.1' IDENTIFIED BY 'slurm';"
+            "GRANT ALL ON slurm.* TO slurm@'127.0.0.1'",
+        )
+        self.start_slurmdbd()
+        for what in ("cluster loopback", "account study cluster=loopback", "user root account=study"):
+            self.run("sacctmgr", "-i", "add", *what.split())

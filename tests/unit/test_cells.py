@@ -1,0 +1,148 @@
+"""The command that trains cells: several seeds in one process, complete ones left alone."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from polysharp.files import read_json, sha256
+from polysharp.models import prepare_model
+from tests.conftest import ROOT
+
+FILES = [
+    "run/{}/report.json",
+    "run/{}/predictions.parquet",
+    "run/{}/history.jsonl",
+    "work/{}/checkpoint/model.safetensors",
+    "work/{}/checkpoint/config.json",
+]
+
+
+class Command:
+    """train.py on one data set and model, in a folder."""
+
+    def __init__(self, folder: Path, data: Path, model: Path) -> None:
+        self.folder, self.data, self.model = folder, data, model
+
+    def start(self, seeds: list[int], *settings: str, folder: Path | None = None) -> "subprocess.Popen[str]":
+        folder = folder or self.folder
+        options: dict[str, object] = {
+            "--data": self.data,
+            "--model": self.model,
+            "--output": folder / "run/{seed}",
+            "--work": folder / "work/{seed}",
+            "--failure": folder / "work/{seed}/failure.json",
+            "--receipt": folder / "job.json",
+        }
+        flat = [str(part) for option in options.items() for part in option]
+        script = [sys.executable, str(ROOT / "workflow/scripts/train.py"), *flat]
+        chosen = ["--seeds", *map(str, seeds), "--set", "epochs=2", "batch_size=8", "dropout=0.1", *settings]
+        return subprocess.Popen([*script, *chosen], stderr=subprocess.PIPE, text=True)
+
+    def __call__(self, seeds: list[int], *settings: str, folder: Path | None = None) -> tuple[int, str]:
+        with self.start(seeds, *settings, folder=folder) as process:
+            _, log = process.communicate(timeout=300)
+        return process.returncode, log
+
+
+@pytest.fixture
+def command(
+    tmp_path: Path, tiny_model: Callable[[str], Path], prepared_folder: Callable[[str], Path]
+) -> Command:
+    prepare_model(str(tiny_model("bert")), None, tmp_path / "model")
+    return Command(tmp_path / "study", prepared_folder("single"), tmp_path / "model")
+
+
+@pytest.mark.parametrize("settings", [(), ("train_size=20",), ('head="random"',)], ids=str)
+def test_seeds_of_one_job_have_the_bytes_of_jobs_of_their_own(
+    command: Command, tmp_path: Path, settings: tuple[str, ...]
+) -> None:
+    status, log = command([3, 1], *settings)
+    assert status == 0, log
+    for seed in (1, 3):
+        alone = tmp_path / f"alone-{seed}"
+        assert command([seed], *settings, folder=alone)[0] == 0
+        for file in FILES:
+            name = file.format(seed)
+            assert (command.folder / name).read_bytes() == (alone / name).read_bytes(), name
+    reports = {str(seed): sha256(command.folder / f"run/{seed}/report.json") for seed in (3, 1)}
+    assert read_json(command.folder / "job.json") == {"sha256": reports}
+    assert reports["1"] != reports["3"]
+    assert sorted(path.name for path in (command.folder / "work/1").iterdir()) == ["checkpoint"]
+
+
+def test_a_complete_seed_is_left_alone_and_the_missing_one_is_trained(command: Command) -> None:
+    assert command([1])[0] == 0
+    report = command.folder / "run/1/report.json"
+    before = report.stat().st_mtime_ns
+    status, log = command([1, 2])
+    assert status == 0
+    assert "seed 1 is complete" in log and "seed 2 is complete" not in log
+    assert report.stat().st_mtime_ns == before
+    assert set(read_json(command.folder / "job.json")["sha256"]) == {"1", "2"}
+    # Other settings are other work.
+    status, log = command([1, 2], "learning_rate=0.002")
+    assert status == 0 and "is complete" not in log
+    assert read_json(report)["settings"]["learning_rate"] == 0.002
+
+
+def test_a_seed_that_fails_does_not_take_the_others_along(command: Command) -> None:
+    # The place of its results is taken by a file.
+    (command.folder / "run").mkdir(parents=True)
+    (command.folder / "run/2").write_text("in the way")
+    status, log = command([1, 2, 3])
+    assert status == 1
+    assert (command.folder / "run/1/report.json").exists() and (command.folder / "run/3/report.json").exists()
+    assert not (command.folder / "job.json").exists()
+    failures = {seed: command.folder / f"work/{seed}/failure.json" for seed in (1, 2, 3)}
+    assert [seed for seed, file in failures.items() if file.exists()] == [2]
+    (command.folder / "run/2").unlink()
+    status, log = command([1, 2, 3])
+    assert status == 0
+    assert "seed 1 is complete" in log and "seed 3 is complete" in log
+    assert not failures[2].exists()
+
+
+def test_a_failure_of_the_whole_job_is_every_seeds(command: Command, tmp_path: Path) -> None:
+    command.model = tmp_path / "nowhere"
+    status, log = command([1, 2])
+    assert status == 1
+    reasons = [json.loads((command.folder / f"work/{s}/failure.json").read_text())["reason"] for s in (1, 2)]
+    assert reasons[0] == reasons[1] and "not a prepared model" in reasons[0], log
+    assert "Traceback" not in log
+
+
+def test_several_seeds_need_a_place_each(command: Command, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [
+            sys.executable, ROOT / "workflow/scripts/train.py", "--seeds", "1", "2", "--data", command.data,
+            "--model", command.model, "--output", tmp_path / "run", "--work", tmp_path / "work-{seed}",
+        ],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "--output" in done.stderr and "expected {seed} in it" in done.stderr
+
+
+def test_of_two_processes_the_one_that_came_last_ends_the_work(command: Command, tmp_path: Path) -> None:
+    long = ("epochs=1000", "batch_size=40", "learning_rate=1e-5")
+    alone = tmp_path / "alone"
+    with command.start([1], *long) as first:
+        assert first.stderr
+        for line in first.stderr:
+            if "epoch 3/1000" in line:
+                break
+        second = command.start([1], *long)
+        rest = first.stderr.read()
+        first.wait()
+        assert (first.returncode, "has taken over this cell" in rest) == (75, True), rest
+    assert second.stderr
+    log = second.stderr.read()
+    assert (second.wait(), f"taken over from process {first.pid}" in log) == (0, True), log
+    assert command([1], *long, folder=alone)[0] == 0
+    for file in FILES:
+        name = file.format(1)
+        assert (command.folder / name).read_bytes() == (alone / name).read_bytes(), name

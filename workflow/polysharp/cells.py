@@ -1,0 +1,92 @@
+"""One fine-tuned cell, from its lease to its results."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from polysharp.costs import Costs
+from polysharp.errors import Interrupted
+from polysharp.hardware import fingerprint
+from polysharp.lease import Lease
+from polysharp.runs import code_sha256, read_report, write_run
+from polysharp.snapshots import Snapshots, StopRequest
+from polysharp.training import FineTuning, Foundation
+
+log = logging.getLogger("polysharp.cells")
+
+
+def train_cell(
+    foundation: Foundation,
+    model: Mapping[str, Any],
+    seed: int,
+    output: Path,
+    work: Path,
+    stop: StopRequest,
+    snapshot_seconds: float,
+) -> None:
+    """Train the cell of `seed`, or what is left of it; leave it as it is where it is complete.
+
+    Parameters
+    ----------
+    model
+        Which model it is, as :func:`polysharp.models.read_identity` gives it.
+    output
+        Where report, predictions, history and costs go.
+    work
+        Where the classifier goes (``checkpoint``), lease and snapshots.
+
+    Raises
+    ------
+    UserError
+        When the training fails for a reason that the user can mend.
+    Interrupted
+        When `stop` asks for the end, or another process has taken over this cell.
+    """
+    device, costs = foundation.device, Costs()
+    about = {
+        "seed": seed,
+        "selection_metric": foundation.metric,
+        "model": model,
+        "reading": foundation.model_settings.model_dump(exclude={"name", "revision"}),
+        "settings": foundation.settings.model_dump(),
+        "determinism": fingerprint(device),
+    }
+    if _is_complete(output, about, foundation.data.sha256):
+        log.info("seed %d is complete; remove %s to train it again", seed, output)
+        shutil.rmtree(work / "snapshots", ignore_errors=True)
+        return
+    if stop.made:
+        raise Interrupted(f"stopped before seed {seed}")
+    lease = Lease(work) if device.is_main_process else None
+    if lease:
+        lease.take()
+    identity = {**about, "data": foundation.data.sha256, "code": code_sha256()}
+    snapshots = Snapshots(work / "snapshots", identity, snapshot_seconds, stop, lease)
+    try:
+        log.info("seed %d", seed)
+        training = FineTuning(foundation, seed)
+        outcome = training.run(snapshots)
+        if lease:
+            lease.check()
+            training.save(work / "checkpoint", outcome.decision.thresholds)
+            costs.earlier = training.earlier_seconds
+            write_run(output, foundation.data, outcome, about, costs.as_dict())
+    except Exception:
+        if lease:
+            lease.check()  # what another process that took over has caused is no failure
+        raise
+    if lease:
+        snapshots.clear()
+        lease.release()
+
+
+def _is_complete(output: Path, about: Mapping[str, Any], data_sha256: str) -> bool:
+    """Whether the results are there, of the same work; made by other code or hardware they still count."""
+    report = read_report(output)
+    if report is None or report["data_sha256"] != data_sha256:
+        return False
+    return all(report.get(key) == about[key] for key in about if key != "determinism")
