@@ -1,5 +1,6 @@
 """The commands' ends, files that appear at once, and help with errors."""
 
+import errno
 import hashlib
 import json
 import os
@@ -69,8 +70,8 @@ def test_a_mistake_of_the_user_is_told_without_a_traceback(
     ]
     logged = arguments.log.read_text(encoding="utf-8")
     assert "error: first: wrong" in logged and "Traceback" not in logged
-    assert read_json(arguments.failure) == {"reason": "first: wrong; second: wröng"}
-    assert arguments.failure.read_text(encoding="utf-8").count("\n") == 1
+    told = {"class": "input", "reason": "first: wrong; second: wröng", "slurm_job": None}
+    assert read_json(arguments.failure) == told
 
 
 def test_a_bug_leaves_its_traceback_in_the_log_and_a_short_reason(
@@ -80,7 +81,35 @@ def test_a_bug_leaves_its_traceback_in_the_log_and_a_short_reason(
         run(fail(RuntimeError("out of memory\nand much more")), arguments, "cell")
     assert ended.value.code == 1
     assert "Traceback" in arguments.log.read_text() and "this is a bug" in arguments.log.read_text()
-    assert read_json(arguments.failure) == {"reason": "RuntimeError: out of memory"}
+    assert read_json(arguments.failure)["reason"] == "RuntimeError: out of memory"
+    assert read_json(arguments.failure)["class"] == "bug"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device", "state.pt"),
+        OSError(errno.EDQUOT, "Disk quota exceeded"),
+        ValueError(
+            "Error while serializing: I/O error: No space left on device (os error 28)"
+        ),  # safetensors
+    ],
+    ids=str,
+)
+def test_a_full_disk_is_told_in_a_sentence(
+    error: Exception, arguments: Namespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def wrapped(arguments: Namespace) -> None:
+        try:
+            raise error
+        finally:
+            raise RuntimeError("unexpected pos 704 vs 598")  # torch, while it handles the first
+
+    with pytest.raises(SystemExit):
+        run(wrapped, arguments, "cell")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "error: no space left on the disk" in line and "give the same command again" in line
+    assert read_json(arguments.failure)["class"] == "disk"
 
 
 def test_a_command_that_is_done_returns_and_removes_the_old_failure(arguments: Namespace) -> None:

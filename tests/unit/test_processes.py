@@ -228,7 +228,8 @@ def test_the_command_in_two_processes(
     for name in ("one", "two"):
         done = launch(
             script, "--data", data, "--model", model, "--output", tmp_path / name / "run",
-            "--work", tmp_path / name / "work", "--snapshot-seconds", 0, "--set", "epochs=2", "dropout=0.3", "precision=float32",
+            "--work", tmp_path / name / "work", "--snapshot-seconds", 0,
+            "--set", "epochs=2", "dropout=0.3", "precision=float32",
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         assert [path.name for path in (tmp_path / name / "work").iterdir()] == ["checkpoint"]

@@ -1,8 +1,8 @@
 """What every script in workflow/scripts shares: options, logging, and an honest end."""
 
 import argparse
+import errno
 import gc
-import json
 import logging
 import os
 import sys
@@ -15,12 +15,13 @@ import yaml
 
 from polysharp.configuration import Configuration, Kind, Metric, explain_settings
 from polysharp.errors import Interrupted, UserError
-from polysharp.files import write_text
+from polysharp.files import write_json
 from polysharp.lease import LeaseLost
 from polysharp.matrix import Matrix, load_study
 
 log = logging.getLogger("polysharp")
 UNFINISHED = os.EX_TEMPFAIL  # 75
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def command_parser(description: str | None, epilog: str | None = None) -> argparse.ArgumentParser:
@@ -126,6 +127,7 @@ def run(
 
 def start_logging(file: Path | None, name: str) -> None:
     """Log to the terminal, where `name` tells apart what several commands write at once, and to a file."""
+    logging.raiseExceptions = False  # a log that cannot be written is no reason for a traceback
     handlers: list[logging.Handler] = [logging.StreamHandler()]
     handlers[0].setFormatter(logging.Formatter(f"%(asctime)s [{name}] %(message)s", "%H:%M:%S"))
     if file and _first():
@@ -155,25 +157,46 @@ def attempt(work: Callable[[], None], failures: Sequence[Path]) -> int:
     except UserError as error:
         for line in error.lines:
             log.error("error: %s", line)
-        reason, status = "; ".join(error.lines), 1
+        failure_class, reason, status = error.failure_class, "; ".join(error.lines), 1
     except Interrupted as interruption:
         log.info("%s", interruption)
-        reason, status = str(interruption), UNFINISHED
+        failure_class, reason, status = "stopped", str(interruption), UNFINISHED
     except KeyboardInterrupt:
         log.info("interrupted")
-        reason, status = "interrupted", 130
+        failure_class, reason, status = "stopped", "interrupted", 130
     except BrokenPipeError:
         # The reader of a pipe (`... | head`) has gone: nothing to report, nobody to report it to.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
-        log.exception("this is a bug in polysharp, or something that it did not foresee:")
-        reason, status = f"{type(error).__name__}: {error}".splitlines()[0], 1
+        status = 1
+        if _disk_is_full(error):
+            failure_class, reason = (
+                "disk",
+                f"no space left on the disk in {Path.cwd()} or its temporary folder",
+            )
+            log.error("error: %s; make space, and give the same command again", reason)
+        else:
+            failure_class, reason = "bug", f"{type(error).__name__}: {error}".splitlines()[0]
+            log.exception("this is a bug in polysharp, or something that it did not foresee:")
     # What another process has written is the cause; the others fail because they lost it.
     for failure in failures:
         if not failure.exists():
-            write_text(failure, json.dumps({"reason": reason}, ensure_ascii=False) + "\n")
+            told = {"class": failure_class, "reason": reason, "slurm_job": os.environ.get("SLURM_JOB_ID")}
+            try:
+                write_json(failure, told)
+            except OSError as error:
+                log.error("error: the reason could not be written: %s", error)
     return status
+
+
+def _disk_is_full(error: BaseException | None) -> bool:
+    """Whether a full disk, or a full share of one, is behind an error. Libraries wrap it as they like."""
+    while error is not None:
+        if getattr(error, "errno", None) in FULL or "No space left on device" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _first() -> bool:

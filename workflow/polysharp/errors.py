@@ -10,9 +10,23 @@ class UserError(Exception):
     Commands print the lines as they are, without a traceback, and exit with 1.
     """
 
+    failure_class = "input"  # as polysharp.failures has remedies for
+
     def __init__(self, *lines: str) -> None:
         super().__init__("\n".join(lines))
         self.lines = lines
+
+
+class OutOfMemory(UserError):
+    """Not even the smallest piece of the work fits the memory."""
+
+    failure_class = "memory"
+
+
+class NotFinite(UserError):
+    """A loss, a gradient or a score is infinite or not a number."""
+
+    failure_class = "nan"
 
 
 class Interrupted(Exception):

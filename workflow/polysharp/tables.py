@@ -117,7 +117,7 @@ def write_tables(matrix: Matrix, configuration: Configuration, paths: Paths) -> 
         "costs.tsv": ([_costs_row(run, paths) for run in runs], COSTS_COLUMNS),
     }
     for name, (rows, columns) in contents.items():
-        _write(rows, columns, paths.results / name)
+        write_table(rows, columns, paths.results / name)
     if all(run.status == "complete" for run in runs):
         sums = {name: sha256(paths.results / name) for name in TABLES if name != "costs.tsv"}
         write_json(paths.results / MANIFEST, {"sha256": sums})
@@ -322,7 +322,7 @@ def _cell(cell: Cell) -> dict[str, Any]:
     return dict(zip(CELL, (data.task, data.language, data.label_type, cell.method), strict=True))
 
 
-def _write(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], path: Path) -> None:
+def write_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], path: Path) -> None:
     """Write rows as a tab-separated table: fixed columns, six digits, nothing where nothing is known."""
     cells = [[_shown(row.get(column)) for column in columns] for row in rows]
     with replacing(path) as staging:

@@ -24,7 +24,7 @@ from polysharp.classifier import PooledClassifier, PooledClassifierConfig, set_h
 from polysharp.configuration import Metric, ModelSettings, TrainingSettings
 from polysharp.data import PreparedData
 from polysharp.encoding import Encoder, Split, encode_splits, infer, training_batches
-from polysharp.errors import Interrupted, UserError
+from polysharp.errors import Interrupted, NotFinite, OutOfMemory
 from polysharp.features import features_of, probe_features
 from polysharp.files import replacing_folder
 from polysharp.models import quiet_transformers
@@ -63,7 +63,7 @@ class Progress:
     seconds: float = 0.0
 
 
-class _OutOfMemory(Exception):
+class _PassTooLarge(Exception):
     """A pass that did not fit."""
 
 
@@ -168,8 +168,10 @@ class FineTuning:
 
         Raises
         ------
-        UserError
-            When the loss is not finite any more, or not even one text fits the memory.
+        NotFinite
+            When no gradient is finite any more, or the scores are not.
+        OutOfMemory
+            When not even one text fits the memory.
         Interrupted
             When a signal has asked for the end; a snapshot is written before.
         """
@@ -178,7 +180,7 @@ class FineTuning:
         except RuntimeError as error:  # where a smaller micro-batch does not help: weights, evaluation
             if not should_reduce_batch_size(error):
                 raise
-            raise UserError(
+            raise OutOfMemory(
                 "out of memory; expected a smaller model, a lower max_length, or more memory"
             ) from None
 
@@ -254,7 +256,7 @@ class FineTuning:
             progress.losses.append(step.loss)
             progress.skipped_steps += step.skipped
             if progress.skipped_steps == number >= min(4, self._steps_per_epoch):
-                raise UserError(
+                raise NotFinite(
                     f"epoch {epoch}: the loss is {step.loss} and no gradient is finite; "
                     "expected a lower learning_rate, or precision 'float32'"
                 )
@@ -286,13 +288,13 @@ class FineTuning:
                     ascent,
                     everywhere=lambda finite: not self._anywhere(not finite),
                 )
-            except _OutOfMemory:
+            except _PassTooLarge:
                 pass  # the weights are where they were; outside of this block its tensors can be freed
             self._optimizer.zero_grad()
             clear_device_cache(garbage_collection=True)
             fitting = min(progress.micro_batch_size, len(mine))
             if fitting == 1 or world > 1:
-                raise UserError(
+                raise OutOfMemory(
                     f"out of memory with {fitting} texts at a time; expected a lower "
                     f"{'max_length' if fitting == 1 else 'micro_batch_size'}, or more memory"
                 )
@@ -324,7 +326,7 @@ class FineTuning:
                 except RuntimeError as error:
                     if not should_reduce_batch_size(error):
                         raise
-                    raise _OutOfMemory from None
+                    raise _PassTooLarge from None
             total += loss.detach()
         return total.item()
 
@@ -342,7 +344,7 @@ class FineTuning:
 
     def _decide(self, logits: NDArray[np.float64]) -> Decision:
         if not np.isfinite(logits).all():
-            raise UserError("the model's scores are not finite; expected a lower learning_rate")
+            raise NotFinite("the model's scores are not finite; expected a lower learning_rate")
         return judge(logits, self.splits["validation"].truth, self.label_type, self.metric)
 
     def _judge(self, epoch: int, summary: dict[str, Any], logits: NDArray[np.float64]) -> None:

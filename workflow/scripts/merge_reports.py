@@ -1,6 +1,7 @@
 """Merge the reports of all cells into report.tsv, comparison.tsv, runs.tsv and costs.tsv.
 
-Cells that are failed or missing are shown as such; nothing is averaged over them.
+Cells that are failed or missing are shown as such; nothing is averaged over them. What failed is told
+with its cause and what to do, and stands in failures.tsv.
 """
 
 import argparse
@@ -9,7 +10,7 @@ import logging
 from polysharp.commands import add_study_options, command_parser, read_study, run
 
 log = logging.getLogger("polysharp.merge_reports")
-MAX_LINES = 20  # failed cells that are named; runs.tsv has them all
+MAX_LINES = 16  # about failures, so that they stay among the last twenty lines of a run
 
 
 def parser() -> argparse.ArgumentParser:
@@ -19,14 +20,17 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: argparse.Namespace) -> None:
+    from polysharp.failures import find_failures, summary, write_failures
     from polysharp.runs import Paths
     from polysharp.tables import write_tables
 
     configuration, matrix = read_study(arguments)
     runs = write_tables(matrix, configuration, Paths())
+    failures = find_failures(runs, matrix, Paths())
+    write_failures(failures, Paths())
+    for line in summary(failures, MAX_LINES):
+        log.warning("%s", line)
     failed = [run for run in runs if run.status == "failed"]
-    for one in failed[:MAX_LINES]:
-        log.warning("failed: %s: %s", one.cell.path, one.reason)
     complete = sum(run.status == "complete" for run in runs)
     missing = len(runs) - complete - len(failed)
     log.info("cells: %d complete, %d failed, %d missing", complete, len(failed), missing)

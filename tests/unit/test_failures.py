@@ -1,0 +1,133 @@
+"""What failed is told by its cause, with what to do."""
+
+import os
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from polysharp.errors import NotFinite, OutOfMemory, UserError
+from polysharp.failures import KILLED, REMEDIES, SLURM, find_failures, summary, write_failures
+from polysharp.files import write_json, write_text
+from polysharp.matrix import Cell, Matrix, load_study
+from polysharp.runs import Paths
+from polysharp.tables import Run, read_run
+
+STUDY = {
+    "seeds": [1, 2, 3],
+    "methods": {"sam": None, "tfidf": None},
+    "seeds_per_job": 2,
+    "datasets": "sheet.tsv",
+}
+
+
+@pytest.fixture
+def matrix(tmp_path: Path) -> Matrix:
+    (tmp_path / "data").mkdir()
+    rows = [f"{language}\tsingle\tdata" for language in ("english", "french")]
+    write_text(tmp_path / "sheet.tsv", "\n".join(["language\tlabel_type\tsource", *rows]))
+    return load_study(STUDY, [tmp_path])[1]
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    return Paths(tmp_path / "results", tmp_path / "work")
+
+
+def cell(matrix: Matrix, language: str, method: str, seed: int) -> Cell:
+    return next(c for c in matrix.cells if c.path == f"main/{language}/single/{method}/seed-{seed}")
+
+
+def runs(matrix: Matrix, paths: Paths) -> list[Run]:
+    return [read_run(one, paths) for one in matrix.cells]
+
+
+def accounting(folder: Path, monkeypatch: pytest.MonkeyPatch, output: str) -> None:
+    """Put a command `sacct` on the path that prints `output`; the real one is in the tests of Slurm."""
+    folder.mkdir()
+    (folder / "sacct").write_text(f"#!/bin/sh\nprintf '{output}'\n")
+    (folder / "sacct").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+
+
+def test_cells_that_were_not_reached_are_no_failures(matrix: Matrix, paths: Paths) -> None:
+    assert find_failures(runs(matrix, paths), matrix, paths) == []
+
+
+def test_every_class_has_a_remedy() -> None:
+    assert {error.failure_class for error in (UserError, OutOfMemory, NotFinite)} <= set(REMEDIES)
+    assert set(SLURM.values()) <= set(REMEDIES)
+
+
+def test_a_failure_of_the_data_is_one_of_all_its_cells(matrix: Matrix, paths: Paths) -> None:
+    reason = {"class": "input", "reason": "train.json, row 1: label 5.5", "slurm_job": None}
+    write_json(paths.work / "data/main/french/single/failure.json", reason)
+    found = find_failures(runs(matrix, paths), matrix, paths)
+    assert len(found) == 4
+    assert {(f.failure_class, f.reason, f.log) for f in found} == {
+        ("input", "train.json, row 1: label 5.5", "logs/data/main/french/single.log")
+    }
+    (line,) = summary(found, 16)
+    assert line.startswith(
+        "failed (input): main/french/single (4 cells): train.json, row 1: label 5.5; log: "
+    )
+
+
+def test_a_killed_training_names_the_log_of_its_job_and_slurms_reason(
+    matrix: Matrix, paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed = cell(matrix, "english", "sam", 2)
+    lease = {"token": "x", "host": "node", "process": 1, "slurm_job": "4711"}
+    write_json(paths.work / "runs" / killed.path / "lease.json", lease)
+    accounting(tmp_path / "bin", monkeypatch, "4711|OUT_OF_MEMORY\\n")
+    (failure,) = find_failures(runs(matrix, paths), matrix, paths)
+    assert failure.failure_class == "memory"
+    assert failure.reason == f"{KILLED} (Slurm: OUT_OF_MEMORY)"
+    assert failure.log == "logs/runs/main/english/single/sam/seed-1.log"  # its job begins with seed 1
+    (line,) = summary([failure], 16)
+    assert "Slurm job 4711" in line and "raise mem_mb" in line
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"), [("TIMEOUT", "time"), ("CANCELLED by 0", "cancelled"), ("FAILED", "stopped")]
+)
+def test_slurm_knows_why_a_training_was_stopped(
+    state: str, expected: str, matrix: Matrix, paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped = cell(matrix, "english", "sam", 3)
+    told = {"class": "stopped", "reason": "stopped after step 7", "slurm_job": "12"}
+    write_json(paths.work / "runs" / stopped.path / "failure.json", told)
+    accounting(tmp_path / "bin", monkeypatch, f"12|{state}\\n")
+    (failure,) = find_failures(runs(matrix, paths), matrix, paths)
+    assert failure.failure_class == expected
+
+
+def test_without_accounting_a_killed_training_is_told_as_such(
+    matrix: Matrix, paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease = {"token": "x", "host": "node", "process": 1, "slurm_job": "4711"}
+    write_json(paths.work / "runs" / cell(matrix, "english", "sam", 1).path / "lease.json", lease)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (failure,) = find_failures(runs(matrix, paths), matrix, paths)
+    assert (failure.failure_class, failure.reason) == ("killed", KILLED)
+
+
+def test_the_table_comes_and_goes(matrix: Matrix, paths: Paths) -> None:
+    place = paths.work / "runs" / cell(matrix, "english", "tfidf", 0).path / "failure.json"
+    write_json(place, {"class": "bug", "reason": "KeyError: 'x'", "slurm_job": None})
+    write_failures(find_failures(runs(matrix, paths), matrix, paths), paths)
+    (row,) = pl.read_csv(paths.results / "failures.tsv", separator="\t").to_dicts()
+    assert row["class"] == "bug" and row["reason"] == "KeyError: 'x'" and row["remedy"] == REMEDIES["bug"]
+    place.unlink()
+    write_failures(find_failures(runs(matrix, paths), matrix, paths), paths)
+    assert not (paths.results / "failures.tsv").exists()
+
+
+def test_there_are_no_more_lines_than_asked_for(matrix: Matrix, paths: Paths) -> None:
+    for number, one in enumerate(matrix.cells):
+        told = {"class": "nan", "reason": f"reason {number}", "slurm_job": None}
+        write_json(paths.work / "runs" / one.path / "failure.json", told)
+    found = find_failures(runs(matrix, paths), matrix, paths)
+    assert len(summary(found, 16)) == 8
+    lines = summary(found, 5)
+    assert len(lines) == 5 and lines[-1] == "and 4 more: failures.tsv"

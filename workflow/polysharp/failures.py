@@ -1,0 +1,135 @@
+"""What failed, why, and what to do: results/failures.tsv and the last lines of a run."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from polysharp.files import read_json
+from polysharp.matrix import Cell, Matrix
+from polysharp.runs import Paths
+from polysharp.tables import CELL, Run, failures, write_table
+
+TABLE = "failures.tsv"
+COLUMNS = [*CELL, "seed", "class", "reason", "log", "slurm_job", "remedy"]
+AGAIN = "give the same command again"
+REMEDIES = {
+    "input": f"mend what the reason names, and {AGAIN}",
+    "memory": f"raise mem_mb in the profile, or lower micro_batch_size or max_length, and {AGAIN}",
+    "time": f"raise runtime in the profile, and {AGAIN}: trainings go on where they were",
+    "preempted": f"{AGAIN}: trainings go on where they were",
+    "node": f"{AGAIN}: trainings go on where they were",
+    "cancelled": f"{AGAIN}: trainings go on where they were",
+    "stopped": f"{AGAIN}: trainings go on where they were",
+    "killed": f"look at the end of the log; often it was memory. Then {AGAIN}",
+    "nan": f"lower learning_rate, or set precision to float32, and {AGAIN}",
+    "disk": f"make space, and {AGAIN}: trainings go on where they were",
+    "bug": "report it with the log, please",
+}
+# Slurm's words for how a job ended.
+SLURM = {
+    "OUT_OF_MEMORY": "memory",
+    "TIMEOUT": "time",
+    "DEADLINE": "time",
+    "PREEMPTED": "preempted",
+    "NODE_FAIL": "node",
+    "BOOT_FAIL": "node",
+    "CANCELLED": "cancelled",
+}
+KILLED = "killed before it could say why"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A cell that failed, or whose process was killed."""
+
+    cell: Cell
+    failure_class: str
+    reason: str
+    log: str
+    slurm_job: str | None
+
+    def as_row(self) -> dict[str, Any]:
+        """Return the row of the table."""
+        data = self.cell.dataset
+        names = (data.task, data.language, data.label_type, self.cell.method)
+        return {
+            **dict(zip(CELL, names, strict=True)),
+            "seed": self.cell.seed,
+            "class": self.failure_class,
+            "reason": self.reason,
+            "log": self.log,
+            "slurm_job": self.slurm_job,
+            "remedy": REMEDIES[self.failure_class],
+        }
+
+
+def find_failures(runs: Sequence[Run], matrix: Matrix, paths: Paths) -> list[Failure]:
+    """Return the failures among the runs; cells that were not reached are none."""
+    logs = {cell.path: f"logs/runs/{job.path}.log" for job in matrix.jobs for cell in job.cells}
+    found = [failure for run in runs if not run.report and (failure := _of(run, logs[run.cell.path], paths))]
+    states = slurm_states([f.slurm_job for f in found if f.slurm_job])
+    return [_refined(failure, states.get(failure.slurm_job or "")) for failure in found]
+
+
+def write_failures(found: Sequence[Failure], paths: Paths) -> None:
+    """Write results/failures.tsv, or remove it where nothing failed."""
+    if found:
+        write_table([failure.as_row() for failure in found], COLUMNS, paths.results / TABLE)
+    else:
+        (paths.results / TABLE).unlink(missing_ok=True)
+
+
+def summary(found: Sequence[Failure], lines: int) -> list[str]:
+    """Return at most so many lines about the failures; cells with the same cause share one."""
+    groups: dict[tuple[str, str, str], list[Failure]] = {}
+    for failure in found:
+        groups.setdefault((failure.failure_class, failure.reason, failure.log), []).append(failure)
+    said = []
+    for (failure_class, reason, log), group in groups.items():
+        first = group[0]
+        who = first.cell.path if len(group) == 1 else f"{first.cell.dataset.path} ({len(group)} cells)"
+        jobs = sorted({failure.slurm_job for failure in group if failure.slurm_job})
+        job = f"; Slurm job {', '.join(jobs)}" if jobs else ""
+        said.append(f"failed ({failure_class}): {who}: {reason}; log: {log}{job}; {REMEDIES[failure_class]}")
+    if len(said) > lines:
+        said[lines - 1 :] = [f"and {len(said) - lines + 1} more: {TABLE}"]
+    return said
+
+
+def slurm_states(jobs: Sequence[str]) -> dict[str, str]:
+    """Return how Slurm jobs ended, in Slurm's words; nothing without accounting."""
+    if not jobs or shutil.which("sacct") is None:
+        return {}
+    command = ["sacct", "-X", "-n", "-P", "--format=JobID,State", "-j", ",".join(sorted(set(jobs)))]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    except subprocess.TimeoutExpired:
+        return {}
+    rows = [line.split("|") for line in done.stdout.splitlines()]
+    return {row[0]: row[1].split()[0] for row in rows if len(row) == 2 and row[1]}
+
+
+def _of(run: Run, log: str, paths: Paths) -> Failure | None:
+    """Return the failure of a cell without results, by what its process has left."""
+    lease = paths.work / "runs" / run.cell.path / "lease.json"
+    for number, place in enumerate(failures(run.cell, paths)):
+        if place.is_file():
+            left: Mapping[str, Any] = read_json(place)
+            # The nearest place is the cell's own, the others are those of its data set and its model.
+            where = log if number == 0 else f"logs/{place.parent.relative_to(paths.work)}.log"
+            return Failure(run.cell, left.get("class", "bug"), left["reason"], where, left.get("slurm_job"))
+    if lease.is_file():
+        return Failure(run.cell, "killed", KILLED, log, read_json(lease).get("slurm_job"))
+    return None
+
+
+def _refined(failure: Failure, state: str | None) -> Failure:
+    """Return the failure with the class that Slurm knows better: why a process was stopped or killed."""
+    if failure.failure_class not in ("stopped", "killed") or state not in SLURM:
+        return failure
+    reason = f"{failure.reason} (Slurm: {state})"
+    return Failure(failure.cell, SLURM[state], reason, failure.log, failure.slurm_job)
