@@ -1,7 +1,8 @@
 # make demo        install into .venv, run the embedded example, say where the report is
 # make test        linters, type checker, all tests that this machine can run
 # make test-slurm  the workflow on a real Slurm cluster of its own on this machine; needs root and Slurm
-# make schemas     write workflow/schemas anew from the definition of the configuration
+# make doctor      on the login node of a Slurm cluster: what does not fit, and a profile that does
+# make schemas     write workflow/schemas and profiles/slurm anew from their definitions
 # make bench       measure against the tutorial's loop and SetFit; needs SIB-200's data folder: SIB200=...
 # make example-data  build the embedded example's texts anew from the Debian archive, through apt
 
@@ -11,7 +12,7 @@ SIB200 ?= ../shared/data/sib-200
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: install demo test test-slurm lint schemas bench example-data
+.PHONY: install demo test test-slurm doctor lint schemas bench example-data
 
 install: .venv/installed
 
@@ -65,7 +66,10 @@ bench: .venv/installed-test .venv-bench/installed
 	$(BIN)/python bench/bench.py
 
 schemas: .venv/installed
-	$(BIN)/python workflow/scripts/write_schemas.py --output workflow/schemas
+	$(BIN)/python workflow/scripts/write_schemas.py --output workflow/schemas --profile profiles/slurm
+
+doctor: .venv/installed
+	$(BIN)/python workflow/scripts/doctor.py
 
 example-data: .venv/installed
 	$(BIN)/python workflow/scripts/build_example_data.py --output workflow/resources/packages

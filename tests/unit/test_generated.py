@@ -7,6 +7,7 @@ import tomllib
 import yaml
 
 from polysharp.configuration import Configuration, commented_defaults
+from polysharp.doctor import PUBLISHED, render
 from polysharp.models import PACKAGES
 from tests.conftest import ROOT
 
@@ -23,6 +24,10 @@ def test_schema_and_defaults_are_those_of_the_definition() -> None:
     schema = json.loads((ROOT / "workflow/schemas/config.schema.json").read_text())
     assert schema == Configuration.model_json_schema(), "run `make schemas`"
     assert (ROOT / "workflow/schemas/defaults.yaml").read_text() == commented_defaults(), "run `make schemas`"
+
+
+def test_the_published_profile_is_the_doctors_template() -> None:
+    assert (ROOT / "profiles/slurm/config.yaml").read_text() == render(PUBLISHED), "run `make schemas`"
 
 
 def test_the_commented_defaults_are_the_defaults() -> None:

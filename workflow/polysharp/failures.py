@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from polysharp import slurm
 from polysharp.files import read_json
 from polysharp.matrix import Cell, Matrix
 from polysharp.runs import Paths
@@ -71,7 +70,7 @@ def find_failures(runs: Sequence[Run], matrix: Matrix, paths: Paths) -> list[Fai
     """Return the failures among the runs; cells that were not reached are none."""
     logs = {cell.path: f"logs/runs/{job.path}.log" for job in matrix.jobs for cell in job.cells}
     found = [failure for run in runs if not run.report and (failure := _of(run, logs[run.cell.path], paths))]
-    states = slurm_states([f.slurm_job for f in found if f.slurm_job])
+    states = slurm.states([f.slurm_job for f in found if f.slurm_job])
     return [_refined(failure, states.get(failure.slurm_job or "")) for failure in found]
 
 
@@ -98,19 +97,6 @@ def summary(found: Sequence[Failure], lines: int) -> list[str]:
     if len(said) > lines:
         said[lines - 1 :] = [f"and {len(said) - lines + 1} more: {TABLE}"]
     return said
-
-
-def slurm_states(jobs: Sequence[str]) -> dict[str, str]:
-    """Return how Slurm jobs ended, in Slurm's words; nothing without accounting."""
-    if not jobs or shutil.which("sacct") is None:
-        return {}
-    command = ["sacct", "-X", "-n", "-P", "--format=JobID,State", "-j", ",".join(sorted(set(jobs)))]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
-    except subprocess.TimeoutExpired:
-        return {}
-    rows = [line.split("|") for line in done.stdout.splitlines()]
-    return {row[0]: row[1].split()[0] for row in rows if len(row) == 2 and row[1]}
 
 
 def _of(run: Run, log: str, paths: Paths) -> Failure | None:

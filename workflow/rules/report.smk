@@ -40,9 +40,3 @@ rule plot_comparison:
         "../../envs/tables.yaml"
     shell:
         'exec python "$POLYSHARP_SCRIPTS/plot_comparison.py" --table {input:q} --output {output:q} --log {log:q}'
-
-
-# When cells failed, the tables are brought up to date from what there is, the failed ones shown. They
-# come without a manifest, which makes merge_reports run again as soon as every cell is there.
-onerror:
-    shell('python "$POLYSHARP_SCRIPTS/merge_reports.py" {STUDY_ARGUMENTS:q} --log logs/merge_reports.log')

@@ -1,4 +1,4 @@
-"""Write the JSON schema and the commented defaults of the configuration."""
+"""Write what is generated: schema and commented defaults of the configuration, the profile for Slurm."""
 
 import argparse
 import json
@@ -6,12 +6,14 @@ from pathlib import Path
 
 from polysharp.commands import command_parser, run
 from polysharp.configuration import Configuration, commented_defaults
+from polysharp.doctor import PUBLISHED, render
 from polysharp.files import write_text
 
 
 def parser() -> argparse.ArgumentParser:
     result = command_parser(__doc__)
     result.add_argument("--output", type=Path, required=True, metavar="FOLDER")
+    result.add_argument("--profile", type=Path, required=True, metavar="FOLDER")
     return result
 
 
@@ -19,6 +21,7 @@ def main(arguments: argparse.Namespace) -> None:
     schema = json.dumps(Configuration.model_json_schema(), indent=2) + "\n"
     write_text(arguments.output / "config.schema.json", schema)
     write_text(arguments.output / "defaults.yaml", commented_defaults())
+    write_text(arguments.profile / "config.yaml", render(PUBLISHED))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,191 @@
+"""What a Slurm cluster says of itself and of our jobs, through its own commands."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from polysharp.errors import UserError
+
+SECONDS = 60  # within which Slurm has to answer
+
+
+@dataclass(frozen=True)
+class Partition:
+    """A partition: nodes of one kind, as far as we care."""
+
+    name: str
+    default: bool
+    up: bool
+    minutes: int | None  # the longest job; None without a limit
+    nodes: int
+    cpus: int  # of its largest node
+    memory_mb: int  # of its largest node
+    gpus: dict[str, int]  # by kind, the most that one node has; the kind "" where none is named
+
+    @property
+    def all_gpus(self) -> int:
+        """Return how many GPUs a node can have."""
+        return max(self.gpus.values(), default=0)
+
+
+def available() -> bool:
+    """Whether Slurm's commands are here."""
+    return shutil.which("sbatch") is not None
+
+
+def partitions() -> list[Partition]:
+    """Return the partitions, as sinfo gives them.
+
+    Raises
+    ------
+    UserError
+        When the controller does not answer.
+    """
+    found: dict[str, Partition] = {}
+    for line in _ask("sinfo", "-h", "-o", "%P|%a|%l|%D|%c|%m|%G").splitlines():
+        name, up, limit, nodes, cpus, memory, gres = line.split("|", 6)
+        one = Partition(
+            name.rstrip("*"),
+            name.endswith("*"),
+            up == "up",
+            minutes(limit),
+            int(nodes),
+            int(cpus.rstrip("+")),
+            int(memory.rstrip("+")),
+            gpus(gres),
+        )
+        before = found.get(one.name)
+        found[one.name] = one if before is None else _together(before, one)
+    return list(found.values())
+
+
+def _together(first: Partition, second: Partition) -> Partition:
+    """Return one partition of two lines of sinfo, which has one for every kind of node."""
+    kinds = {*first.gpus, *second.gpus}
+    return Partition(
+        first.name,
+        first.default,
+        first.up,
+        first.minutes,
+        first.nodes + second.nodes,
+        max(first.cpus, second.cpus),
+        max(first.memory_mb, second.memory_mb),
+        {kind: max(first.gpus.get(kind, 0), second.gpus.get(kind, 0)) for kind in sorted(kinds)},
+    )
+
+
+def minutes(limit: str) -> int | None:
+    """Return Slurm's time limit, ``[days-]hours:minutes:seconds`` or shorter, in minutes; None if infinite.
+
+    Raises
+    ------
+    ValueError
+        When it is no time.
+    """
+    if limit.lower() in ("infinite", "unlimited", "n/a"):
+        return None
+    days, dash, rest = limit.rpartition("-")
+    parts = [int(part) for part in rest.split(":")]
+    if dash:
+        hours, minute = (*parts, 0, 0)[:2]
+    elif len(parts) == 3:
+        hours, minute = parts[0], parts[1]
+    else:
+        hours, minute = 0, parts[0]
+    return (int(days or 0) * 24 + hours) * 60 + minute
+
+
+def gpus(gres: str) -> dict[str, int]:
+    """Return the GPUs of a node by kind, of ``gpu:a100:2(S:0-1),gpu:4,license:1``."""
+    found: dict[str, int] = {}
+    for kind, count in re.findall(r"(?:^|,)gpu(?::([^:,()]+(?=:)))?:(\d+)", gres):
+        found[kind] = found.get(kind, 0) + int(count)
+    return found
+
+
+def accounts() -> list[str]:
+    """Return the accounts that this user may give, the default one first; none without accounting."""
+    user = f"user={getpass.getuser()}"
+    default = _ask("sacctmgr", "-n", "-P", "show", "user", user, "format=DefaultAccount", fails=True).split()
+    lines = _ask("sacctmgr", "-n", "-P", "show", "associations", user, "format=Account", fails=True).split()
+    return list(dict.fromkeys([*default, *lines]))
+
+
+def configuration() -> dict[str, str]:
+    """Return slurm.conf as the controller has it, by key.
+
+    Raises
+    ------
+    UserError
+        When the controller does not answer.
+    """
+    pairs = [line.split("=", 1) for line in _ask("scontrol", "show", "config").splitlines() if "=" in line]
+    return {key.strip(): value.strip() for key, value in pairs}
+
+
+def accounting_answers() -> bool:
+    """Whether sacct can say how jobs ended."""
+    try:
+        _ask("sacct", "-n", "-X")
+    except UserError:
+        return False
+    return True
+
+
+def refusal(options: Sequence[str]) -> str | None:
+    """Return why sbatch would refuse a job with these options, or None where it would take it."""
+    try:
+        _ask("sbatch", "--test-only", *options, "--wrap=true")
+    except UserError as error:
+        return str(error).partition(": ")[2] or str(error)
+    return None
+
+
+def states(jobs: Sequence[str]) -> dict[str, str]:
+    """Return how jobs ended, in Slurm's words, by job; nothing without accounting."""
+    if not jobs or shutil.which("sacct") is None:
+        return {}
+    listed = ",".join(sorted(set(jobs)))
+    output = _ask("sacct", "-X", "-n", "-P", "--format=JobID,State", "-j", listed, fails=True)
+    rows = [line.split("|") for line in output.splitlines()]
+    return {row[0]: row[1].split()[0] for row in rows if len(row) == 2 and row[1]}
+
+
+def queued(prefix: str, folder: Path) -> list[str]:
+    """Return this user's jobs in the queue whose names have a prefix and that work in a folder."""
+    output = _ask("squeue", "-h", "-u", getpass.getuser(), "-o", "%i|%j|%Z")
+    rows = [line.split("|", 2) for line in output.splitlines()]
+    return [job for job, name, place in rows if name.startswith(prefix) and _same(place, folder)]
+
+
+def cancel(jobs: Sequence[str]) -> None:
+    """Cancel jobs; those that have ended meanwhile do not matter."""
+    _ask("scancel", *jobs, fails=True)
+
+
+def _same(place: str, folder: Path) -> bool:
+    return os.path.realpath(place) == os.path.realpath(folder)
+
+
+def _ask(*command: str, fails: bool = False) -> str:
+    """Run a command and return its output; with `fails` nothing where it failed."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SECONDS)
+    except FileNotFoundError:
+        reason = "not found"
+    except subprocess.TimeoutExpired:
+        reason = f"no answer within {SECONDS} s"
+    else:
+        if done.returncode == 0:
+            return done.stdout
+        reason = " ".join(done.stderr.split()) or f"exit status {done.returncode}"
+    if fails:
+        return ""
+    raise UserError(f"{command[0]}: {reason}")

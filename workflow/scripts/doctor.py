@@ -1,0 +1,75 @@
+"""Look at this Slurm cluster, say what does not fit and how to mend it, and write a profile for it.
+
+To be run on the login node, in the folder where the study is going to run. Nothing is submitted: Slurm
+is asked whether it would take the jobs. The profile is written to profiles/here, unless --output says
+otherwise, and used by: snakemake --profile profiles/here
+"""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+import yaml
+
+from polysharp.commands import command_parser, run
+from polysharp.doctor import Finding, examine, models, render
+from polysharp.errors import UserError
+from polysharp.files import write_text
+
+log = logging.getLogger("polysharp.doctor")
+PROFILE = "config.yaml"
+
+
+def parser() -> argparse.ArgumentParser:
+    result = command_parser(__doc__)
+    add = result.add_argument
+    add("--gpu-partition", metavar="NAME", help="default: the one with most GPUs")
+    add("--cpu-partition", metavar="NAME", help="default: the default one, if it has no GPUs")
+    add("--gpu-kind", metavar="KIND", help="as in a100; default: any")
+    add("--account", metavar="NAME", help="default: your default account")
+    add(
+        "--configfile",
+        type=Path,
+        default=Path("config/config.yaml"),
+        metavar="FILE",
+        help="the study whose models are looked for (default: config/config.yaml)",
+    )
+    add(
+        "--output",
+        type=Path,
+        default=Path("profiles/here"),
+        metavar="FOLDER",
+        help="where the profile goes; one that is there is replaced (default: profiles/here)",
+    )
+    return result
+
+
+def main(arguments: argparse.Namespace) -> None:
+    result = examine(
+        arguments.gpu_partition, arguments.cpu_partition, arguments.gpu_kind, arguments.account, Path.cwd()
+    )
+    found = [*result.findings, *_models(arguments.configfile)]
+    for finding in found:
+        print(f"{finding.level:5}  {finding.text}")
+    if result.settings:
+        write_text(arguments.output / PROFILE, render(result.settings))
+        print(
+            f"\nThe profile is written: snakemake --profile {arguments.output} -n shows what it would submit."
+        )
+    wrong = [finding for finding in found if finding.level == "wrong"]
+    if wrong:
+        print(f"{len(wrong)} of the findings above are wrong and have to be mended first.")
+        sys.exit(1)
+
+
+def _models(configfile: Path) -> list[Finding]:
+    try:
+        return models(yaml.safe_load(configfile.read_text(encoding="utf-8")) or {}, Path("models"))
+    except (OSError, UserError, yaml.YAMLError) as error:
+        return [Finding("look", f"{configfile}: its models could not be looked for: {error}")]
+
+
+if __name__ == "__main__":
+    arguments = parser().parse_args()
+    run(main, arguments, "doctor")
