@@ -83,7 +83,9 @@ class Cluster:
     ) -> subprocess.CompletedProcess[str]:
         """Run a command where this cluster is, to its end."""
         line = self.inside(*command, cwd=cwd)
-        return subprocess.run(line, capture_output=True, text=True, check=check, timeout=timeout)
+        done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=timeout)
+        assert not check or done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+        return done
 
     def start(self) -> None:
         """Start everything, and wait until all nodes are idle."""

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import logging
-import shutil
+import re
 from collections.abc import Mapping
+from glob import escape as glob_escape
+from glob import glob
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
+from polysharp.configuration import Metric
 from polysharp.costs import Costs
 from polysharp.errors import Interrupted
 from polysharp.hardware import fingerprint
 from polysharp.lease import Lease
-from polysharp.runs import code_sha256, read_report, write_run
+from polysharp.runs import CHECKPOINT, code_sha256, read_report, write_run
 from polysharp.snapshots import Snapshots, StopRequest
 from polysharp.training import FineTuning, Foundation
 
 log = logging.getLogger("polysharp.cells")
+SAME = ("selection_metric", "model", "reading", "settings", "data_sha256")  # for every seed of a method
 
 
 def train_cell(
@@ -57,7 +62,7 @@ def train_cell(
     }
     if _is_complete(output, about, foundation.data.sha256):
         log.info("seed %d is complete; remove %s to train it again", seed, output)
-        shutil.rmtree(work / "snapshots", ignore_errors=True)
+        rmtree(work / "snapshots", ignore_errors=True)
         return
     if stop.made:
         raise Interrupted(f"stopped before seed {seed}")
@@ -72,7 +77,7 @@ def train_cell(
         outcome = training.run(snapshots)
         if lease:
             lease.check()
-            training.save(work / "checkpoint", outcome.decision.thresholds)
+            training.save(work / CHECKPOINT, outcome.decision.thresholds)
             costs.earlier = training.earlier_seconds
             write_run(output, foundation.data, outcome, about, costs.as_dict())
     except Exception:
@@ -82,6 +87,37 @@ def train_cell(
     if lease:
         snapshots.clear()
         lease.release()
+
+
+def of_seed(pattern: Path, seed: int) -> Path:
+    """Return a path with the seed in the place of ``{seed}``."""
+    return Path(str(pattern).replace("{seed}", str(seed)))
+
+
+def keep_best(output: Path, work: Path, seed: int, metric: Metric) -> None:
+    """Remove the classifiers of all seeds that another seed is better than on validation.
+
+    Only the best one of a method can be selected; what is equally good stays.
+
+    Parameters
+    ----------
+    output, work
+        Where results and work of a seed are, with ``{seed}`` in its place.
+    seed
+        One that is complete. Seeds whose report is of other work are left alone.
+    """
+    mine = read_report(of_seed(output, seed))
+    assert mine is not None
+    values: dict[int, float] = {}
+    named = re.compile(re.escape(str(output)).replace(re.escape("{seed}"), r"(\d+)"))
+    for path in glob(glob_escape(str(output)).replace("{seed}", "*")):  # noqa: PTH207 - Path has no escape
+        found = named.fullmatch(path)
+        report = read_report(Path(path)) if found else None
+        if found and report and all(report.get(key) == mine[key] for key in SAME):
+            values[int(found.group(1))] = report["scores"]["validation"][metric]
+    for other, value in values.items():
+        if value < max(values.values()):
+            rmtree(of_seed(work, other) / CHECKPOINT, ignore_errors=True)
 
 
 def _is_complete(output: Path, about: Mapping[str, Any], data_sha256: str) -> bool:

@@ -17,6 +17,7 @@ from polysharp.metrics import classification_report, scores
 from polysharp.probe import Outcome, probabilities
 
 REPORT, PREDICTIONS, HISTORY, COSTS = "report.json", "predictions.parquet", "history.jsonl", "costs.json"
+CHECKPOINT = "checkpoint"  # folder of a trained classifier
 RECEIPT = "job.json"  # what a job of several cells declares to have made
 REPORTED = ("validation", "test")
 
@@ -38,7 +39,7 @@ class Paths:
 
     def checkpoint(self, cell: str) -> Path:
         """Return the folder of a cell's trained classifier."""
-        return self.work / "runs" / cell / "checkpoint"
+        return self.work / "runs" / cell / CHECKPOINT
 
 
 def write_run(

@@ -2,8 +2,8 @@
 
 Writes report.json, predictions.parquet, history.jsonl and costs.json into --output, and the
 classifier, in the state that is best on validation, into the folder `checkpoint` of --work. With
-several seeds, {seed} in a path stands for the seed. A seed that fails leaves the others alone; a
-cell that is complete is left as it is.
+several seeds, {seed} in a path stands for the seed; of the seeds there only the best classifier stays.
+A seed that fails leaves the others alone; a cell that is complete is left as it is.
 """
 
 import argparse
@@ -71,7 +71,7 @@ def main(arguments: argparse.Namespace) -> None:
             )
     limit_threads(arguments.threads)
     with importing():
-        from polysharp.cells import train_cell
+        from polysharp.cells import keep_best, of_seed, train_cell
         from polysharp.data import read_prepared
         from polysharp.hardware import accelerator
         from polysharp.models import read_identity
@@ -101,20 +101,18 @@ def main(arguments: argparse.Namespace) -> None:
         ends.append(attempt(train, failures))
         if ends[-1] == UNFINISHED:
             break
+        if ends[-1] == 0 and output != arguments.output and device.is_main_process:
+            keep_best(arguments.output, arguments.work, seed, arguments.metric)
     if any(ends):
         sys.exit(max(ends))
     if arguments.receipt and device.is_main_process:
         write_receipt(arguments.receipt, {seed: of_seed(arguments.output, seed) for seed in seeds})
 
 
-def of_seed(path: Path, seed: int) -> Path:
-    """Return a path with the seed in its place."""
-    return Path(str(path).replace("{seed}", str(seed)))
-
-
 if __name__ == "__main__":
     arguments = parser().parse_args()
     arguments.seeds = arguments.seeds or [arguments.seed]
-    failures = [of_seed(arguments.failure, seed) for seed in arguments.seeds] if arguments.failure else []
-    name = str(arguments.output).replace("{seed}", ",".join(map(str, arguments.seeds)))
-    run(main, arguments, name, failures)
+    named = {name: str(getattr(arguments, name) or "") for name in ("output", "failure")}
+    failures = [Path(named["failure"].replace("{seed}", str(seed))) for seed in arguments.seeds]
+    name = named["output"].replace("{seed}", ",".join(map(str, arguments.seeds)))
+    run(main, arguments, name, failures if arguments.failure else [])
