@@ -125,7 +125,7 @@ def test_scripts_give_the_same_without_snakemake(finished: Study, tmp_path: Path
     model = script("prepare_model.py", "--name", str(encoder), "--output", "my model")
     assert model.returncode == 0, model.stderr
     train = ["--data", "my data", "--model", "my model", "--max-length", "32", "--seed", "1"]
-    train += ["--output", "run", "--checkpoint", "checkpoint", "--log", "run.log"]
+    train += ["--output", "run", "--work", "work", "--log", "run.log"]
     wrong = script("train.py", *train, "--set", "epoch=3")
     assert wrong.returncode == 1
     assert len(wrong.stderr.splitlines()) == 1 and "did you mean 'epochs'?" in wrong.stderr

@@ -135,6 +135,17 @@ class Cluster:
         """Start the slurmd of a node, again after it was killed."""
         self._start(node, "slurmd", "-D", "-N", node)
 
+    def lose(self, node: str) -> None:
+        """Lose a node, as Slurm sees it; the processes of its jobs live on."""
+        self.kill(node)
+        self.run("scontrol", "update", f"nodename={node}", "state=down", "reason=lost")
+
+    def bring_back(self, node: str) -> None:
+        """Have a lost node again."""
+        self.start_node(node)
+        self.run("scontrol", "update", f"nodename={node}", "state=resume")
+        wait_until(lambda: self.states().get(node) == "idle", 60, f"idle {node}")
+
     def start_slurmdbd(self) -> None:
         """Start slurmdbd, again after it was killed."""
         self._start("slurmdbd", "slurmdbd", "-D")

@@ -132,11 +132,73 @@ def test_of_a_node_that_is_given_up_the_living_training_stops(
         wait(trains(study), process)
         holder = read_json(lease)
         node = cluster.run("squeue", "-h", "-j", holder["slurm_job"], "-o", "%N").stdout.strip()
-        cluster.kill(node)
+        cluster.lose(node)
         try:
-            wait(lambda: cluster.states().get(node, "").startswith("down"), process)
             wait(lambda: starts_now(cluster, holder["slurm_job"]), process)
             ends_well(process)
         finally:
-            cluster.start_node(node)
+            cluster.bring_back(node)
+    log = (study.folder / f"logs/runs/{CELL}.log").read_text()
+    assert f"taken over from process {holder['process']} on " in log
+    assert f"of Slurm job {holder['slurm_job']}" in log
+    assert not Path(f"/proc/{holder['process']}").exists()
     assert study.bytes_of_results() == undisturbed.bytes_of_results()
+
+
+def test_a_killed_run_leaves_no_orphans(cluster: Cluster, undisturbed: Study, tmp_path: Path) -> None:
+    study = long_study(tmp_path / "driver killed")
+    with driver(cluster, study) as process:
+        wait(trains(study), process)
+        orphan = read_json(study.folder / "work/runs" / CELL / "lease.json")
+        process.kill()
+        process.communicate()
+        # Its jobs go on: only the next run can look after them.
+        command = [sys.executable, "-m", "snakemake", *study.command(*PROFILE)]
+        locked = cluster.run(*command, check=False)
+        assert locked.returncode != 0 and "--unlock" in locked.stderr
+        cluster.run(*command, "--unlock")
+        again = cluster.run(*command, timeout=600)
+    assert f"left 1 Slurm jobs, which are cancelled: {orphan['slurm_job']}" in again.stderr
+    assert "resumed from the snapshot" in (study.folder / f"logs/runs/{CELL}.log").read_text()
+    assert study.bytes_of_results() == undisturbed.bytes_of_results()
+
+
+def test_a_training_that_outlives_its_time_goes_on_at_the_next_attempt(
+    cluster: Cluster, undisturbed: Study, tmp_path: Path
+) -> None:
+    """Slurm's signal at the end of the time, without the minute that it takes to come."""
+    study = long_study(tmp_path / "out of time")
+    with driver(cluster, study) as process:
+        wait(trains(study), process)
+        job = read_json(study.folder / "work/runs" / CELL / "lease.json")["slurm_job"]
+        cluster.run("scancel", "--signal=TERM", "--full", job)
+        output = ends_well(process)
+    assert "Trying to restart job" in output
+    assert "resumed from the snapshot" in (study.folder / f"logs/runs/{CELL}.log").read_text()
+    assert study.bytes_of_results() == undisturbed.bytes_of_results()
+
+
+def test_the_doctor_writes_a_profile_that_works(
+    cluster: Cluster,
+    finished: Study,
+    tmp_path: Path,
+) -> None:
+    study = Study.write(tmp_path / "by the doctor", DATASETS)
+    doctor = [sys.executable, ROOT / "workflow/scripts/doctor.py"]
+    examined = cluster.run(*doctor, cwd=study.folder)
+    assert "ok     partition with GPUs: gpu (2 nodes, 16000 MB, at most 60 minutes a job)" in examined.stdout
+    assert "ok     Slurm would take a job of fine-tuning: --partition=gpu --time=60" in examined.stdout
+    assert "wrong" not in examined.stdout
+    for mistake, expected in (
+        (["--gpu-partition", "gup"], "partition 'gup': not there; expected one of cpu, gpu, gpulow; did you mean 'gpu'?"),
+        (["--gpu-partition", "cpu"], "partition cpu: has no GPUs; those that have: gpu, gpulow"),
+        (["--gpu-kind", "a10"], "the kinds there: a100; did you mean 'a100'?"),
+        (["--account", "studies"], "account 'studies': not yours; yours are"),
+    ):  # fmt: skip
+        wrong = cluster.run(*doctor, *mistake, cwd=study.folder, check=False)
+        assert wrong.returncode == 1
+        assert expected in wrong.stderr and "Traceback" not in wrong.stderr
+    profile = ("--profile", str(study.folder / "profiles/here"), PROFILE[-1])
+    command = [sys.executable, "-m", "snakemake", *study.command(*profile)]
+    cluster.run(*command, timeout=600)
+    assert study.bytes_of_results() == finished.bytes_of_results()

@@ -132,7 +132,8 @@ def start_logging(file: Path | None, name: str) -> None:
     handlers[0].setFormatter(logging.Formatter(f"%(asctime)s [{name}] %(message)s", "%H:%M:%S"))
     if file and _first():
         file.parent.mkdir(parents=True, exist_ok=True)
-        file_handler = logging.FileHandler(file, mode="w", encoding="utf-8")
+        file.unlink(missing_ok=True)  # not cut: another process may not have noticed yet that it is over
+        file_handler = logging.FileHandler(file, encoding="utf-8")
         file_handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
         handlers.append(file_handler)
     log.handlers, log.propagate = handlers, False

@@ -1,0 +1,45 @@
+"""Say what a study is going to take before it is started: cells, jobs, hours, disk.
+
+Hours follow from what has run in this folder before; where nothing has, run one cell first, as in
+snakemake -c1 results/runs/<task>/<language>/<label_type>/<method>/seed-<n>/job.json
+"""
+
+import argparse
+from pathlib import Path
+
+import yaml
+
+from polysharp.commands import command_parser, run
+from polysharp.errors import UserError
+from polysharp.matrix import load_study
+from polysharp.plan import lines, make_plan
+from polysharp.runs import Paths
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def parser() -> argparse.ArgumentParser:
+    result = command_parser(__doc__)
+    result.add_argument(
+        "--configfile",
+        type=Path,
+        default=Path("config/config.yaml"),
+        metavar="FILE",
+        help="the study (default: config/config.yaml)",
+    )
+    return result
+
+
+def main(arguments: argparse.Namespace) -> None:
+    try:
+        content = yaml.safe_load(arguments.configfile.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"{arguments.configfile}: cannot be read: {' '.join(str(error).split())}") from None
+    configuration, matrix = load_study(content, [Path(), ROOT], [str(arguments.configfile)])
+    plan = make_plan(matrix, Path("models"), Paths())
+    print("\n".join(lines(plan, configuration.seeds_per_job)))
+
+
+if __name__ == "__main__":
+    arguments = parser().parse_args()
+    run(main, arguments, "plan")
