@@ -1,6 +1,7 @@
 # make demo        install into .venv, run the embedded example, say where the report is
 # make test        linters, type checker, all tests that this machine can run
 # make test-slurm  the workflow on a real Slurm cluster of its own on this machine; needs root and Slurm
+# make plan        what the study is going to take: cells, jobs, hours, disk; CONFIG=my/config.yaml
 # make doctor      on the login node of a Slurm cluster: what does not fit, and a profile that does
 # make schemas     write workflow/schemas and profiles/slurm anew from their definitions
 # make bench       measure against the tutorial's loop and SetFit; needs SIB-200's data folder: SIB200=...
@@ -8,11 +9,12 @@
 
 PYTHON ?= python3
 CORES ?= 4
+CONFIG ?= config/config.yaml
 SIB200 ?= ../shared/data/sib-200
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: install demo test test-slurm doctor lint schemas bench example-data
+.PHONY: install demo test test-slurm plan doctor lint schemas bench example-data
 
 install: .venv/installed
 
@@ -67,6 +69,9 @@ bench: .venv/installed-test .venv-bench/installed
 
 schemas: .venv/installed
 	$(BIN)/python workflow/scripts/write_schemas.py --output workflow/schemas --profile profiles/slurm
+
+plan: .venv/installed
+	$(BIN)/python workflow/scripts/plan.py --configfile '$(CONFIG)'
 
 doctor: .venv/installed
 	$(BIN)/python workflow/scripts/doctor.py

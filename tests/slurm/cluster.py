@@ -24,7 +24,7 @@ ACCOUNTING_DAEMONS = ("slurmdbd", "mariadbd")
 PACKAGES = "slurmctld slurmd slurm-client munge slurmdbd mariadb-server iproute2"
 GPU_NODES, CPU_NODES = ("g1", "g2"), ("c1", "c2")
 NODES = (*GPU_NODES, *CPU_NODES)
-GPUS, CPUS, MEMORY_MB = 2, 8, 16000  # of a node; more than the machine has, which Slurm is told to believe
+GPUS, CPUS, MEMORY_MB = 2, 8, 64000  # of a node; more than the machine has, which Slurm is told to believe
 PORTS = {"slurmctld": 16817, "slurmdbd": 16819, "mariadbd": 13306, "slurmd": 17000}
 CONFIGURATION = Path(__file__).parent / "configuration"
 

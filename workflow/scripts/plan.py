@@ -12,8 +12,6 @@ import yaml
 from polysharp.commands import command_parser, run
 from polysharp.errors import UserError
 from polysharp.matrix import load_study
-from polysharp.plan import lines, make_plan
-from polysharp.runs import Paths
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -31,6 +29,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: argparse.Namespace) -> None:
+    from polysharp.plan import lines, make_plan
+    from polysharp.runs import Paths
+
     try:
         content = yaml.safe_load(arguments.configfile.read_text(encoding="utf-8")) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

@@ -1,0 +1,69 @@
+"""What a study is going to take follows from what has run."""
+
+from pathlib import Path
+
+import pytest
+
+from polysharp.files import write_json, write_text
+from polysharp.matrix import Matrix, load_study, model_slug
+from polysharp.plan import lines, make_plan
+from polysharp.runs import Paths
+
+STUDY = {
+    "datasets": "sheet.tsv",
+    "seeds": [1, 2, 3],
+    "seeds_per_job": 2,
+    "methods": {"sam": None, "adamw": None, "tfidf": None},
+    "models": {"default": {"name": "some/model"}},
+}
+
+
+@pytest.fixture
+def matrix(tmp_path: Path) -> Matrix:
+    (tmp_path / "data").mkdir()
+    rows = [f"{language}\tsingle\tdata" for language in ("english", "french")]
+    write_text(tmp_path / "sheet.tsv", "\n".join(["language\tlabel_type\tsource", *rows]))
+    return load_study(STUDY, [tmp_path])[1]
+
+
+def finish(paths: Paths, cell: str, seconds: float) -> None:
+    write_json(paths.run(cell) / "report.json", {})
+    write_json(paths.run(cell) / "costs.json", {"seconds": seconds})
+
+
+def test_without_anything_nothing_is_promised(matrix: Matrix, tmp_path: Path) -> None:
+    plan = make_plan(matrix, tmp_path / "models", Paths(tmp_path / "results"))
+    counts = [(m.method, m.cells, m.left, m.jobs, m.seconds) for m in plan.methods]
+    assert counts == [("sam", 6, 6, 4, None), ("adamw", 6, 6, 4, None), ("tfidf", 2, 2, 2, None)]
+    assert plan.longest_seconds is None and plan.disk_bytes is None
+    assert plan.unknown_models == ["some/model"]
+    text = "\n".join(lines(plan, 2))
+    assert "hours of a GPU" not in text and "not known yet" in text
+
+
+def test_estimates_come_from_the_nearest_cells(matrix: Matrix, tmp_path: Path) -> None:
+    paths = Paths(tmp_path / "results")
+    finish(paths, "main/english/single/sam/seed-1", 100)
+    finish(paths, "main/english/single/sam/seed-2", 300)
+    finish(paths, "main/french/single/tfidf/seed-0", 10)
+    plan = make_plan(matrix, tmp_path / "models", paths)
+    sam, adamw, tfidf = plan.methods
+    # One more in English at 200 s, and, for want of any in French, three there at the method's mean.
+    assert (sam.left, sam.jobs, sam.seconds) == (4, 3, 800)
+    assert (adamw.left, adamw.seconds, adamw.estimated_by) == (6, 1200, "by methods of the same kind")
+    assert (tfidf.left, tfidf.jobs, tfidf.seconds) == (1, 1, 10)
+    assert plan.longest is not None and len(plan.longest.cells) == 2 and plan.longest_seconds == 400
+    text = "\n".join(lines(plan, 2))
+    assert "fine-tuning: 0.6 hours of a GPU" in text
+    assert "(2 seeds): about 7 minutes" in text
+
+
+def test_the_disk_holds_every_models_weights_and_the_best_of_every_method(
+    matrix: Matrix, tmp_path: Path
+) -> None:
+    weights = tmp_path / "models" / model_slug(matrix.datasets[0].model) / "model.safetensors"
+    weights.parent.mkdir(parents=True)
+    weights.write_bytes(bytes(1000))
+    plan = make_plan(matrix, tmp_path / "models", Paths(tmp_path / "results"))
+    assert plan.disk_bytes == 1000 * (1 + 2 * 2)
+    assert plan.unknown_models == []
