@@ -55,13 +55,20 @@ def starts_now(cluster: Cluster, job: str) -> bool:
     return cluster.run("scontrol", "update", f"jobid={job}", "StartTime=now", check=False).returncode == 0
 
 
-def slow_down(process: int) -> None:
-    """Let a process work a fifth of the time until it ends."""
-    with suppress(ProcessLookupError):
-        while True:
-            for number, seconds in ((signal.SIGSTOP, 0.8), (signal.SIGCONT, 0.2)):
-                os.kill(process, number)
-                time.sleep(seconds)
+@contextmanager
+def suspended(process: int) -> Iterator[None]:
+    """Let a process do nothing for the length of the block; signals wait for it."""
+    os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGCONT)
+
+
+def state_of(cluster: Cluster, job: str) -> str:
+    """Return a job's state, as squeue gives it; empty once it has gone."""
+    return cluster.run("squeue", "-h", "-t", "all", "-j", job, "-o", "%T", check=False).stdout.strip()
 
 
 def states(cluster: Cluster) -> list[str]:
@@ -180,7 +187,9 @@ def test_a_training_that_outlives_its_time_goes_on_at_the_next_attempt(
     study = long_study(tmp_path / "out of time")
     with driver(cluster, study, "--set-resources", "finetune:runtime=attempt") as process:
         wait(trains(study), process)
-        slow_down(read_json(study.folder / "work/runs" / CELL / "lease.json")["process"])
+        holder = read_json(study.folder / "work/runs" / CELL / "lease.json")
+        with suspended(holder["process"]):
+            wait(lambda: state_of(cluster, holder["slurm_job"]) != "RUNNING", process)
         output = ends_well(process)
     assert "TIMEOUT" in output and "Trying to restart job" in output
     assert "resumed from the snapshot" in (study.folder / f"logs/runs/{CELL}.log").read_text()

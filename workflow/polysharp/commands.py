@@ -5,6 +5,7 @@ import errno
 import gc
 import logging
 import os
+import platform
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -138,6 +139,8 @@ def start_logging(file: Path | None, name: str) -> None:
         handlers.append(file_handler)
     log.handlers, log.propagate = handlers, False
     log.setLevel(logging.INFO)
+    if job := os.environ.get("SLURM_JOB_ID"):
+        log.info("Slurm job %s on %s", job, platform.node())
 
 
 def attempt(work: Callable[[], None], failures: Sequence[Path]) -> int:

@@ -35,15 +35,18 @@ class StopRequest:
         self._signal: signal.Signals | None = None
 
     def listen(self) -> None:
-        """Turn the first SIGTERM or SIGINT into a request to stop; a second one kills."""
+        """Turn SIGTERM or SIGINT into a request to stop; a SIGINT after it kills.
+
+        Further SIGTERMs change nothing: Slurm sends several, itself and through srun.
+        """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._hear)
 
     def _hear(self, number: int, _frame: FrameType | None) -> None:
+        if not self.made:
+            log.info("%s: stopping as soon as the state is saved", signal.Signals(number).name)
         self._signal = signal.Signals(number)
-        log.info("%s: stopping as soon as the state is saved", self._signal.name)
-        for again in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(again, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     @property
     def made(self) -> bool:
