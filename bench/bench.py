@@ -30,6 +30,7 @@ PREFIXES = {"MiniLM": "", "multilingual-e5-small": "query: "}
 MODELS = {name: (ROOT / "bench/models" / package, PREFIXES[name]) for name, package in PACKAGES.items()}
 OTHERS = ROOT / ".venv-bench/bin/python"  # has SetFit
 FEW, BATCH = 128, 32  # texts of the measured epochs, their lengths spread as in all; texts of a step
+ASCENTS = ("sam-full", "quarter", "norms-quarter")  # whose epochs are measured; the last one is the default
 Row = tuple[str, float, str, str, float | None]
 
 
@@ -70,7 +71,7 @@ def epochs(folder: Path, repeats: int) -> list[Row]:
     for model, (path, prefix) in MODELS.items():
         texts = ("--source", folder / "few", "--data", folder / "few-data")
         common = ("--model", path, "--batch-size", BATCH, *texts)
-        seconds: dict[str, list[float]] = {"tutorial": [], "sam-full": [], "quarter": []}
+        seconds: dict[str, list[float]] = {name: [] for name in ("tutorial", *ASCENTS)}
         memory: dict[str, int] = {}
         for _ in range(repeats):
             with ThreadPoolExecutor(2) as pool:  # neighbours on the two cores, in turns
@@ -78,7 +79,7 @@ def epochs(folder: Path, repeats: int) -> list[Row]:
                 ours = pool.submit(
                     lambda common=common, prefix=prefix: {
                         variant: worker("epoch", *common, "--prefix", prefix, "--variant", variant)
-                        for variant in ("sam-full", "quarter")
+                        for variant in ASCENTS
                     }
                 )
                 result, results = theirs.result(), ours.result()
@@ -90,7 +91,7 @@ def epochs(folder: Path, repeats: int) -> list[Row]:
                 memory[variant] = measured["memory_mb"]
         theirs_median = statistics.median(seconds["tutorial"])
         rows.append((f"epoch of the tutorial's loop, {model}", theirs_median, "s", "", None))
-        for variant in ("sam-full", "quarter"):
+        for variant in ASCENTS:
             ours_median = statistics.median(seconds[variant])
             name = f"epoch of {variant}, {model}"
             rows.append((name, ours_median, "s", "the tutorial's loop", theirs_median / ours_median))

@@ -26,6 +26,8 @@ from tests.conftest import ROOT
 from tests.unit.test_training import in_float64
 
 SETTINGS = {
+    "ascent_share": 1.0,
+    "ascent_parameters": "all",
     "epochs": 1,
     "batch_size": 7,
     "learning_rate": 1e-3,

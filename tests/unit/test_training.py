@@ -46,6 +46,8 @@ SETTINGS = TrainingSettings(
     learning_rate=1e-2,
     head_learning_rate=2e-2,
     inverse_regularisation=[0.01, 0.1],
+    ascent_share=1.0,
+    ascent_parameters="all",
 )
 COMBINATIONS = [
     (architecture, label_type, pooling)

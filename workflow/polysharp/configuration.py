@@ -102,10 +102,11 @@ class TrainingSettings(ProbeSettings):
     )
     eta: float = Field(0.01, ge=0, description="ASAM: added to the size of every weight.")
     ascent_share: float = Field(
-        1.0, gt=0, le=1, description="Share of every batch that the ascent runs on; less is cheaper."
+        0.25, gt=0, le=1, description="Share of every batch that the ascent runs on; less is cheaper."
     )
     ascent_parameters: Literal["all", "normalisation"] = Field(
-        "all", description="Weights that ascend: all, or those of the normalisation layers, which is cheaper."
+        "normalisation",
+        description="Weights that ascend: all, or those of the normalisation layers, which is cheaper.",
     )
     ascent_phase: float = Field(
         1.0, gt=0, le=1, description="Share of the steps, the last ones, that ascend; before, AdamW alone."
@@ -118,10 +119,11 @@ SETTINGS: dict[Kind, type[TfidfSettings]] = {
     "tfidf": TfidfSettings,
 }
 SECTIONS: dict[Kind, str] = {"finetune": "training", "probe": "probe", "tfidf": "tfidf"}
+_FULL = {"ascent_share": 1.0, "ascent_parameters": "all", "ascent_phase": 1.0}
 PRESETS: dict[str, tuple[Kind, dict[str, Any]]] = {
     "sam": ("finetune", {}),
-    "sam-full": ("finetune", {"ascent_share": 1.0, "ascent_parameters": "all", "ascent_phase": 1.0}),
-    "asam": ("finetune", {"neighbourhood": "adaptive", "rho": 0.5}),
+    "sam-full": ("finetune", _FULL),
+    "asam": ("finetune", {"neighbourhood": "adaptive", "rho": 0.5, **_FULL}),
     "adamw": ("finetune", {"rho": 0.0}),
     "probe": ("probe", {}),
     "tfidf": ("tfidf", {}),
@@ -203,6 +205,9 @@ class Configuration(_Section):
         1,
         ge=1,
         description="Seeds that one job fine-tunes, one after the other: imports, texts and probe once.",
+    )
+    snapshot_seconds: float = Field(
+        600, ge=0, description="Seconds between two snapshots of a training: a killed one loses no more work."
     )
     report: ReportSettings = Field(ReportSettings(), description="Settings of the tables.")
 
