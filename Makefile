@@ -1,6 +1,7 @@
 # make demo        install into .venv, run the embedded example, say where the report is
 # make test        linters, type checker, all tests that this machine can run
 # make test-slurm  the workflow on a real Slurm cluster of its own on this machine; needs root and Slurm
+# make chaos N=100  on a cluster like that, kill trainers, nodes and the command at random; same bytes?
 # make plan        what the study is going to take: cells, jobs, hours, disk; CONFIG=my/config.yaml
 # make doctor      on the login node of a Slurm cluster: what does not fit, and a profile that does
 # make schemas     write workflow/schemas and profiles/slurm anew from their definitions
@@ -11,10 +12,11 @@ PYTHON ?= python3
 CORES ?= 4
 CONFIG ?= config/config.yaml
 SIB200 ?= ../shared/data/sib-200
+N ?= 10
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: install demo test test-slurm plan doctor lint schemas bench example-data
+.PHONY: install demo test test-slurm chaos plan doctor lint schemas bench example-data
 
 install: .venv/installed
 
@@ -51,10 +53,13 @@ lint: .venv/installed-test
 
 test: lint
 	$(BIN)/coverage erase
-	$(BIN)/pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered
+	$(BIN)/pytest -n 2 --cov --cov-report=term:skip-covered
 
 test-slurm: .venv/installed-test
-	POLYSHARP_NEEDS_SLURM=1 $(BIN)/pytest tests/slurm
+	POLYSHARP_NEEDS_SLURM=1 $(BIN)/pytest -n 2 --durations=0 tests/slurm
+
+chaos: .venv/installed-test
+	$(BIN)/python -m tests.slurm.chaos --kills $(N)
 
 # An environment of its own: what SetFit brings would slow the start of everything else that is measured.
 .venv-bench/installed: pyproject.toml

@@ -1,10 +1,13 @@
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import finished  # noqa: F401
+from tests.integration.conftest import finished, shared  # noqa: F401
+from tests.integration.study import Study
 from tests.slurm.cluster import Cluster, missing
+from tests.slurm.runs import long_study
 
 REQUIRED = "POLYSHARP_NEEDS_SLURM"  # set where a cluster that cannot be had is a failure: make test-slurm
 
@@ -20,3 +23,15 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         yield cluster
     finally:
         cluster.stop()
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """A study of one long training, done without a cluster. To be read only."""
+
+    def make(folder: Path) -> Study:
+        study = long_study(folder)
+        study.completed("-c1")
+        return study
+
+    return shared(tmp_path_factory, "undisturbed", make)

@@ -42,7 +42,9 @@ class Driver:
         self._output = study.folder / f"driver-{time.monotonic_ns()}.log"
         command = [sys.executable, "-m", "snakemake", *study.command(*PROFILE, *arguments)]
         with self._output.open("w") as stream:
-            self.process = subprocess.Popen(cluster.inside(*command), stdout=stream, stderr=stream)
+            self.process = subprocess.Popen(
+                cluster.inside(*command), stdout=stream, stderr=stream, preexec_fn=_hear_interrupts
+            )
 
     def __enter__(self) -> Driver:
         return self
@@ -97,6 +99,11 @@ def log_of(study: Study) -> str:
     return (study.folder / f"logs/runs/{CELL}.log").read_text()
 
 
+def _hear_interrupts() -> None:
+    """Let SIGINT do what it does in a terminal, also when the tests run in the background."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @contextmanager
 def suspended(process: int) -> Iterator[None]:
     """Let a process do nothing for the length of the block; signals wait for it."""
@@ -108,9 +115,11 @@ def suspended(process: int) -> Iterator[None]:
             os.kill(process, signal.SIGCONT)
 
 
-def starts_now(cluster: Cluster, job: str) -> bool:
-    """Take from a job that was put back its two minutes of waiting; return whether it was back already."""
-    return cluster.run("scontrol", "update", f"jobid={job}", "StartTime=now", check=False).returncode == 0
+def runs_again(cluster: Cluster, job: str) -> bool:
+    """Return whether a job that was put back runs again; take from it its two minutes of waiting."""
+    cluster.run("scontrol", "update", f"jobid={job}", "StartTime=now", check=False)
+    shown = cluster.run("scontrol", "show", "job", "-o", job, check=False).stdout
+    return "JobState=RUNNING" in shown and "Restarts=1" in shown
 
 
 def state_of(cluster: Cluster, job: str) -> str:

@@ -2,12 +2,8 @@
 
 from pathlib import Path
 
-import pytest
-
 from tests.slurm.chaos import KILLS_PER_ROUND, Round, twelve_cells
 from tests.slurm.cluster import Cluster
-
-pytestmark = pytest.mark.xdist_group("slurm")  # one cluster for all of these tests
 
 
 def test_twelve_cells_killed_at_ten_times_give_the_same_bytes(cluster: Cluster, tmp_path: Path) -> None:

@@ -3,14 +3,10 @@
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.integration.conftest import DATASETS
 from tests.integration.study import ROOT, Study
 from tests.slurm.cluster import Cluster
 from tests.slurm.runs import PROFILE, Driver, states
-
-pytestmark = pytest.mark.xdist_group("slurm")  # one cluster for all of these tests
 
 
 def test_a_run_on_the_cluster_gives_the_bytes_of_a_run_without(

@@ -170,6 +170,25 @@ def cancel(jobs: Sequence[str]) -> None:
     _ask("scancel", *jobs, fails=True)
 
 
+def give_way() -> bool:
+    """Put the job that this process runs in back into the queue, where it is being preempted.
+
+    In the grace time of a preemption Slurm sends SIGTERM. A job that ends by itself then counts as
+    failed, and uses up an attempt; one that is put back goes on where it was. Return whether it was.
+    """
+    job = os.environ.get("SLURM_JOB_ID")
+    if not job or not available():
+        return False
+    shown = dict(re.findall(r"(\w+)=(\S*)", _ask("scontrol", "show", "job", "-o", job, fails=True)))
+    if shown.get("PreemptTime", "None") == "None" or shown.get("Requeue") != "1":
+        return False
+    try:
+        _ask("scontrol", "requeue", job)
+    except UserError:
+        return False
+    return True
+
+
 def _same(place: str, folder: Path) -> bool:
     return os.path.realpath(place) == os.path.realpath(folder)
 

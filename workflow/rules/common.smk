@@ -6,14 +6,18 @@ import json
 import os
 import sys
 from pathlib import Path
+from shutil import which
 
 WORKFLOW = Path(str(workflow.current_basedir)).parent
 
 # Jobs inherit these. The library is found without installation, and `python` is the one that runs
-# Snakemake unless a conda environment or a container brings its own.
+# Snakemake unless a conda environment or a container brings its own. Where there is Slurm, sbatch and
+# sacct are those of workflow/slurm, which have patience with it.
 sys.path.insert(0, str(WORKFLOW))
+FIRST = [str(Path(sys.executable).parent), *([str(WORKFLOW / "slurm")] if which("sbatch") else [])]
 os.environ.update(
-    PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]),
+    PATH=os.pathsep.join([*FIRST, *os.get_exec_path()]),
+    POLYSHARP_DRIVER=str(os.getpid()),
     PYTHONPATH=os.pathsep.join(filter(None, [str(WORKFLOW), os.environ.get("PYTHONPATH")])),
     POLYSHARP_SCRIPTS=str(WORKFLOW / "scripts"),
     TOKENIZERS_PARALLELISM="false",

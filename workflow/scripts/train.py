@@ -7,10 +7,12 @@ A seed that fails leaves the others alone; a cell that is complete is left as it
 """
 
 import argparse
+import logging
 import sys
 from functools import partial
 from pathlib import Path
 
+from polysharp import slurm
 from polysharp.commands import (
     UNFINISHED,
     add_model_options,
@@ -22,6 +24,8 @@ from polysharp.commands import (
 )
 from polysharp.configuration import ModelSettings, TrainingSettings, parse_settings
 from polysharp.errors import UserError
+
+log = logging.getLogger("polysharp")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -100,6 +104,8 @@ def main(arguments: argparse.Namespace) -> None:
         )
         ends.append(attempt(train, failures))
         if ends[-1] == UNFINISHED:
+            if device.is_main_process and slurm.give_way():
+                log.info("preempted: this Slurm job is put back into the queue")
             break
         if ends[-1] == 0 and output != arguments.output and device.is_main_process:
             keep_best(arguments.output, arguments.work, seed, arguments.metric)

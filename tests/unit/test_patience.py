@@ -1,0 +1,102 @@
+"""sbatch and sacct of workflow/slurm, before commands of our own making in Slurm's place."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+SHIMS = ROOT / "workflow/slurm"
+JOB = "snakemake --target-jobs 'finetune:task=main,language=english,label_type=single,method=sam,seed=3' -j1"
+FAILURE = "work/runs/main/english/single/sam/seed-3/failure.json"
+AWAY = "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)"
+
+
+def call(
+    folder: Path, name: str, script: str, *arguments: str, driver: int | None = None
+) -> "subprocess.CompletedProcess[str]":
+    """Run one of ours in a folder where Slurm's own is a shell script."""
+    (folder / "bin").mkdir(exist_ok=True)
+    command = folder / "bin" / name
+    command.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+    command.chmod(0o755)
+    path = [str(SHIMS), str(folder / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]]
+    return subprocess.run(
+        [name, *arguments],
+        cwd=folder,
+        env=os.environ
+        | {
+            "PATH": os.pathsep.join(path),
+            "PYTHONPATH": str(ROOT / "workflow"),
+            "POLYSHARP_DRIVER": str(driver or os.getpid()),
+        },
+        input="the script",
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_what_is_taken_is_passed_on(tmp_path: Path) -> None:
+    done = call(tmp_path, "sbatch", 'echo "4711;here"; cat; echo "$2"; echo aside >&2', "--wrap", JOB)
+    assert done.stdout == f"4711;here\nthe script{JOB}\n"
+    assert (done.stderr, done.returncode) == ("aside\n", 0)
+    assert not (tmp_path / "work").exists()
+
+
+@pytest.mark.parametrize(
+    "passing",
+    [
+        AWAY,
+        "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation",
+        "sbatch: error: QOSMaxSubmitJobPerUserLimit",
+        "sbatch: error: AssocMaxSubmitJobLimit",
+    ],
+)
+def test_what_may_pass_is_tried_again(passing: str, tmp_path: Path) -> None:
+    once = f"[ -e tried ] || {{ touch tried; echo '{passing}' >&2; exit 1; }}; cat; echo 4711"
+    done = call(tmp_path, "sbatch", once, "--wrap", JOB)
+    assert (done.stdout, done.stderr, done.returncode) == ("the script4711\n", "", 0)
+    assert not (tmp_path / FAILURE).exists()
+
+
+@pytest.mark.parametrize(
+    "final",
+    [
+        "sbatch: error: invalid partition specified: gpus",
+        # With this ending Slurm also refuses what is too long or too large for ever.
+        "sbatch: error: QOSMaxWallDurationPerJobLimit: Job violates accounting/QOS policy "
+        "(job submit limit, user's size and/or time limits)",
+    ],
+)
+def test_what_is_refused_for_good_is_the_failure_of_the_cell(final: str, tmp_path: Path) -> None:
+    done = call(tmp_path, "sbatch", f'echo "{final}" >&2; exit 1', "--wrap", JOB)
+    assert (done.stderr, done.returncode) == (f"{final}\n", 1)
+    told = json.loads((tmp_path / FAILURE).read_text())
+    assert told == {"class": "refused", "reason": f"sbatch: {final}", "slurm_job": None}
+
+
+def test_nothing_is_waited_for_without_a_driver(tmp_path: Path) -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    done = call(tmp_path, "sbatch", f"echo '{AWAY}' >&2; exit 1", "--wrap", JOB, driver=ended.pid)
+    assert done.returncode == 1
+    assert "contact slurm controller" in json.loads((tmp_path / FAILURE).read_text())["reason"]
+
+
+def test_an_sacct_that_does_not_answer_is_said_once_on_the_drivers_terminal(tmp_path: Path) -> None:
+    (tmp_path / "work").mkdir()
+    terminal = tmp_path / "terminal"
+    with terminal.open("w") as stream, subprocess.Popen(["sleep", "60"], stderr=stream) as driver:
+        for script, status in (("exit 1", 1), ("exit 1", 1), ("echo 1; exit 0", 0), ("exit 1", 1)):
+            done = call(tmp_path, "sacct", f"echo 'no slurmdbd' >&2; {script}", driver=driver.pid)
+            assert done.returncode == status and done.stderr == "no slurmdbd\n"
+        driver.kill()
+    said = terminal.read_text().splitlines()
+    assert len(said) == 2  # before it answered, and after
+    assert all("sacct: no slurmdbd; how jobs ended is not known until it answers" in line for line in said)
