@@ -14,6 +14,7 @@ from typing import Any
 from polysharp.configuration import Metric
 from polysharp.costs import Costs
 from polysharp.errors import Interrupted
+from polysharp.files import remove_staging
 from polysharp.hardware import fingerprint
 from polysharp.lease import Lease
 from polysharp.runs import CHECKPOINT, code_sha256, read_report, write_run
@@ -52,6 +53,7 @@ def train_cell(
         When `stop` asks for the end, or another process has taken over this cell.
     """
     device, costs = foundation.device, Costs()
+    lease = Lease(work) if device.is_main_process else None
     about = {
         "seed": seed,
         "selection_metric": foundation.metric,
@@ -62,13 +64,17 @@ def train_cell(
     }
     if _is_complete(output, about, foundation.data.sha256):
         log.info("seed %d is complete; remove %s to train it again", seed, output)
-        rmtree(work / "snapshots", ignore_errors=True)
+        if lease:  # what is left where a process was killed at the very end
+            rmtree(work / "snapshots", ignore_errors=True)
+            lease.release()
+            remove_staging(output)
         return
     if stop.made:
         raise Interrupted(f"stopped before seed {seed}")
-    lease = Lease(work) if device.is_main_process else None
     if lease:
         lease.take()
+        for folder in (work, output):
+            remove_staging(folder)
     identity = {**about, "data": foundation.data.sha256, "code": code_sha256()}
     snapshots = Snapshots(work / "snapshots", identity, snapshot_seconds, stop, lease)
     try:

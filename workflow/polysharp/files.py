@@ -41,6 +41,15 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(staging, ignore_errors=True)
 
 
+def remove_staging(folder: Path) -> None:
+    """Remove from `folder` what a process that was killed while it wrote has left."""
+    for left in folder.glob(".*.staging"):
+        if left.is_dir():
+            shutil.rmtree(left)
+        else:
+            left.unlink(missing_ok=True)
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)

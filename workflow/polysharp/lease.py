@@ -97,7 +97,7 @@ class Lease:
             beaten = self._file.stat().st_mtime
         except FileNotFoundError:
             return False
-        probe = self._file.with_name(f".{self._file.name}.{self._token}")
+        probe = self._file.with_name(f".{self._file.name}.{self._token}.staging")
         probe.touch()
         now = probe.stat().st_mtime
         probe.unlink()

@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from polysharp.files import read_json, replacing_folder, sha256, write_json
+from polysharp.files import read_json, remove_staging, replacing_folder, sha256, write_json
 from polysharp.lease import Lease
 
 log = logging.getLogger("polysharp.snapshots")
@@ -117,8 +117,7 @@ class Snapshots:
 
     def newest(self) -> str | None:
         """Return the name of the newest snapshot that verifies, or None; what is damaged is removed."""
-        for left in self._folder.glob(".step-*.staging"):  # of a process that was killed while it wrote
-            shutil.rmtree(left)
+        remove_staging(self._folder)
         for folder in reversed(self._written()):
             try:
                 intact = sha256(folder / STATE) == read_json(folder / MANIFEST)["sha256"]

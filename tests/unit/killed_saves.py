@@ -1,0 +1,125 @@
+"""Train a cell, kill the training before one of its writes, train on, compare: for every kind of write.
+
+    python -m tests.unit.killed_saves MODEL DATA FOLDER
+
+Prints a line of JSON for every write that a training was killed at. Python tells of what it does to
+files by audit events; the process is forked for every training, as its libraries take seconds to load.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from shutil import rmtree
+
+from polysharp.cells import train_cell
+from polysharp.configuration import ModelSettings, TrainingSettings
+from polysharp.data import read_prepared
+from polysharp.hardware import accelerator
+from polysharp.models import read_identity
+from polysharp.runs import write_receipt
+from polysharp.snapshots import StopRequest
+from polysharp.training import Foundation
+
+WRITES = {"os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.chmod", "os.utime"}
+
+
+class Writes:
+    """The writes of this process inside a folder, in their order; at one of them the process is killed."""
+
+    def __init__(self, folder: Path, kill_at: int | None) -> None:
+        self._folder, self._kill_at = str(folder), kill_at
+        self.seen: list[str] = []
+        sys.addaudithook(self._hear)
+
+    def _hear(self, event: str, arguments: tuple[object, ...]) -> None:
+        path = str(arguments[0]) if arguments else ""
+        if event == "open":
+            flags = arguments[2]
+            if not isinstance(flags, int) or not flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+                return
+        elif event not in WRITES:
+            return
+        if not path.startswith(self._folder):
+            return
+        if len(self.seen) == self._kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.seen.append(f"{event} {path.removeprefix(self._folder)}")
+
+
+def train(model: Path, data: Path, folder: Path) -> None:
+    """Train a cell of nine steps with a snapshot after each, as train.py does."""
+    settings = TrainingSettings(epochs=3, batch_size=16, dropout=0.1, inverse_regularisation=[0.1])
+    reading = ModelSettings(name="tiny", max_length=24)
+    device = accelerator("float32", 1)
+    foundation = Foundation(model, read_prepared(data), reading, settings, "macro_f1", device)
+    work, output = folder / "work", folder / "run"
+    train_cell(foundation, read_identity(model), 1, output, work, StopRequest(), 0)
+    write_receipt(output / "job.json", {1: output})
+
+
+def forked(work: Callable[[], None]) -> int:
+    """Do something in a fork of this process, and return how it ended."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            work()
+            status = 0
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Return what has to be the same."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != "costs.json"]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def main(model: Path, data: Path, folder: Path) -> None:
+    whole = folder / "whole"
+
+    def undisturbed() -> None:
+        writes = Writes(whole, None)
+        train(model, data, whole)
+        (folder / "writes.json").write_text(json.dumps(writes.seen))
+
+    assert forked(undisturbed) == 0
+    expected = content(whole)
+    seen = json.loads((folder / "writes.json").read_text())
+    # Of the same write in several snapshots the first and the last are taken.
+    places: dict[str, list[int]] = {}
+    for number, write in enumerate(seen):
+        places.setdefault(re.sub(r"step-\d+|\.\w+\.staging", "#", write), []).append(number)
+    for kind, numbers in places.items():
+        for number in sorted({numbers[0], numbers[-1]}):
+            study = folder / f"killed-{number}"
+
+            def killed(study: Path = study, number: int = number) -> None:
+                Writes(study, number)
+                train(model, data, study)
+
+            ended = forked(killed)
+            resumed = forked(lambda study=study: train(model, data, study))  # type: ignore[misc]
+            print(
+                json.dumps(
+                    {
+                        "write": kind,
+                        "killed": ended == -signal.SIGKILL,
+                        "resumed": resumed == 0,
+                        "same": content(study) == expected,
+                    }
+                ),
+                flush=True,
+            )
+            rmtree(study)
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:]))
