@@ -175,6 +175,7 @@ class Cluster:
             "cpus": CPUS,
             "memory": MEMORY_MB,
             "storage": "accounting_storage/slurmdbd" if self.accounting else "accounting_storage/none",
+            "enforced": "limits" if self.accounting else "none",
             "options": self.options,
             **{f"{name}_port": port for name, port in PORTS.items()},
         }

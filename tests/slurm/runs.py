@@ -37,10 +37,17 @@ def long_study(folder: Path, **configuration: object) -> Study:
 class Driver:
     """The command that runs a study on a cluster, in the background; stopped at the end of the block."""
 
-    def __init__(self, cluster: Cluster, study: Study, *arguments: str) -> None:
+    def __init__(
+        self, cluster: Cluster, study: Study, *arguments: str, snakefile: Path = ROOT / "Snakefile"
+    ) -> None:
         self.cluster, self.study = cluster, study
         self._output = study.folder / f"driver-{time.monotonic_ns()}.log"
-        command = [sys.executable, "-m", "snakemake", *study.command(*PROFILE, *arguments)]
+        command = [
+            sys.executable,
+            "-m",
+            "snakemake",
+            *study.command(*PROFILE, *arguments, snakefile=snakefile),
+        ]
         with self._output.open("w") as stream:
             self.process = subprocess.Popen(
                 cluster.inside(*command), stdout=stream, stderr=stream, preexec_fn=_hear_interrupts
@@ -75,9 +82,9 @@ class Driver:
         self.wait(lambda: log.exists() and f"epoch {epoch}/" in log.read_text())
         return holder(self.study)
 
-    def ends(self) -> int:
+    def ends(self, seconds: float = 600) -> int:
         """Wait for its end, and return its exit status."""
-        return self.process.wait(timeout=600)
+        return self.process.wait(timeout=seconds)
 
     def ends_well(self) -> None:
         """Wait for its end, and fail unless it succeeded."""

@@ -78,7 +78,7 @@ def test_what_is_refused_for_good_is_the_failure_of_the_cell(final: str, tmp_pat
     done = call(tmp_path, "sbatch", f'echo "{final}" >&2; exit 1', "--wrap", JOB)
     assert (done.stderr, done.returncode) == (f"{final}\n", 1)
     told = json.loads((tmp_path / FAILURE).read_text())
-    assert told == {"class": "refused", "reason": f"sbatch: {final}", "slurm_job": None}
+    assert told == {"class": "refused", "reason": final.replace("error: ", ""), "slurm_job": None}
 
 
 def test_nothing_is_waited_for_without_a_driver(tmp_path: Path) -> None:

@@ -95,7 +95,8 @@ def _say(line: str) -> None:
 
 
 def _line(text: str) -> str:
-    return " ".join(text.split())
+    """Return what a command said, without its own name before every line."""
+    return " ".join(re.sub(r"^(sbatch|sacct): (error: )?", "", line) for line in text.splitlines())
 
 
 def _finish(done: subprocess.CompletedProcess[str]) -> None:

@@ -50,11 +50,12 @@ def make_plan(matrix: Matrix, models: Path, paths: Paths) -> Plan:
     """
     seconds = {cell.path: value for cell in matrix.cells if (value := _seconds(cell, paths)) is not None}
     left = [cell for cell in matrix.cells if not (paths.run(cell.path) / REPORT).is_file()]
-    estimates = {cell.path: _estimate(cell, matrix, seconds) for cell in left}
+    means = _means(matrix, seconds)
+    estimates = {cell.path: _estimate(cell, means) for cell in left}
     plans = []
     for method in matrix.methods:
-        of_method = [cell for cell in left if cell.method == method]
-        known = [estimates[cell.path] for cell in of_method]
+        of_method = {cell.path for cell in left if cell.method == method}
+        known = [estimates[path] for path in of_method]
         values = [value for value, _ in known if value is not None]
         plans.append(
             MethodPlan(
@@ -62,7 +63,7 @@ def make_plan(matrix: Matrix, models: Path, paths: Paths) -> Plan:
                 next(cell.kind for cell in matrix.cells if cell.method == method),
                 sum(cell.method == method for cell in matrix.cells),
                 len(of_method),
-                sum(any(cell in of_method for cell in job.cells) for job in matrix.jobs),
+                sum(any(cell.path in of_method for cell in job.cells) for job in matrix.jobs),
                 sum(values) if len(values) == len(of_method) else None,
                 "; ".join(sorted({how for _, how in known})),
             )
@@ -78,18 +79,30 @@ def _seconds(cell: Cell, paths: Paths) -> float | None:
     return float(read_json(file)["seconds"]) if file.is_file() else None
 
 
-def _estimate(cell: Cell, matrix: Matrix, seconds: dict[str, float]) -> tuple[float | None, str]:
-    """Return what a cell may take, and by which cells: the nearest ones that have run."""
-    near = {
-        "the same data set and method": [
-            c for c in matrix.of(cell.dataset, cell.method) if c.path in seconds
-        ],
-        "the same method": [c for c in matrix.cells if c.method == cell.method and c.path in seconds],
-        "methods of the same kind": [c for c in matrix.cells if c.kind == cell.kind and c.path in seconds],
+def _near(cell: Cell) -> dict[str, tuple[str, ...]]:
+    """Return the groups of cells that a cell belongs to, the nearest first, by how they are called."""
+    return {
+        "by the same data set and method": (cell.dataset.path, cell.method),
+        "by the same method": (cell.method,),
+        "by methods of the same kind": ("kind", cell.kind),
     }
-    for how, cells in near.items():
-        if cells:
-            return mean(seconds[one.path] for one in cells), f"by {how}"
+
+
+def _means(matrix: Matrix, seconds: dict[str, float]) -> dict[tuple[str, ...], float]:
+    """Return what the cells that have run took, on average, by group."""
+    groups: dict[tuple[str, ...], list[float]] = {}
+    for cell in matrix.cells:
+        if cell.path in seconds:
+            for group in _near(cell).values():
+                groups.setdefault(group, []).append(seconds[cell.path])
+    return {group: mean(values) for group, values in groups.items()}
+
+
+def _estimate(cell: Cell, means: dict[tuple[str, ...], float]) -> tuple[float | None, str]:
+    """Return what a cell may take, and by which cells: the nearest ones that have run."""
+    for how, group in _near(cell).items():
+        if group in means:
+            return means[group], how
     return None, "nothing of the kind has run yet"
 
 
