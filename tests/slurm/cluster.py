@@ -26,6 +26,14 @@ GPU_NODES, CPU_NODES = ("g1", "g2"), ("c1", "c2")
 NODES = (*GPU_NODES, *CPU_NODES)
 GPUS, CPUS, MEMORY_MB = 2, 8, 64000  # of a node; more than the machine has, which Slurm is told to believe
 PORTS = {"slurmctld": 16817, "slurmdbd": 16819, "mariadbd": 13306, "slurmd": 17000}
+ACCOUNTING = [
+    "AccountingStorageType=accounting_storage/slurmdbd",
+    "AccountingStorageHost=127.0.0.1",
+    f"AccountingStoragePort={PORTS['slurmdbd']}",
+    "AccountingStorageTRES=gres/gpu",
+    "AccountingStorageEnforce=limits",
+]
+NO_ACCOUNTING = ["AccountingStorageType=accounting_storage/none"]
 CONFIGURATION = Path(__file__).parent / "configuration"
 
 
@@ -174,8 +182,7 @@ class Cluster:
             "last_gpu": GPUS - 1,
             "cpus": CPUS,
             "memory": MEMORY_MB,
-            "storage": "accounting_storage/slurmdbd" if self.accounting else "accounting_storage/none",
-            "enforced": "limits" if self.accounting else "none",
+            "accounting": "\n".join(ACCOUNTING if self.accounting else NO_ACCOUNTING),
             "options": self.options,
             **{f"{name}_port": port for name, port in PORTS.items()},
         }

@@ -112,6 +112,29 @@ def test_without_accounting_a_killed_training_is_told_as_such(
     assert (failure.failure_class, failure.reason) == ("killed", KILLED)
 
 
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (
+            "slurmstepd: error: StepId=16.0 exceeded memory limit (342274048 > 314572800), being killed",
+            "memory",
+        ),
+        ("slurmstepd: error: Detected 1 oom_kill event in StepId=7.batch.", "memory"),
+        ("srun: error: g1: task 0: Killed", "killed"),
+    ],
+)
+def test_a_training_that_was_killed_while_it_loaded_its_libraries(
+    said: str, expected: str, matrix: Matrix, paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_text(tmp_path / "logs/runs/main/english/single/sam/seed-1.log", "09:00 Slurm job 16 on node-3\n")
+    write_text(tmp_path / "logs/slurm/rule_finetune/main_english_single_sam_1/16.log", f"{said}\n")
+    accounting(tmp_path / "bin", monkeypatch, "16|FAILED\n")
+    (failure,) = find_failures(runs(matrix, paths), matrix, paths)
+    assert failure.cell == cell(matrix, "english", "sam", 1)
+    assert (failure.failure_class, failure.slurm_job) == (expected, "16")
+    assert failure.reason.startswith(KILLED)
+
+
 def test_the_table_comes_and_goes(matrix: Matrix, paths: Paths) -> None:
     place = paths.work / "runs" / cell(matrix, "english", "tfidf", 0).path / "failure.json"
     write_json(place, {"class": "bug", "reason": "KeyError: 'x'", "slurm_job": None})

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from polysharp import slurm
 from polysharp.files import read_json
 from polysharp.matrix import Cell, Matrix
-from polysharp.runs import Paths
+from polysharp.runs import REPORT, Paths
 from polysharp.tables import CELL, Run, failures, write_table
 
 TABLE = "failures.tsv"
@@ -40,6 +41,8 @@ SLURM = {
     "CANCELLED": "cancelled",
 }
 KILLED = "killed before it could say why"
+# What Slurm writes into a job's own log; without cgroups the job is only FAILED for its accounting.
+MEMORY = re.compile(r"exceeded (job |step )?memory limit|oom.?kill", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -69,10 +72,17 @@ class Failure:
 
 def find_failures(runs: Sequence[Run], matrix: Matrix, paths: Paths) -> list[Failure]:
     """Return the failures among the runs; cells that were not reached are none."""
-    logs = {cell.path: f"logs/runs/{job.path}.log" for job in matrix.jobs for cell in job.cells}
-    found = [failure for run in runs if not run.report and (failure := _of(run, logs[run.cell.path], paths))]
+    by_cell = {run.cell.path: run for run in runs}
+    found: list[Failure] = []
+    for job in matrix.jobs:
+        log = f"logs/runs/{job.path}.log"
+        of_job = [by_cell[cell.path] for cell in job.cells]
+        failed = [failure for run in of_job if not run.report and (failure := _of(run, log, paths))]
+        if not failed and not any((paths.run(cell.path) / REPORT).is_file() for cell in job.cells):
+            failed = _at_the_beginning(job.cells[0], log, paths)
+        found += failed
     states = slurm.states([f.slurm_job for f in found if f.slurm_job])
-    return [_refined(failure, states.get(failure.slurm_job or "")) for failure in found]
+    return [_refined(failure, states.get(failure.slurm_job or ""), paths) for failure in found]
 
 
 def write_failures(found: Sequence[Failure], paths: Paths) -> None:
@@ -114,9 +124,24 @@ def _of(run: Run, log: str, paths: Paths) -> Failure | None:
     return None
 
 
-def _refined(failure: Failure, state: str | None) -> Failure:
+def _at_the_beginning(cell: Cell, log: str, paths: Paths) -> list[Failure]:
+    """Return the failure of a job that has left nothing but the beginning of its log."""
+    file = paths.work.parent / log
+    if not file.is_file():
+        return []
+    named = re.search(r"Slurm job (\S+) on", file.read_text(encoding="utf-8"))
+    return [Failure(cell, "killed", KILLED, log, named.group(1) if named else None)]
+
+
+def _refined(failure: Failure, state: str | None, paths: Paths) -> Failure:
     """Return the failure with the class that Slurm knows better: why a process was stopped or killed."""
-    if failure.failure_class not in ("stopped", "killed") or state not in SLURM:
+    if failure.failure_class not in ("stopped", "killed"):
         return failure
-    reason = f"{failure.reason} (Slurm: {state})"
-    return Failure(failure.cell, SLURM[state], reason, failure.log, failure.slurm_job)
+    if state in SLURM:
+        return replace(failure, failure_class=SLURM[state], reason=f"{failure.reason} (Slurm: {state})")
+    for file in (paths.work.parent / "logs/slurm").rglob(f"{failure.slurm_job}.log"):
+        if said := MEMORY.search(file.read_text(encoding="utf-8", errors="replace")):
+            return replace(
+                failure, failure_class="memory", reason=f"{failure.reason} (Slurm: {said.group()})"
+            )
+    return failure
