@@ -100,3 +100,27 @@ def test_an_sacct_that_does_not_answer_is_said_once_on_the_drivers_terminal(tmp_
     said = terminal.read_text().splitlines()
     assert len(said) == 2  # before it answered, and after
     assert all("sacct: no slurmdbd; how jobs ended is not known until it answers" in line for line in said)
+
+
+def test_what_is_said_stays_in_a_file_that_the_driver_writes_to(tmp_path: Path) -> None:
+    script = (
+        "import subprocess, sys\nfrom polysharp.patience import be_the_driver\nbe_the_driver()\n"
+        "print('before', flush=True)\nsubprocess.run(['sacct'], capture_output=True)\nprint('after')\n"
+    )
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "work").mkdir()
+    command = tmp_path / "bin/sacct"
+    command.write_text("#!/bin/sh\necho no slurmdbd >&2; exit 1\n")
+    command.chmod(0o755)
+    path = [str(SHIMS), str(command.parent), str(Path(sys.executable).parent), os.environ["PATH"]]
+    with (tmp_path / "log").open("w") as log:
+        subprocess.run(
+            [sys.executable, "-c", script],
+            cwd=tmp_path,
+            env=os.environ | {"PATH": os.pathsep.join(path), "PYTHONPATH": str(ROOT / "workflow")},
+            stdout=log,
+            stderr=log,
+            check=True,
+        )
+    before, said, after = (tmp_path / "log").read_text().splitlines()
+    assert (before, after) == ("before", "after") and "no slurmdbd" in said

@@ -8,6 +8,7 @@ in the PATH, are these functions. Standard library only, as every submission sta
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -31,6 +32,17 @@ LATER = re.compile(
     "|resource temporarily unavailable|max_?submit_?jobs?_?(per|limit)|job queue full",
     re.IGNORECASE,
 )
+
+
+def be_the_driver() -> None:
+    """Let the commands below find this process, and speak on its terminal.
+
+    Where the terminal is a file they would be written over: so everything is added to its end.
+    """
+    os.environ[DRIVER] = str(os.getpid())
+    for stream in (1, 2):
+        with suppress(OSError):
+            fcntl.fcntl(stream, fcntl.F_SETFL, fcntl.fcntl(stream, fcntl.F_GETFL) | os.O_APPEND)
 
 
 def submit() -> None:

@@ -17,7 +17,6 @@ sys.path.insert(0, str(WORKFLOW))
 FIRST = [str(Path(sys.executable).parent), *([str(WORKFLOW / "slurm")] if which("sbatch") else [])]
 os.environ.update(
     PATH=os.pathsep.join([*FIRST, *os.get_exec_path()]),
-    POLYSHARP_DRIVER=str(os.getpid()),
     PYTHONPATH=os.pathsep.join(filter(None, [str(WORKFLOW), os.environ.get("PYTHONPATH")])),
     POLYSHARP_SCRIPTS=str(WORKFLOW / "scripts"),
     TOKENIZERS_PARALLELISM="false",
@@ -25,6 +24,9 @@ os.environ.update(
 
 from polysharp.errors import UserError
 from polysharp.matrix import load_study, model_slug
+from polysharp.patience import be_the_driver
+
+be_the_driver()
 
 # A file given by --configfile replaces the example; merged with it, its methods would mix with ours.
 # Relative paths are looked for where Snakemake runs, then in the folder that holds this workflow.
