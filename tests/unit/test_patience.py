@@ -16,14 +16,26 @@ FAILURE = "work/runs/main/english/single/sam/seed-3/failure.json"
 AWAY = "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)"
 
 
-def call(
-    folder: Path, name: str, script: str, *arguments: str, driver: int | None = None
-) -> "subprocess.CompletedProcess[str]":
-    """Run one of ours in a folder where Slurm's own is a shell script."""
+@pytest.fixture(autouse=True)
+def nothing_said_of_the_queue(tmp_path: Path) -> None:
+    """Put commands in Slurm's place that say nothing; a test may write its own."""
+    put(tmp_path, "squeue", "exit 0")
+    put(tmp_path, "sinfo", "exit 0")
+
+
+def put(folder: Path, name: str, script: str) -> None:
+    """Put a shell script in the place of one of Slurm's commands."""
     (folder / "bin").mkdir(exist_ok=True)
     command = folder / "bin" / name
     command.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
     command.chmod(0o755)
+
+
+def call(
+    folder: Path, name: str, script: str, *arguments: str, driver: int | None = None
+) -> "subprocess.CompletedProcess[str]":
+    """Run one of ours in a folder where Slurm's own is a shell script."""
+    put(folder, name, script)
     path = [str(SHIMS), str(folder / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]]
     return subprocess.run(
         [name, *arguments],
@@ -89,17 +101,53 @@ def test_nothing_is_waited_for_without_a_driver(tmp_path: Path) -> None:
     assert "contact slurm controller" in json.loads((tmp_path / FAILURE).read_text())["reason"]
 
 
-def test_an_sacct_that_does_not_answer_is_said_once_on_the_drivers_terminal(tmp_path: Path) -> None:
-    (tmp_path / "work").mkdir()
-    terminal = tmp_path / "terminal"
-    with terminal.open("w") as stream, subprocess.Popen(["sleep", "60"], stderr=stream) as driver:
-        for script, status in (("exit 1", 1), ("exit 1", 1), ("echo 1; exit 0", 0), ("exit 1", 1)):
-            done = call(tmp_path, "sacct", f"echo 'no slurmdbd' >&2; {script}", driver=driver.pid)
-            assert done.returncode == status and done.stderr == "no slurmdbd\n"
-        driver.kill()
-    said = terminal.read_text().splitlines()
-    assert len(said) == 2  # before it answered, and after
-    assert all("sacct: no slurmdbd; how jobs ended is not known until it answers" in line for line in said)
+class Terminal:
+    """A process in the driver's place, and what is said on its terminal."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        with file.open("w") as stream:
+            self._process = subprocess.Popen(["sleep", "60"], stderr=stream)
+        self.driver = self._process.pid
+
+    def said(self) -> list[str]:
+        self._process.kill()
+        self._process.wait()
+        return self._file.read_text().splitlines()
+
+
+def test_an_sacct_that_does_not_answer_is_said_once(tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path / "terminal")
+    for _ in range(2):
+        done = call(tmp_path, "sacct", "echo 'no slurmdbd' >&2; exit 1", driver=terminal.driver)
+        assert done.returncode == 1 and done.stderr == "no slurmdbd\n"
+    (said,) = terminal.said()
+    assert "sacct: no slurmdbd; how jobs ended is not known until it answers" in said
+
+
+def test_a_job_that_waits_for_ever_is_said(tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path / "terminal")
+    here = tmp_path.resolve()
+    lines = [f"7|PartitionTimeLimit|{here}", f"8|Priority|{here}", "9|PartitionTimeLimit|/elsewhere"]
+    put(tmp_path, "squeue", "\n".join(f"echo '{line}'" for line in lines))
+    assert call(tmp_path, "sacct", "echo fine", driver=terminal.driver).stdout == "fine\n"
+    (said,) = terminal.said()
+    assert "Slurm job 7 waits for ever (PartitionTimeLimit)" in said
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [("4:00:00", "240"), ("1:00:00\n2:00:00", "120"), ("infinite", "300"), ("", "300"), ("6:00:00", "300")],
+)
+def test_no_more_time_is_asked_for_than_the_partition_allows(
+    limits: str, expected: str, tmp_path: Path
+) -> None:
+    terminal = Terminal(tmp_path / "terminal")
+    put(tmp_path, "sinfo", f"printf '{limits}'")
+    options = ("-p", "gpu", "-t", "300", "--mem", "16000")
+    done = call(tmp_path, "sbatch", 'echo "$@"', *options, driver=terminal.driver)
+    assert done.stdout == f"-p gpu -t {expected} --mem 16000\n"
+    assert ["allows" in line for line in terminal.said()] == ([True] if expected != "300" else [])
 
 
 def test_what_is_said_stays_in_a_file_that_the_driver_writes_to(tmp_path: Path) -> None:
@@ -107,12 +155,8 @@ def test_what_is_said_stays_in_a_file_that_the_driver_writes_to(tmp_path: Path) 
         "import subprocess, sys\nfrom polysharp.patience import be_the_driver\nbe_the_driver()\n"
         "print('before', flush=True)\nsubprocess.run(['sacct'], capture_output=True)\nprint('after')\n"
     )
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "work").mkdir()
-    command = tmp_path / "bin/sacct"
-    command.write_text("#!/bin/sh\necho no slurmdbd >&2; exit 1\n")
-    command.chmod(0o755)
-    path = [str(SHIMS), str(command.parent), str(Path(sys.executable).parent), os.environ["PATH"]]
+    put(tmp_path, "sacct", "echo no slurmdbd >&2; exit 1")
+    path = [str(SHIMS), str(tmp_path / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]]
     with (tmp_path / "log").open("w") as log:
         subprocess.run(
             [sys.executable, "-c", script],

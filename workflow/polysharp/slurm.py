@@ -165,6 +165,20 @@ def queued(prefix: str, folder: Path) -> list[str]:
     return [job for job, name, place in rows if name.startswith(prefix) and _same(place, folder)]
 
 
+def waiting(folder: Path) -> list[tuple[str, str]]:
+    """Return this user's jobs that wait in the queue and work in a folder, with the reasons."""
+    user = getpass.getuser()
+    rows = _ask("squeue", "-h", "-u", user, "-t", "PENDING", "-o", "%i|%r|%Z", fails=True).splitlines()
+    jobs = [row.split("|", 2) for row in rows]
+    return [(job, reason) for job, reason, place in jobs if _same(place, folder)]
+
+
+def longest(partition: str) -> int | None:
+    """Return the most minutes that a job may take in a partition, or in one of several (a,b)."""
+    limits = [minutes(line) for line in _ask("sinfo", "-h", "-p", partition, "-o", "%l", fails=True).split()]
+    return None if None in limits else max((limit for limit in limits if limit is not None), default=None)
+
+
 def cancel(jobs: Sequence[str]) -> None:
     """Cancel jobs; those that have ended meanwhile do not matter."""
     _ask("scancel", *jobs, fails=True)
