@@ -127,7 +127,8 @@ def _awaited() -> bool:
 
 def _say(what: str, line: str) -> None:
     """Say something on the terminal of the driver, which keeps what we print for itself; not too often."""
-    said = SAID / f"{os.environ.get(DRIVER)}-{re.sub(r'\W', '_', what)}"
+    name = re.sub(r"\W", "_", what)
+    said = SAID / f"{os.environ.get(DRIVER)}-{name}"
     with suppress(OSError, KeyError):
         if said.exists() and time.time() - said.stat().st_mtime < SAID_EVERY:
             return
