@@ -43,7 +43,7 @@ except UserError as error:  # one line for each mistake, and no line of this fil
     sys.exit("\n".join(["The configuration cannot be used:", *error.lines]))
 
 # Not among a rule's params, as another interval gives no other results: nothing has to run again for it.
-os.environ["POLYSHARP_SNAPSHOT_SECONDS"] = str(STUDY.snapshot_seconds)
+os.environ.update(POLYSHARP_SNAPSHOT_SECONDS=str(STUDY.snapshot_seconds))
 JOBS = {job.path: job for job in MATRIX.jobs}
 TRAINED = {job: f"results/runs/{job.output}" for job in MATRIX.jobs}
 DATASETS = {dataset.path: dataset for dataset in MATRIX.datasets}
