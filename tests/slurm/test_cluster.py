@@ -1,5 +1,6 @@
 """The workflow on a real Slurm cluster, by profiles/slurm as it is and by the doctor's."""
 
+import csv
 import sys
 from pathlib import Path
 
@@ -21,6 +22,11 @@ def test_a_run_on_the_cluster_gives_the_bytes_of_a_run_without(
     assert len(jobs) == 8
     assert all("COMPLETED" in job for job in jobs), jobs
     assert sum(job.endswith("gpu") for job in jobs) == 6  # the trainings of the baseline tfidf need none
+    (efficiency,) = (study.folder / "logs/slurm").glob("efficiency_report_*.csv")
+    with efficiency.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == 8
+    assert all(float(row["Memory Usage (%)"]) > 0 for row in rows)
 
 
 def test_no_job_finds_the_internet(cluster: Cluster) -> None:
