@@ -134,7 +134,7 @@ def state_of(cluster: Cluster, job: str) -> str:
     return cluster.run("squeue", "-h", "-t", "all", "-j", job, "-o", "%T", check=False).stdout.strip()
 
 
-def states(cluster: Cluster) -> list[str]:
-    """Return rule, state and partition of every job of the accounting, with attempts that were put back."""
-    lines = cluster.run("sacct", "-X", "-n", "-P", "--duplicates", "--format=Comment,State,Partition").stdout
-    return lines.splitlines()
+def accounted(cluster: Cluster, *fields: str) -> list[list[str]]:
+    """Return fields of every job of the accounting, once for each time that it was put back."""
+    shown = cluster.run("sacct", "-X", "-n", "-P", "--duplicates", f"--format={','.join(fields)}").stdout
+    return [line.split("|") for line in shown.splitlines()]

@@ -20,7 +20,7 @@ import yaml
 
 from tests.integration.study import Study, copy_of_the_repository, snakemake
 from tests.slurm.cluster import Cluster, missing
-from tests.slurm.runs import PROFILE, Driver, states
+from tests.slurm.runs import PROFILE, Driver, accounted
 
 # In place of train.py: every seed's results are those of one real training.
 TRIVIAL = """
@@ -104,14 +104,14 @@ def measure(cluster: Cluster, study: Study, snakefile: Path) -> Measured:
     dry = snakemake(*study.command("-n", "--quiet", "rules", *PROFILE, snakefile=snakefile))
     dry_seconds = time.monotonic() - started
     assert dry.returncode == 0, dry.stderr
-    before, used = len(states(cluster)), resource.getrusage(resource.RUSAGE_CHILDREN)
+    before, used = len(accounted(cluster, "JobID")), resource.getrusage(resource.RUSAGE_CHILDREN)
     started = time.monotonic()
     with Driver(cluster, study, snakefile=snakefile) as driver:
         assert driver.ends(3600) == 0, driver.output[-5000:]
     seconds = time.monotonic() - started
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    submits = cluster.run("sacct", "-X", "-n", "-P", "--format=Submit").stdout.split()[before:]
-    times = sorted(time.mktime(time.strptime(submit, "%Y-%m-%dT%H:%M:%S")) for submit in submits)
+    submits = accounted(cluster, "Submit")[before:]
+    times = sorted(time.mktime(time.strptime(submit, "%Y-%m-%dT%H:%M:%S")) for (submit,) in submits)
     rows = study.table("runs.tsv")
     return Measured(
         cells=len(rows),

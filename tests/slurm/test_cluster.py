@@ -7,21 +7,21 @@ from pathlib import Path
 from tests.integration.conftest import DATASETS
 from tests.integration.study import ROOT, Study
 from tests.slurm.cluster import Cluster
-from tests.slurm.runs import PROFILE, Driver, states
+from tests.slurm.runs import PROFILE, Driver, accounted
 
 
 def test_a_run_on_the_cluster_gives_the_bytes_of_a_run_without(
     cluster: Cluster, finished: Study, tmp_path: Path
 ) -> None:
     study = Study.write(tmp_path / "on the cluster", DATASETS)
-    before = len(states(cluster))
+    before = len(accounted(cluster, "JobID"))
     with Driver(cluster, study) as driver:
         driver.ends_well()
     assert study.bytes_of_results() == finished.bytes_of_results()
-    jobs = states(cluster)[before:]
+    jobs = accounted(cluster, "State", "Partition")[before:]
     assert len(jobs) == 8
-    assert all("COMPLETED" in job for job in jobs), jobs
-    assert sum(job.endswith("gpu") for job in jobs) == 6  # the trainings of the baseline tfidf need none
+    assert {state for state, _ in jobs} == {"COMPLETED"}
+    assert sum(partition == "gpu" for _, partition in jobs) == 6  # the trainings of the baseline tfidf need none
     (efficiency,) = (study.folder / "logs/slurm").glob("efficiency_report_*.csv")
     with efficiency.open(newline="") as stream:
         rows = list(csv.DictReader(stream))

@@ -10,13 +10,13 @@ from tests.slurm.cluster import Cluster
 from tests.slurm.runs import (
     PROFILE,
     Driver,
+    accounted,
     holder,
     log_of,
     long_study,
     runs_again,
     snapshots,
     state_of,
-    states,
     suspended,
 )
 
@@ -142,8 +142,8 @@ def test_a_driver_that_is_asked_to_end_lets_its_jobs_finish(
         driver.process.send_signal(signal.SIGTERM)
         assert driver.ends() != 0
         assert (study.folder / "results/runs" / "main/english/single/sam/seed-1/job.json").exists()
-    before = states(cluster)
+    before = accounted(cluster, "JobID")
     with Driver(cluster, study) as driver:
         driver.ends_well()
-    assert len(states(cluster)) == len(before)  # nothing is trained a second time
+    assert accounted(cluster, "JobID") == before  # nothing is trained a second time
     assert study.bytes_of_results() == undisturbed.bytes_of_results()
