@@ -97,7 +97,8 @@ class Cluster:
 
     def start(self) -> None:
         """Start everything, and wait until all nodes are idle."""
-        for name in ("log", "state", "devices", "mysql", "munge", *(f"spool/{node}" for node in NODES)):
+        spools = [f"spool/{node}" for node in NODES]
+        for name in ("log", "state", "devices", "mysql", "temporary", "munge", *spools):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         for number in range(GPUS):
             (self.folder / f"devices/gpu{number}").symlink_to("/dev/null")
@@ -194,9 +195,10 @@ class Cluster:
     def _enter_namespaces(self) -> None:
         """Hold the namespaces open, and give them what they need."""
         self._daemons["namespaces"] = subprocess.Popen(["unshare", "--net", "--mount", "sleep", "infinity"])
-        link = Path(f"/proc/{self._daemons['namespaces'].pid}/ns/net")
-        wait_until(lambda: link.stat().st_ino != Path("/proc/self/ns/net").stat().st_ino, 10, "namespaces")
-        self._namespace = link.stat().st_ino
+        process = Path(f"/proc/{self._daemons['namespaces'].pid}")
+        # Not before unshare has become sleep are the namespaces complete, their mounts our own.
+        wait_until(lambda: (process / "comm").read_text() == "sleep\n", 10, "namespaces")
+        self._namespace = (process / "ns/net").stat().st_ino
         self.run("mount", "--bind", self.folder, "/etc/slurm")
         self.run("mount", "--bind", self.folder / "munge", "/run/munge")
         self.run("ip", "link", "set", "lo", "up")
@@ -213,11 +215,13 @@ class Cluster:
         wait_until((self.folder / "munge/munge.socket.2").exists, 10, "munged")
 
     def _start_accounting(self) -> None:
-        database, place = self.folder / "mysql/db.sock", f"--datadir={self.folder}/mysql"
-        install = ["--user=root", place, "--auth-root-authentication-method=normal", "--skip-test-db"]
+        database = self.folder / "mysql/db.sock"
+        # A temporary folder of its own: a server that starts removes what others have in a common one.
+        place = [f"--datadir={self.folder}/mysql", f"--tmpdir={self.folder}/temporary"]
+        install = ["--user=root", *place, "--auth-root-authentication-method=normal", "--skip-test-db"]
         self.run("mariadb-install-db", "--no-defaults", *install)
         self._start(
-            "mariadbd", "mariadbd", "--no-defaults", "--user=root", place, f"--socket={database}",
+            "mariadbd", "mariadbd", "--no-defaults", "--user=root", *place, f"--socket={database}",
             "--bind-address=127.0.0.1", f"--port={PORTS['mariadbd']}", "--innodb-buffer-pool-size=64M",
             "--innodb-lock-wait-timeout=900", "--innodb-flush-log-at-trx-commit=0", "--skip-name-resolve",
         )  # fmt: skip
