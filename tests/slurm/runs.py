@@ -19,6 +19,7 @@ from tests.slurm.cluster import Cluster
 
 PROFILE = ("--profile", str(ROOT / "profiles/slurm"), "--slurm-init-seconds-before-status-checks=5")
 CELL = "main/english/single/sam/seed-1"
+EPOCHS = 150  # of a long study
 
 
 def long_study(folder: Path, **configuration: object) -> Study:
@@ -28,7 +29,7 @@ def long_study(folder: Path, **configuration: object) -> Study:
         [("english", "single")],
         seeds=[1],
         methods={"sam": None},
-        training={"epochs": 200, "learning_rate": 1e-4, "dropout": 0.1},
+        training={"epochs": EPOCHS, "learning_rate": 1e-4, "dropout": 0.1},
         report={"bootstrap": 200},
         **configuration,
     )
