@@ -452,6 +452,6 @@ def test_hub_that_cannot_be_reached(offline: str, tmp_path: Path) -> None:
     for revision in ([], ["--revision", COMMIT]):
         started = time.monotonic()
         code, said = prepare_in_a_process("group/tiny-bert", tmp_path / "out", *revision, **environment)
-        assert time.monotonic() - started < 8
+        assert time.monotonic() - started < 20  # alone 4; nothing waits for a hub that does not answer
         assert code == 1 and len(said.splitlines()) == 1
         assert "the hub cannot be reached" in said and "HF_HOME" in said
