@@ -28,7 +28,7 @@ from transformers import (
 )
 
 from polysharp import training
-from polysharp.configuration import ModelSettings, ProbeSettings, TrainingSettings
+from polysharp.configuration import PRESETS, ModelSettings, ProbeSettings, TrainingSettings
 from polysharp.data import PreparedData
 from polysharp.encoding import Encoder, encode_splits
 from polysharp.errors import Interrupted, UserError
@@ -577,6 +577,109 @@ def test_adamw_alone_looks_at_no_setting_of_the_ascent(
     )
     for name, weight in plain.items():
         assert torch.equal(changed[name], weight), name
+
+
+@pytest.mark.parametrize(
+    ("method", "climbing", "eta", "rows"),
+    [
+        ("sam", "normalisation", None, [2, 6]),
+        ("sam-full", "all", None, list(range(8))),
+        ("asam", "all", 0.01, list(range(8))),
+        ("adamw", None, None, []),
+    ],
+)
+def test_what_a_method_climbs_with(
+    method: str,
+    climbing: str | None,
+    eta: float | None,
+    rows: list[int],
+    train: Trainer,
+    small_data: Callable[[str], PreparedData],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    chosen = TrainingSettings.model_validate({"batch_size": 8, "epochs": 1, **PRESETS[method][1]})
+    run = train.prepare(small_data("single"), chosen)
+    taken, passes = [], []
+    step, backward = training.sam_step, run._backward
+
+    def noted_step(*arguments: Any, **keywords: Any) -> Any:
+        taken.append(arguments[4])
+        return step(*arguments, **keywords)
+
+    def noted_pass(rows: list[int], *arguments: Any, **keywords: Any) -> float:
+        passes.append(rows)
+        return backward(rows, *arguments, **keywords)
+
+    monkeypatch.setattr(training, "sam_step", noted_step)
+    monkeypatch.setattr(run, "_backward", noted_pass)
+    batch = [5, 3, 17, 0, 8, 30, 21, 11]
+    run.model.train()
+    run._step(batch)
+    (ascent,) = taken
+    assert passes == ([[batch[place] for place in rows], batch] if rows else [batch])
+    if climbing is None:
+        assert ascent is None
+        return
+    names = {id(parameter): name for name, parameter in run.model.named_parameters()}
+    climbed = {names[id(parameter)] for parameter in ascent.parameters}
+    assert climbed == {name for name in names.values() if climbing == "all" or "LayerNorm" in name}
+    assert (ascent.rho, ascent.eta) == (chosen.rho, eta)
+
+
+def test_learning_rates_count_the_steps_of_partial_batches(
+    train: Trainer, small_data: Callable[[str], PreparedData]
+) -> None:
+    chosen = settings(batch_size=7, micro_batch_size=3, epochs=2, schedule="cosine", warmup=0.25)
+    run, seen = train.prepare(small_data("single"), chosen), []
+    run._optimizer.register_step_pre_hook(
+        lambda optimizer, *_: seen.append(optimizer.param_groups[0]["lr"] / chosen.learning_rate)
+    )
+    run.run()
+    theirs = published(chosen, 12)  # 40 texts are 5 batches of 7 and one of 5
+    next(theirs)
+    assert seen == pytest.approx([next(theirs) for _ in range(12)])
+
+
+def test_labels_weigh_by_the_texts_that_were_drawn(
+    train: Trainer, small_data: Callable[[str], PreparedData]
+) -> None:
+    data = small_data("single")
+    run = train.prepare(data, settings(train_size=17))
+    drawn = run.splits["train"].truth.argmax(axis=1)
+    assert len(drawn) == 17
+    expected = compute_class_weight("balanced", classes=np.unique(drawn), y=drawn)
+    assert run._loss.weight.tolist() == pytest.approx(expected.tolist())
+
+
+def test_only_the_rows_in_use_are_trained_and_all_are_stored(
+    train: Trainer, small_data: Callable[[str], PreparedData]
+) -> None:
+    run = train.prepare(small_data("single"))
+    used = {token for split in run.splits.values() for row in split.token_ids for token in row}
+    used.add(run.encoder.tokenizer.pad_token_id)
+    before = run._full_embedding.weight.detach().clone()
+    assert len(run.model.base_model.get_input_embeddings().weight) == len(used) < len(before)
+    run.run()
+    run.save(train.folder / "stored", None)
+    stored = AutoModelForSequenceClassification.from_pretrained(train.folder / "stored")
+    after = stored.base_model.get_input_embeddings().weight.detach()
+    unused = [row for row in range(len(before)) if row not in used]
+    assert torch.equal(after[unused], before[unused])
+    assert not torch.equal(after, before)
+
+
+def test_nothing_is_evaluated_twice(
+    train: Trainer, small_data: Callable[[str], PreparedData], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluated, infer = [], training.infer
+
+    def noted(forward: Any, split: Any, *arguments: Any) -> Any:
+        evaluated.append(len(split.token_ids))
+        return infer(forward, split, *arguments)
+
+    monkeypatch.setattr(training, "infer", noted)
+    train(small_data("single"))
+    assert evaluated == [24] * 3 + [30]  # validation after each of three epochs; before, the probe's; test
 
 
 def test_an_embedding_that_does_more_than_to_look_up_is_left_whole(

@@ -107,6 +107,8 @@ def main(arguments: argparse.Namespace) -> None:
             if device.is_main_process and slurm.give_way():
                 log.info("preempted: this Slurm job is put back into the queue")
             break
+        if ends[-1] and device.num_processes > 1:
+            break  # the other processes may wait for this one in the seed that failed
         if ends[-1] == 0 and output != arguments.output and device.is_main_process:
             keep_best(arguments.output, arguments.work, seed, arguments.metric)
     if any(ends):
