@@ -1,8 +1,9 @@
 """Summarise a study over its data sets: the mean of every method's differences to the reference.
 
-The interval is that of a bootstrap over seeds and test texts together, paired between methods, each
-data set with resamples of its own; data sets count alike, and are not resampled. Tasks can be
-summarised apart. Only data sets on which all methods are complete are taken.
+The interval is that of a bootstrap over seeds and test texts together, paired between methods. Data sets
+of one task have the same resamples: SIB-200's languages are translations of the same sentences, whose
+errors go together. Data sets count alike, and are not resampled. Tasks are summarised apart, too. Only
+data sets on which all methods are complete are taken.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def read(results: Path, dataset: Path) -> Scores:
     }
     by_method = {method: reports for method, reports in by_method.items() if reports}
     seeds = max(map(len, by_method.values()), default=1)
-    bootstrap = Bootstrap(len(data.split("test")), seeds, DRAWS, f"{dataset}/test")
+    bootstrap = Bootstrap(len(data.split("test")), seeds, DRAWS, dataset.parts[0])
     read: Scores = {}
     for method, reports in by_method.items():
         pairs = {
