@@ -61,7 +61,9 @@ def train(
         if loss < lowest:
             lowest = loss
             model.save_pretrained(output)
-        history.append({"seconds": seconds, "validation_macro_f1": scores["macro_f1"]})
+        history.append(
+            {"seconds": seconds, "validation_loss": loss, "validation_macro_f1": scores["macro_f1"]}
+        )
     result = {"history": history, "steps_per_epoch": len(loaders["train"])}
     if "test" in loaders:
         best = AutoModelForSequenceClassification.from_pretrained(output)

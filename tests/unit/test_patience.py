@@ -1,4 +1,4 @@
-"""sbatch and sacct of workflow/slurm, before commands of our own making in Slurm's place."""
+"""sbatch, sacct and squeue of workflow/slurm, before commands of our own making in Slurm's place."""
 
 import json
 import os
@@ -50,7 +50,7 @@ def call(
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=90,
     )
 
 
@@ -93,6 +93,50 @@ def test_what_is_refused_for_good_is_the_failure_of_the_cell(final: str, tmp_pat
     assert told == {"class": "refused", "reason": final.replace("error: ", ""), "slurm_job": None}
 
 
+def test_why_an_earlier_attempt_failed_stays_said(tmp_path: Path) -> None:
+    (tmp_path / FAILURE).parent.mkdir(parents=True)
+    told = {"class": "nan", "reason": "the loss is nan", "slurm_job": "12"}
+    (tmp_path / FAILURE).write_text(json.dumps(told))
+    call(tmp_path, "sbatch", "echo 'sbatch: error: too much memory' >&2; exit 1", "--wrap", JOB)
+    reason = "the loss is nan; the next attempt was refused: sbatch: too much memory"
+    assert json.loads((tmp_path / FAILURE).read_text()) == {**told, "reason": reason}
+
+
+def test_a_job_that_was_taken_without_an_answer_is_not_submitted_twice(tmp_path: Path) -> None:
+    put(tmp_path, "squeue", "echo '4710|rule_other'; echo '4711|rule_sam 3'; echo \"$@\" > asked")
+    lost = "touch $(date +%N); echo 'sbatch: error: Socket timed out on send/recv operation' >&2; exit 1"
+    done = call(tmp_path, "sbatch", lost, "--parsable", "--job-name", "us-1", "--comment", "rule_sam 3")
+    assert (done.stdout, done.returncode) == ("4711\n", 0)
+    assert len([path for path in tmp_path.iterdir() if path.name.isdecimal()]) == 1
+    assert "-n us-1 " in (tmp_path / "asked").read_text()
+
+
+def ending(folder: Path) -> Path:
+    """Return the file that says that the driver, these tests, is being ended."""
+    (folder / "work/said").mkdir(parents=True, exist_ok=True)
+    return folder / f"work/said/{os.getpid()}-ending"
+
+
+def test_a_driver_that_is_being_ended_submits_nothing(tmp_path: Path) -> None:
+    ending(tmp_path).touch()
+    done = call(tmp_path, "sbatch", "touch submitted; echo 4711", "--wrap", JOB)
+    assert (done.stdout, done.returncode) == ("", 1)
+    assert not (tmp_path / "submitted").exists() and not (tmp_path / FAILURE).exists()
+
+
+def test_a_submission_that_waits_ends_with_the_driver(tmp_path: Path) -> None:
+    script = f"touch {ending(tmp_path)}; echo again >> tried; echo '{AWAY}' >&2; exit 1"
+    assert call(tmp_path, "sbatch", script, "--wrap", JOB).returncode == 1
+    assert (tmp_path / "tried").read_text() == "again\n"
+    assert not (tmp_path / FAILURE).exists()
+
+
+def test_a_job_that_was_submitted_while_the_driver_was_ended_is_cancelled(tmp_path: Path) -> None:
+    put(tmp_path, "scancel", "echo $@ > cancelled")
+    call(tmp_path, "sbatch", f"touch {ending(tmp_path)}; echo '4711;here'", "--wrap", JOB)
+    assert (tmp_path / "cancelled").read_text() == "4711\n"
+
+
 def test_nothing_is_waited_for_without_a_driver(tmp_path: Path) -> None:
     ended = subprocess.Popen(["true"])
     ended.wait()
@@ -116,23 +160,35 @@ class Terminal:
         return self._file.read_text().splitlines()
 
 
-def test_an_sacct_that_does_not_answer_is_said_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["sacct", "squeue"])
+def test_a_status_that_does_not_come_is_said_once(name: str, tmp_path: Path) -> None:
     terminal = Terminal(tmp_path / "terminal")
     for _ in range(2):
-        done = call(tmp_path, "sacct", "echo 'no slurmdbd' >&2; exit 1", driver=terminal.driver)
-        assert done.returncode == 1 and done.stderr == "no slurmdbd\n"
+        done = call(tmp_path, name, "echo 'no answer' >&2; exit 1", driver=terminal.driver)
+        assert done.returncode == 1 and done.stderr == "no answer\n"
     (said,) = terminal.said()
-    assert "sacct: no slurmdbd; how jobs ended is not known until it answers" in said
+    assert f"{name}: no answer; how jobs ended is not known until it answers" in said
+
+
+def test_a_status_that_takes_too_long_is_said(tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path / "terminal")
+    done = call(tmp_path, "sacct", "exec sleep 70", driver=terminal.driver)
+    assert done.returncode == 1
+    (said,) = terminal.said()
+    assert "sacct: no answer within 45 s; how jobs ended" in said
 
 
 def test_a_job_that_waits_for_ever_is_said(tmp_path: Path) -> None:
     terminal = Terminal(tmp_path / "terminal")
     here = tmp_path.resolve()
-    lines = [f"7|PartitionTimeLimit|{here}", f"8|Priority|{here}", "9|PartitionTimeLimit|/elsewhere"]
+    reasons = ["PartitionTimeLimit", "Priority", "JobHeldAdmin", "AssocGrpCPURunMinutesLimit"]
+    lines = [f"{7 + number}|{reason}|{here}" for number, reason in enumerate(reasons)]
+    lines.append("6|PartitionTimeLimit|/elsewhere")
     put(tmp_path, "squeue", "\n".join(f"echo '{line}'" for line in lines))
     assert call(tmp_path, "sacct", "echo fine", driver=terminal.driver).stdout == "fine\n"
-    (said,) = terminal.said()
-    assert "Slurm job 7 waits for ever (PartitionTimeLimit)" in said
+    long, held = terminal.said()
+    assert "Slurm job 7 waits for ever (PartitionTimeLimit): lower what the profile asks for" in long
+    assert "Slurm job 9 waits for ever (JobHeldAdmin): `scontrol release 9`" in held
 
 
 @pytest.mark.parametrize(
@@ -148,6 +204,21 @@ def test_no_more_time_is_asked_for_than_the_partition_allows(
     done = call(tmp_path, "sbatch", 'echo "$@"', *options, driver=terminal.driver)
     assert done.stdout == f"-p gpu -t {expected} --mem 16000\n"
     assert ["allows" in line for line in terminal.said()] == ([True] if expected != "300" else [])
+
+
+def test_from_its_signal_on_a_driver_submits_nothing(tmp_path: Path) -> None:
+    script = (
+        "import os, signal\nfrom polysharp.patience import be_the_driver, submit_nothing_after\n"
+        "signal.signal(signal.SIGTERM, lambda *_: print('as before'))\n"
+        "be_the_driver()\nsubmit_nothing_after(signal.SIGTERM)\n"
+        "print(os.getpid(), flush=True)\nos.kill(os.getpid(), signal.SIGTERM)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow")}
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    process, said = done.stdout.splitlines()
+    assert said == "as before"
+    assert (tmp_path / f"work/said/{process}-ending").exists()
 
 
 def test_what_is_said_stays_in_a_file_that_the_driver_writes_to(tmp_path: Path) -> None:

@@ -91,6 +91,7 @@ def train_cell(
             lease.check()  # what another process that took over has caused is no failure
         raise
     if lease:
+        lease.check()
         snapshots.clear()
         lease.release()
 

@@ -17,7 +17,9 @@ def replacing(path: Path) -> Iterator[Path]:
     staging = path.with_name(f".{path.name}.{os.getpid()}.staging")
     try:
         yield staging
+        _keep(staging)
         os.replace(staging, path)
+        _keep(path.parent)
     finally:
         staging.unlink(missing_ok=True)
 
@@ -34,9 +36,12 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         for file in staging.rglob("*"):
             if file.is_file():
                 file.chmod(0o666 & ~_umask())  # safetensors writes 0600, unreadable for colleagues
+            _keep(file)
+        _keep(staging)
         if path.exists():
             shutil.rmtree(path)
         os.replace(staging, path)
+        _keep(path.parent)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
@@ -48,6 +53,18 @@ def remove_staging(folder: Path) -> None:
             shutil.rmtree(left)
         else:
             left.unlink(missing_ok=True)
+
+
+def _keep(path: Path) -> None:
+    """Have the disk hold a file, or the names in a folder, so that they outlive their machine."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        if not path.is_dir():  # some file systems know it for files alone
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def _umask() -> int:

@@ -11,6 +11,7 @@ import os
 import platform
 import secrets
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,8 @@ class Lease:
             When another process has taken it.
         """
         if time.monotonic() - self._looked >= HEARTBEAT:
-            self.check()
+            with suppress(OSError):  # a file system that does not answer is asked again at the next step
+                self.check()
 
     def check(self) -> None:
         """Look at the lease: before something is written that two must not write.
@@ -82,8 +84,10 @@ class Lease:
         self._looked = time.monotonic()
 
     def release(self) -> None:
-        """Give the lease back."""
-        self._file.unlink(missing_ok=True)
+        """Give the lease back; that of another process which is alive is left to it."""
+        holder = self._read()
+        if holder is None or holder.get("token") == self._token or not self._alive():
+            self._file.unlink(missing_ok=True)
 
     def _read(self) -> dict[str, Any] | None:
         try:

@@ -1,6 +1,6 @@
-"""sbatch and sacct for the driver, which wait where Slurm's own give up at once.
+"""sbatch, sacct and squeue for the driver, which wait where Slurm's own give up at once.
 
-The executor takes a failed sbatch for a failed job, and asks again in silence when sacct does not
+The executor takes a failed sbatch for a failed job, and asks again in silence when sacct or squeue do not
 answer: a controller that is away for two minutes, or a limit on the jobs that a user may have in the
 queue, would cost every job its attempts. The commands in workflow/slurm, which the workflow puts first
 in the PATH, are these functions. They import little, as every submission starts one.
@@ -12,25 +12,33 @@ import fcntl
 import json
 import os
 import re
-import shutil
+import signal
 import subprocess
 import sys
 import time
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
+from types import FrameType
 
 from polysharp import slurm
 
 PAUSE = 10  # seconds between two tries
 SAID_EVERY = 300  # seconds between two lines about the same wait
+ANSWER = 45  # seconds within which a status has to come: less than the executor's own patience of 60
 DRIVER = "POLYSHARP_DRIVER"  # variable with the process whose terminal hears of waits, and that is waited for
 SAID = Path("work/said")  # of the study: a file for every thing that was said; its time is when it was
 # How the jobs of cells are named in the command that is submitted.
 CELL = re.compile(r"\btask=([\w-]+),language=([\w-]+),label_type=(\w+),method=([\w-]+),seed=(\d+)")
-# Reasons for which a job waits for ever, as squeue gives them.
-NEVER = re.compile(
-    r"TimeLimit|NodeLimit|MaxWall|Max\w+PerJob|MinCpus|MinMemory|BadConstraints|InvalidQOS|InvalidAccount"
-)
+# Reasons for which a job waits until somebody does something, as squeue gives them, and what to do.
+NEVER = {
+    r"TimeLimit|NodeLimit|MaxWall|Max\w+PerJob|MinCpus|MinMemory|BadConstraints|InvalidQOS|InvalidAccount": (
+        "lower what the profile asks for, or `scancel {job}`, which lets it be submitted again"
+    ),
+    r"Held|held|DependencyNeverSatisfied": "`scontrol release {job}` lets it go on, if it is you who held it",
+    r"Grp(?!\w*Run)\w*Minutes": "the hours of your account are used up; name another in the profile",
+    r"Partition(Down|Inactive)": "the partition is closed; name another in the profile",
+}
 # What Slurm says when a later try may succeed.
 LATER = re.compile(
     "unable to contact slurm controller|socket timed out|connection (refused|reset|timed out)"
@@ -46,9 +54,27 @@ def be_the_driver() -> None:
     Where the terminal is a file they would be written over: so everything is added to its end.
     """
     os.environ[DRIVER] = str(os.getpid())
+    _ending().unlink(missing_ok=True)  # of an earlier process with this number
     for stream in (1, 2):
         with suppress(OSError):
             fcntl.fcntl(stream, fcntl.F_SETFL, fcntl.fcntl(stream, fcntl.F_GETFL) | os.O_APPEND)
+
+
+def submit_nothing_after(number: signal.Signals) -> None:
+    """From this signal on, before what it does already, let no waiting submission go on.
+
+    The executor waits for them when it is told to end, and would cancel none of the jobs they make.
+    """
+    before, ending = signal.getsignal(number), _ending().absolute()
+    if not callable(before):
+        return
+
+    def hear(given: int, frame: FrameType | None) -> None:
+        ending.parent.mkdir(parents=True, exist_ok=True)
+        ending.touch()
+        before(given, frame)
+
+    signal.signal(number, hear)
 
 
 def submit() -> None:
@@ -57,35 +83,54 @@ def submit() -> None:
     No more time is asked for than the partition allows, as such a job would wait for ever; a training
     that is cut off goes on at its next attempt. Prints what sbatch has printed, exits with its status.
     """
+    _leave_the_path()
     given = "" if sys.stdin.isatty() else sys.stdin.read()
     arguments = _within_limits(sys.argv[1:])
-    while True:
-        done = _real("sbatch", arguments, given)
+    while not _ending().exists():
+        done = _run("sbatch", arguments, given)
         if done.returncode == 0 or not LATER.search(done.stderr) or not _awaited():
             break
         _say("sbatch", f"sbatch: {_line(done.stderr)}; trying again every {PAUSE} s")
         time.sleep(PAUSE)
+        if job := _taken(arguments):  # the answer was lost, not the job
+            done = subprocess.CompletedProcess([], 0, f"{job}\n", "")
+            break
+    else:
+        sys.exit("sbatch: the run is being ended; nothing more is submitted")
+    if done.returncode == 0 and _ending().exists():
+        slurm.cancel(re.findall(r"^\d+", done.stdout))
     if done.returncode and (cell := CELL.search(" ".join([*sys.argv, given]))):
-        failure = Path("work/runs", *cell.groups()[:-1], f"seed-{cell.group(5)}", "failure.json")
-        failure.parent.mkdir(parents=True, exist_ok=True)
-        told = {"class": "refused", "reason": f"sbatch: {_line(done.stderr)}", "slurm_job": None}
-        failure.write_text(json.dumps(told), encoding="utf-8")
+        _note(Path("work/runs", *cell.groups()[:-1], f"seed-{cell.group(5)}", "failure.json"), done.stderr)
     _finish(done)
 
 
 def account() -> None:
     """Be sacct, once; the terminal hears of it when it does not answer, and of jobs that wait for ever."""
-    done = _real("sacct", sys.argv[1:])
+    _look("sacct")
+
+
+def queue() -> None:
+    """Be squeue, once; the terminal hears of it when it does not answer, and of jobs that wait for ever."""
+    _look("squeue")
+
+
+def _look(name: str) -> None:
+    """Be a command that says how jobs are."""
+    _leave_the_path()
+    try:
+        done = _run(name, sys.argv[1:], seconds=ANSWER)
+    except subprocess.TimeoutExpired:
+        done = subprocess.CompletedProcess([], 1, "", f"{name}: no answer within {ANSWER} s\n")
+    sys.stdout.write(done.stdout)
+    sys.stdout.flush()
     if done.returncode:
-        _say("sacct", f"sacct: {_line(done.stderr)}; how jobs ended is not known until it answers")
+        _say(name, f"{name}: {_line(done.stderr)}; how jobs ended is not known until it answers")
     for job, reason in slurm.waiting(Path.cwd()):
-        if NEVER.search(reason):
-            _say(
-                f"job-{job}",
-                f"Slurm job {job} waits for ever ({reason}): lower what the profile asks for, or "
-                f"`scancel {job}`, which lets it be submitted again",
-            )
-    _finish(done)
+        for pattern, remedy in NEVER.items():
+            if re.search(pattern, reason):
+                _say(f"job-{job}", f"Slurm job {job} waits for ever ({reason}): {remedy.format(job=job)}")
+    sys.stderr.write(done.stderr)
+    sys.exit(done.returncode)
 
 
 def _within_limits(arguments: list[str]) -> list[str]:
@@ -106,14 +151,48 @@ def _within_limits(arguments: list[str]) -> list[str]:
     return [*arguments[:number], str(allowed), *arguments[number + 1 :]]
 
 
-def _real(name: str, arguments: list[str], given: str = "") -> subprocess.CompletedProcess[str]:
-    """Run Slurm's own command."""
+def _leave_the_path() -> None:
+    """Take the folder of our commands from the PATH: from here on Slurm's own are meant."""
     ours = Path(sys.argv[0]).resolve().parent
-    path = os.pathsep.join(entry for entry in os.get_exec_path() if Path(entry).resolve() != ours)
-    command = shutil.which(name, path=path)
-    if command is None:
+    others = (entry for entry in os.get_exec_path() if Path(entry).resolve() != ours)
+    os.environ["PATH"] = os.pathsep.join(others)
+
+
+def _run(
+    name: str, arguments: list[str], given: str = "", seconds: float | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run Slurm's own command."""
+    try:
+        return subprocess.run(
+            [name, *arguments], input=given, capture_output=True, text=True, check=False, timeout=seconds
+        )
+    except FileNotFoundError:
         sys.exit(f"{name}: not found")
-    return subprocess.run([command, *arguments], input=given, capture_output=True, text=True, check=False)
+
+
+def _taken(arguments: list[str]) -> str | None:
+    """Return the job of these arguments that Slurm has taken although its answer did not come."""
+    options = dict(pairwise(arguments))
+    if "--job-name" not in options or "--comment" not in options:
+        return None
+    return slurm.job_of(options["--job-name"], options["--comment"])
+
+
+def _note(failure: Path, said: str) -> None:
+    """Note what sbatch has refused as a cell's failure; why an earlier attempt failed stays said."""
+    refused = f"sbatch: {_line(said)}"
+    told = {"class": "refused", "reason": refused, "slurm_job": None}
+    with suppress(FileNotFoundError, ValueError):
+        before = json.loads(failure.read_text(encoding="utf-8"))
+        if before["class"] != "refused":
+            told = {**before, "reason": f"{before['reason']}; the next attempt was refused: {refused}"}
+    failure.parent.mkdir(parents=True, exist_ok=True)
+    failure.write_text(json.dumps(told), encoding="utf-8")
+
+
+def _ending() -> Path:
+    """Return the file that is there when the driver is being ended."""
+    return SAID / f"{os.environ.get(DRIVER)}-ending"
 
 
 def _awaited() -> bool:

@@ -107,8 +107,11 @@ def code_sha256() -> str:
 
 
 def read_report(folder: Path) -> dict[str, Any] | None:
-    """Return the report of a cell, or None where there is none."""
-    return read_json(folder / REPORT) if (folder / REPORT).is_file() else None
+    """Return the report of a cell, or None where there is none that can be read."""
+    try:
+        return dict(read_json(folder / REPORT))
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def read_predictions(folder: Path, split: str, names: Sequence[str]) -> tuple[Indicators, Indicators]:

@@ -167,10 +167,18 @@ def queued(prefix: str, folder: Path) -> list[str]:
 
 def waiting(folder: Path) -> list[tuple[str, str]]:
     """Return this user's jobs that wait in the queue and work in a folder, with the reasons."""
-    user = getpass.getuser()
-    rows = _ask("squeue", "-h", "-u", user, "-t", "PENDING", "-o", "%i|%r|%Z", fails=True).splitlines()
+    asked = ("squeue", "-h", "-u", getpass.getuser(), "-t", "PENDING", "-o", "%i|%r|%Z")
+    rows = _ask(*asked, fails=True, seconds=10).splitlines()
     jobs = [row.split("|", 2) for row in rows]
     return [(job, reason) for job, reason, place in jobs if _same(place, folder)]
+
+
+def job_of(name: str, comment: str) -> str | None:
+    """Return this user's job of a name and a comment that waits or runs; the newest, or None."""
+    states = "PENDING,CONFIGURING,RUNNING,SUSPENDED"
+    asked = ("squeue", "-h", "-u", getpass.getuser(), "-n", name, "-t", states, "-o", "%i|%k")
+    rows = [row.split("|", 1) for row in _ask(*asked, fails=True).splitlines()]
+    return max((job for job, said in rows if said == comment), key=int, default=None)
 
 
 def longest(partition: str) -> int | None:
@@ -207,14 +215,14 @@ def _same(place: str, folder: Path) -> bool:
     return os.path.realpath(place) == os.path.realpath(folder)
 
 
-def _ask(*command: str, fails: bool = False) -> str:
+def _ask(*command: str, fails: bool = False, seconds: float = SECONDS) -> str:
     """Run a command and return its output; with `fails` nothing where it failed."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SECONDS)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=seconds)
     except FileNotFoundError:
         reason = "not found"
     except subprocess.TimeoutExpired:
-        reason = f"no answer within {SECONDS} s"
+        reason = f"no answer within {seconds} s"
     else:
         if done.returncode == 0:
             return done.stdout

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import shutil
 import signal
 import time
@@ -106,10 +105,8 @@ class Snapshots:
         if self._lease:
             self._lease.check()
         with replacing_folder(self._folder / f"step-{step:08d}") as staging:
-            with (staging / STATE).open("wb") as stream:
+            with (staging / STATE).open("wb") as stream:  # whose errors are Python's, a full disk among them
                 torch.save(dict(state), stream)
-                stream.flush()
-                os.fsync(stream.fileno())
             manifest = {"step": step, "identity": self._identity, "sha256": sha256(staging / STATE)}
             write_json(staging / MANIFEST, manifest)
         for old in self._written()[:-KEPT]:
@@ -129,7 +126,7 @@ class Snapshots:
             shutil.rmtree(folder)
         if any(self._all_identities.glob("*/step-*")):
             log.info(
-                "the snapshots in %s are of other settings, data, model or code, and not used",
+                "the snapshots in %s are of other settings, data, model, code or hardware, and not used",
                 self._all_identities,
             )
         return None

@@ -4,6 +4,7 @@
 # Defines: STUDY, MATRIX, JOBS, TRAINED, DATASETS, MODELS, PUBLISHED, TABLES, job_of, dataset_of, prepared
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from shutil import which
@@ -11,8 +12,8 @@ from shutil import which
 WORKFLOW = Path(str(workflow.current_basedir)).parent
 
 # Jobs inherit these. The library is found without installation, and `python` is the one that runs
-# Snakemake unless a conda environment or a container brings its own. Where there is Slurm, sbatch and
-# sacct are those of workflow/slurm, which have patience with it.
+# Snakemake unless a conda environment or a container brings its own. Where there is Slurm, sbatch,
+# sacct and squeue are those of workflow/slurm, which have patience with it.
 sys.path.insert(0, str(WORKFLOW))
 FIRST = [str(Path(sys.executable).parent), *([str(WORKFLOW / "slurm")] if which("sbatch") else [])]
 os.environ.update(
@@ -24,9 +25,10 @@ os.environ.update(
 
 from polysharp.errors import UserError
 from polysharp.matrix import load_study, model_slug
-from polysharp.patience import be_the_driver
+from polysharp.patience import be_the_driver, submit_nothing_after
 
 be_the_driver()
+submit_nothing_after(signal.SIGINT)  # SIGTERM comes in hooks.smk: what it does is set later
 
 # A file given by --configfile replaces the example; merged with it, its methods would mix with ours.
 # Relative paths are looked for where Snakemake runs, then in the folder that holds this workflow.

@@ -6,6 +6,7 @@
 
 # A run that was killed may have left jobs in the queue, which this one would submit a second time.
 onstart:
+    submit_nothing_after(signal.SIGTERM)
     shell('python "$POLYSHARP_SCRIPTS/cancel_orphans.py"')
 
 
