@@ -1,16 +1,19 @@
 """What a cluster lacks for a while, or for good: it is waited for, or said."""
 
+import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from polysharp.patience import PAUSE
 from tests.integration.conftest import DATASETS
 from tests.integration.study import ROOT, Study, write_data
-from tests.slurm.cluster import Cluster
-from tests.slurm.runs import CELL, EPOCHS, PROFILE, Driver, long_study
+from tests.slurm.cluster import Cluster, wait_until
+from tests.slurm.runs import CELL, EPOCHS, PROFILE, Driver, accounted, long_study
 
 
 def failures(study: Study) -> dict[str, dict[str, str]]:
@@ -60,18 +63,39 @@ def baselines(folder: Path) -> Study:
     return Study.write(folder, DATASETS, methods={"probe": None, "tfidf": None})
 
 
-def test_a_limit_on_the_jobs_in_the_queue_is_kept_to(cluster: Cluster, tmp_path: Path) -> None:
-    study = baselines(tmp_path / "one at a time")
+@contextmanager
+def one_job_at_a_time(cluster: Cluster) -> Iterator[None]:
+    """Let the user have one job in the queue, and no more."""
     modify = ("sacctmgr", "-i", "modify", "user", "root", "set")
     cluster.run(*modify, "MaxSubmitJobs=1")
     try:
-        with Driver(cluster, study) as driver:
-            driver.ends_well()
+        yield
     finally:
         cluster.run(*modify, "MaxSubmitJobs=-1")
+
+
+def test_a_limit_on_the_jobs_in_the_queue_is_kept_to(cluster: Cluster, tmp_path: Path) -> None:
+    study = baselines(tmp_path / "one at a time")
+    with one_job_at_a_time(cluster), Driver(cluster, study) as driver:
+        driver.ends_well()
     assert "MaxSubmitJob" in driver.output and "trying again" in driver.output
     assert "Trying to restart job" not in driver.output
     assert [row["status"] for row in study.table("runs.tsv")] == ["complete"] * 4
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_driver_that_ends_submits_nothing_more(
+    number: signal.Signals, cluster: Cluster, tmp_path: Path
+) -> None:
+    study = baselines(tmp_path / "ended")
+    before = len(accounted(cluster, "JobID"))
+    with one_job_at_a_time(cluster), Driver(cluster, study) as driver:
+        driver.wait(lambda: "MaxSubmitJob" in driver.output)
+        driver.process.send_signal(number)
+        assert driver.ends(120) != 0
+        wait_until(lambda: not cluster.run("squeue", "-h").stdout, 10, "an empty queue")
+        time.sleep(PAUSE + 5)  # what still waits would be submitted now
+    assert len(accounted(cluster, "JobID")) == before + 1
 
 
 def test_what_sbatch_refuses_is_said_with_the_remedy(cluster: Cluster, tmp_path: Path) -> None:

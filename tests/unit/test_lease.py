@@ -75,6 +75,35 @@ def test_a_heartbeat_is_due_by_time(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         lease.beat()
 
 
+def test_a_file_system_that_does_not_answer_is_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease = Lease(tmp_path)
+    lease.take()
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + HEARTBEAT)
+    away = tmp_path.with_name("away")
+    tmp_path.rename(away)
+    tmp_path.write_text("no folder: every look at the lease is an OSError")
+    lease.beat()
+    tmp_path.unlink()
+    away.rename(tmp_path)
+    age(tmp_path / "lease.json", 1000)
+    lease.beat()
+    assert time.time() - (tmp_path / "lease.json").stat().st_mtime < 10
+
+
+def test_only_ones_own_lease_is_given_back(tmp_path: Path) -> None:
+    first, second = Lease(tmp_path), Lease(tmp_path)
+    first.take()
+    second.take()
+    first.release()
+    second.check()
+    age(tmp_path / "lease.json", FRESH + 10)  # the second one was killed
+    first.release()
+    assert not list(tmp_path.iterdir())
+
+
 def test_nothing_is_written_without_the_lease(tmp_path: Path) -> None:
     lease = Lease(tmp_path)
     lease.take()

@@ -402,6 +402,14 @@ def test_a_missing_cell_makes_its_method_partial(study: Study) -> None:
     assert tables["comparison"].filter(label_type="single", method="sam")["status"][0] == "partial"
 
 
+def test_a_report_that_cannot_be_read_is_a_missing_cell(study: Study) -> None:
+    cell = study.matrix.cells[0]
+    report = study.paths.run(cell.path) / "report.json"
+    report.write_bytes(report.read_bytes()[:100])
+    runs = write_tables(study.matrix, study.configuration, study.paths)
+    assert {run.cell.path: run.status for run in runs if run.status != "complete"} == {cell.path: "missing"}
+
+
 def test_a_method_without_any_run_is_shown_as_missing(study: Study) -> None:
     for seed in (1, 2, 3):
         shutil.rmtree(study.paths.run(study.cell("multi", "adamw", seed).path))  # the reference
