@@ -3,7 +3,7 @@
 # make test-slurm  the workflow on a real Slurm cluster of its own on this machine; needs root and Slurm
 # make chaos N=100  on a cluster like that, kill trainers, nodes and the command at random; same bytes?
 # make plan        what the study is going to take: cells, jobs, hours, disk; CONFIG=my/config.yaml
-# make doctor      on the login node of a Slurm cluster: what does not fit, and a profile that does
+# make doctor      on the login node of a Slurm cluster: what does not fit, and a profile; CONFIG=my/config.yaml
 # make schemas     write workflow/schemas and profiles/slurm anew from their definitions
 # make bench       measure against the tutorial's loop and SetFit; needs SIB-200's data folder: SIB200=...
 # make example-data  build the embedded example's texts anew from the Debian archive, through apt
@@ -80,7 +80,7 @@ plan: .venv/installed
 	$(BIN)/python workflow/scripts/plan.py --configfile '$(CONFIG)'
 
 doctor: .venv/installed
-	$(BIN)/python workflow/scripts/doctor.py
+	$(BIN)/python workflow/scripts/doctor.py --configfile '$(CONFIG)'
 
 example-data: .venv/installed
 	$(BIN)/python workflow/scripts/build_example_data.py --output workflow/resources/packages

@@ -164,15 +164,16 @@ class Terminal:
 def test_a_status_that_does_not_come_is_said_once(name: str, tmp_path: Path) -> None:
     terminal = Terminal(tmp_path / "terminal")
     for _ in range(2):
-        done = call(tmp_path, name, "echo 'no answer' >&2; exit 1", driver=terminal.driver)
-        assert done.returncode == 1 and done.stderr == "no answer\n"
+        for asked in ("--format=JobIdRaw,State", "--format=%i|%T", "--format=Account"):
+            done = call(tmp_path, name, "echo 'no answer' >&2; exit 1", asked, driver=terminal.driver)
+            assert done.returncode == 1 and done.stderr == "no answer\n"
     (said,) = terminal.said()
     assert f"{name}: no answer; how jobs ended is not known until it answers" in said
 
 
 def test_a_status_that_takes_too_long_is_said(tmp_path: Path) -> None:
     terminal = Terminal(tmp_path / "terminal")
-    done = call(tmp_path, "sacct", "exec sleep 70", driver=terminal.driver)
+    done = call(tmp_path, "sacct", "exec sleep 70", "--format=State", driver=terminal.driver)
     assert done.returncode == 1
     (said,) = terminal.said()
     assert "sacct: no answer within 45 s; how jobs ended" in said
@@ -224,7 +225,7 @@ def test_from_its_signal_on_a_driver_submits_nothing(tmp_path: Path) -> None:
 def test_what_is_said_stays_in_a_file_that_the_driver_writes_to(tmp_path: Path) -> None:
     script = (
         "import subprocess, sys\nfrom polysharp.patience import be_the_driver\nbe_the_driver()\n"
-        "print('before', flush=True)\nsubprocess.run(['sacct'], capture_output=True)\nprint('after')\n"
+        "print('before', flush=True)\nsubprocess.run(['sacct', '--format=State'], capture_output=True)\nprint('after')\n"
     )
     put(tmp_path, "sacct", "echo no slurmdbd >&2; exit 1")
     path = [str(SHIMS), str(tmp_path / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]]

@@ -1,11 +1,15 @@
 """What Slurm's commands print is understood. The commands themselves are in tests/slurm."""
 
+import os
+from pathlib import Path
+
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polysharp.doctor import PUBLISHED, Settings, render
+from polysharp.doctor import PUBLISHED, Choice, Examination, Settings, examine, render
+from polysharp.errors import UserError
 from polysharp.slurm import gpus, minutes
 
 
@@ -45,7 +49,7 @@ def test_gpus_of_a_node(gres: str, expected: dict[str, int]) -> None:
 def test_a_profile_is_yaml_with_a_comment_above_every_key() -> None:
     whole = Settings(
         "gpu", "reason", "cpu", "reason", "gpu:a100:1", "reason", "study", "reason", "squeue", "reason",
-        30, 8000, 20, 2000, 45, 64000, 20, 4000,
+        30, 8000, 20, 2000, 64000, 20, 4000, "long", "a100", 20,
     )  # fmt: skip
     for settings in (PUBLISHED, whole):
         text = render(settings)
@@ -57,5 +61,80 @@ def test_a_profile_is_yaml_with_a_comment_above_every_key() -> None:
             if line and not line.startswith("#") and not line.endswith(":") and line != "executor: slurm":
                 assert lines[number - 1].startswith("#") or lines[number - 2].startswith("#"), line
     assert content["slurm-status-command"] == "squeue"
-    assert content["set-resources"]["finetune"]["runtime"] == 45
-    assert content["default-resources"]["slurm_account"] == "study"
+    assert content["slurm-init-seconds-before-status-checks"] == 20
+    chosen = content["default-resources"]
+    assert (chosen["slurm_account"], chosen["qos"], chosen["constraint"]) == ("study", "long", "a100")
+
+
+# --- What the doctor makes of a cluster, told by scripts in the place of Slurm's commands ----------
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cluster with two kinds of GPU in one partition, parts of GPUs in another, and no accounting."""
+    commands = {
+        "sinfo": """cat <<'END'
+small*|up|infinite|9|64|256000|(null)
+mixed|up|1-00:00:00|2|64|512000|gpu:a100:4
+mixed|up|1-00:00:00|8|64|512000|gpu:v100:2
+parts|up|1-00:00:00|4|64|512000|gpu:a100_1g.5gb:28
+END""",
+        "scontrol": r"""case $2 in
+config) printf 'JobRequeue = 1\nPreemptMode = REQUEUE\nMinJobAge = 60 sec\n' ;;
+*) echo PartitionName=$4 PreemptMode=CANCEL ;;
+esac""",
+        "sbatch": """echo $@ >> asked
+if [ -e refused ] && grep -qe $(cat refused) <<< $@; then echo no >&2; exit 1; fi""",
+        "sacct": "exit 1",
+        "sacctmgr": "exit 1",
+    }
+    for name, script in commands.items():
+        command = tmp_path / "bin" / name
+        command.parent.mkdir(exist_ok=True)
+        command.write_text(f"#!/bin/bash\n{script}\n")
+        command.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def said(examination: Examination, level: str) -> str:
+    return "\n".join(finding.text for finding in examination.findings if finding.level == level)
+
+
+def test_of_several_kinds_the_one_that_is_there_most_is_asked_for(cluster: Path) -> None:
+    examination = examine(Choice(), cluster)
+    settings = examination.settings
+    assert settings is not None and "wrong" not in {finding.level for finding in examination.findings}
+    assert (settings.gpu_partition, settings.gres) == ("mixed", "gpu:v100:1")
+    assert settings.cpu_partition == "small"
+    assert (settings.status_command, settings.first_check) == ("squeue", 20)
+    assert "partition mixed are cancelled (PreemptMode=CANCEL)" in said(examination, "look")
+    assert "a quota of yours is not seen" in said(examination, "ok") + said(examination, "look")
+
+
+def test_a_partition_that_refuses_gives_way_to_the_next(cluster: Path) -> None:
+    (cluster / "refused").write_text("partition=mixed")
+    examination = examine(Choice(qos="long", constraint="fast"), cluster)
+    assert examination.settings is not None and examination.settings.gpu_partition == "parts"
+    assert "partition mixed: not taken: no" in said(examination, "look")
+    assert "--qos=long --constraint=fast" in (cluster / "asked").read_text()
+    profile = yaml.safe_load(render(examination.settings))
+    assert profile["default-resources"]["qos"] == "long"
+
+
+def test_where_every_partition_refuses_the_remedy_is_said(cluster: Path) -> None:
+    (cluster / "refused").write_text("gres")
+    examination = examine(Choice(), cluster)
+    assert not examination.fits
+    wrong = said(examination, "wrong")
+    assert "partition=mixed" in wrong and "partition=parts" in wrong and "--account, --qos" in wrong
+
+
+def test_a_kind_that_the_executor_cannot_ask_for(cluster: Path) -> None:
+    sinfo = cluster / "bin/sinfo"
+    sinfo.write_text(sinfo.read_text().replace("v100", "nvidia_a100-sxm4"))
+    settings = examine(Choice(), cluster).settings
+    assert settings is not None and settings.gres == "gpu:1" and "starts anew" in settings.gres_reason
+    with pytest.raises(UserError, match="the executor asks for kinds of letters, digits"):
+        examine(Choice(gpu_kind="nvidia_a100-sxm4"), cluster)

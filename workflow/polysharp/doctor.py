@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ GPU_MINUTES, CPU_MINUTES = 60, 30  # asked for at the first attempt
 GPU_MEMORY, CPU_MEMORY = 16000, 4000  # MB at the first attempt
 GIGABYTE = 2**30
 LOCAL = ("tmpfs", "ramfs", "overlay")  # file systems that no other node sees
+KIND = re.compile(r"[A-Za-z0-9_.]+")  # kinds of GPU that the executor can ask for
+REMEMBERED = 120  # seconds that Slurm has to remember ended jobs for squeue to say how they ended
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,18 @@ class Finding:
 
     level: str  # ok | look | wrong
     text: str
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the user has chosen; None where the doctor chooses."""
+
+    gpu_partition: str | None = None
+    cpu_partition: str | None = None
+    gpu_kind: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    constraint: str | None = None
 
 
 @dataclass(frozen=True)
@@ -51,11 +66,12 @@ class Settings:
     gpu_memory: int
     cpu_minutes: int
     cpu_memory: int
-    gpu_limit: int | None = None  # the partition's longest job, in minutes
-    gpu_node_memory: int | None = None
-    cpu_limit: int | None = None
+    gpu_node_memory: int | None = None  # MB
+    cpu_limit: int | None = None  # the partition's longest job, in minutes
     cpu_node_memory: int | None = None
-    gpus_on_cpu_partition: bool = False
+    qos: str | None = None
+    constraint: str | None = None
+    first_check: int | None = None  # seconds until a job is asked after; None as the executor does
 
 
 PUBLISHED = Settings(
@@ -94,19 +110,11 @@ class Examination:
         return not any(finding.level == "wrong" for finding in self.findings)
 
 
-def examine(
-    gpu_partition: str | None,
-    cpu_partition: str | None,
-    gpu_kind: str | None,
-    account: str | None,
-    folder: Path,
-) -> Examination:
+def examine(choice: Choice, folder: Path) -> Examination:
     """Look at the cluster from its login node.
 
     Parameters
     ----------
-    gpu_partition, cpu_partition, gpu_kind, account
-        The user's choice, where there is one.
     folder
         Where the workflow is going to run.
 
@@ -118,42 +126,34 @@ def examine(
     if not slurm.available():
         raise UserError("sbatch: not found; run this on the login node of a Slurm cluster")
     result = Examination()
-    partitions = slurm.partitions()
-    with_gpus = _choose_gpus(partitions, gpu_partition, gpu_kind)
-    without = _choose_cpus(partitions, cpu_partition, with_gpus)
-    for role, one in (("with GPUs", with_gpus), ("without GPUs", without)):
-        limit = f"at most {one.minutes} minutes a job" if one.minutes else "no limit of time"
-        result.say("ok", f"partition {role}: {one.name} ({one.nodes} nodes, {one.memory_mb} MB, {limit})")
-    kind = _kind(with_gpus, gpu_kind)
-    gres = f"gpu:{kind}:1" if kind else "gpu:1"
-    kinds = ", ".join(f"{count} x {name or 'GPU'}" for name, count in with_gpus.gpus.items())
-    chosen, account_reason = _account(account, result)
+    configuration, partitions = slurm.configuration(), slurm.partitions()
+    candidates = _with_gpus(partitions, choice.gpu_partition, choice.gpu_kind)
+    without = _without_gpus(partitions, choice.cpu_partition, candidates[0])
+    account, account_reason = _account(choice.account, result)
     status, status_reason = _status(result)
-    _requeue(slurm.configuration(), result)
-    settings = Settings(
-        gpu_partition=with_gpus.name,
-        gpu_reason=f"Its nodes have {kinds}" + ("" if gpu_partition is None else "; your choice"),
+    settings = replace(
+        PUBLISHED,
         cpu_partition=without.name,
-        cpu_reason="Your choice" if cpu_partition else _why(without),
-        gres=gres,
-        gres_reason=f"One GPU of the {len(with_gpus.gpus)} kinds there"
-        if len(with_gpus.gpus) > 1
-        else "One GPU",
-        account=chosen,
+        cpu_reason="Your choice" if choice.cpu_partition else _why(without),
+        account=account,
         account_reason=account_reason,
         status_command=status,
         status_reason=status_reason,
-        gpu_minutes=_within(GPU_MINUTES, with_gpus.minutes),
-        gpu_memory=_within(GPU_MEMORY, with_gpus.memory_mb),
         cpu_minutes=_within(CPU_MINUTES, without.minutes),
         cpu_memory=_within(CPU_MEMORY, without.memory_mb),
-        gpu_limit=with_gpus.minutes,
-        gpu_node_memory=with_gpus.memory_mb,
         cpu_limit=without.minutes,
         cpu_node_memory=without.memory_mb,
-        gpus_on_cpu_partition=without == with_gpus,
+        qos=choice.qos,
+        constraint=choice.constraint,
+        first_check=_first_check(configuration) if status == "squeue" else None,
     )
-    _submit(settings, result)
+    settings, with_gpus = _taken(settings, candidates, choice, result)
+    for role, one in (("with GPUs", with_gpus), ("without GPUs", without)):
+        limit = f"at most {one.minutes} minutes a job" if one.minutes else "no limit of time"
+        result.say("ok", f"partition {role}: {one.name} ({one.nodes} nodes, {one.memory_mb} MB, {limit})")
+    reason = slurm.refusal(_asked(settings, gpu=False))
+    _submitted("tfidf", _asked(settings, gpu=False), reason, result)
+    _requeue(configuration, with_gpus, result)
     _disk(folder, result)
     result.settings = settings
     return result
@@ -199,29 +199,59 @@ def render(settings: Settings) -> str:
     )
 
 
-def _choose_gpus(partitions: Sequence[Partition], wanted: str | None, kind: str | None) -> Partition:
-    """Return the partition with GPUs: the wanted one, else the one with most GPUs that is up."""
+def _with_gpus(partitions: Sequence[Partition], wanted: str | None, kind: str | None) -> list[Partition]:
+    """Return the partitions with GPUs, the best one first: the wanted one alone, else all that are up."""
     able = [one for one in partitions if one.gpus and one.up and (kind is None or kind in one.gpus)]
     if wanted is not None:
         one = _named(partitions, wanted)
         if not one.gpus:
             raise UserError(f"partition {wanted}: has no GPUs; those that have: {_names(able) or 'none'}")
-        return one
+        return [one]
     if not able:
         has = sorted({name for one in partitions for name in one.gpus if name})
         what = f"GPUs of the kind {kind!r}" if kind else "GPUs"
         seen = f"; the kinds there: {', '.join(has)}{nearest(kind, has)}" if kind and has else ""
         raise UserError(f"no partition that is up has {what}{seen}")
     # Where several have as many, the one that lets jobs run longest, then the first.
-    return max(able, key=lambda one: (one.all_gpus * one.nodes, one.minutes or float("inf")))
+    return sorted(able, key=lambda one: (one.whole_gpus, one.minutes or float("inf")), reverse=True)
 
 
-def _choose_cpus(partitions: Sequence[Partition], wanted: str | None, with_gpus: Partition) -> Partition:
+def _without_gpus(partitions: Sequence[Partition], wanted: str | None, with_gpus: Partition) -> Partition:
     """Return the partition without GPUs: the wanted one, else the default, else any; else the one with."""
     if wanted is not None:
         return _named(partitions, wanted)
     able = [one for one in partitions if one.up and not one.gpus]
     return next((one for one in able if one.default), able[0] if able else with_gpus)
+
+
+def _taken(
+    settings: Settings, candidates: Sequence[Partition], choice: Choice, result: Examination
+) -> tuple[Settings, Partition]:
+    """Return the settings with the first partition in which Slurm would take a job of fine-tuning."""
+    refused: list[tuple[Settings, str]] = []
+    for one in candidates:
+        gres, gres_reason = _gres(one, choice.gpu_kind)
+        kinds = ", ".join(f"{count} x {name or 'GPU'}" for name, count in one.gpus.items())
+        tried = replace(
+            settings,
+            gpu_partition=one.name,
+            gpu_reason=f"Its nodes have {kinds}" + ("; your choice" if choice.gpu_partition else ""),
+            gres=gres,
+            gres_reason=gres_reason,
+            gpu_minutes=_within(GPU_MINUTES, one.minutes),
+            gpu_memory=_within(GPU_MEMORY, one.memory_mb),
+            gpu_node_memory=one.memory_mb,
+        )
+        reason = slurm.refusal(_asked(tried, gpu=True))
+        if reason is None:
+            for other, why in refused:
+                result.say("look", f"partition {other.gpu_partition}: not taken: {why}")
+            _submitted("fine-tuning", _asked(tried, gpu=True), None, result)
+            return tried, one
+        refused.append((tried, reason))
+    for other, why in refused:
+        _submitted("fine-tuning", _asked(other, gpu=True), why, result)
+    return refused[0][0], candidates[0]
 
 
 def _named(partitions: Sequence[Partition], name: str) -> Partition:
@@ -238,17 +268,28 @@ def _names(partitions: Sequence[Partition]) -> str:
     return ", ".join(one.name for one in partitions)
 
 
-def _kind(partition: Partition, wanted: str | None) -> str | None:
-    """Return the kind of GPU to ask for: the wanted one; none where there is only one."""
-    if wanted is not None:
-        if wanted not in partition.gpus:
-            have = ", ".join(kind for kind in partition.gpus if kind)
+def _gres(partition: Partition, wanted: str | None) -> tuple[str, str]:
+    """Return how a GPU is asked for, and why: of the wanted kind, or of the one that is there most."""
+    named = {kind: count for kind, count in partition.gpus.items() if kind}
+    if wanted is not None and wanted not in named:
+        raise UserError(
+            f"GPU kind {wanted!r}: partition {partition.name} has {', '.join(named) or 'no kinds'}"
+            f"{nearest(wanted, named)}"
+        )
+    if wanted is None and len(partition.gpus) < 2:
+        return "gpu:1", "One GPU"
+    kind = wanted or max(named, key=lambda kind: (slurm.MIG.search(kind) is None, named[kind]))
+    if not KIND.fullmatch(kind):
+        if wanted is not None:
             raise UserError(
-                f"GPU kind {wanted!r}: partition {partition.name} has {have or 'no kinds'}"
-                f"{nearest(wanted, partition.gpus)}"
+                f"GPU kind {wanted!r}: the executor asks for kinds of letters, digits, '_' and '.' alone; "
+                "leave it out, or choose a partition that has but this kind"
             )
-        return wanted
-    return None
+        return "gpu:1", "One GPU of any kind; one that is requeued starts anew where it finds another kind"
+    reason = (
+        "Your choice" if wanted else "The kind that is there most: a training goes on on its own kind alone"
+    )
+    return f"gpu:{kind}:1", reason
 
 
 def _why(partition: Partition) -> str:
@@ -285,37 +326,57 @@ def _status(result: Examination) -> tuple[str, str]:
     return "squeue", "How jobs are asked after: there is no accounting here"
 
 
-def _requeue(configuration: dict[str, str], result: Examination) -> None:
+def _first_check(configuration: dict[str, str]) -> int | None:
+    """Return after how many seconds to ask squeue, where Slurm forgets jobs sooner than the executor asks."""
+    found = re.match(r"\d+", configuration.get("MinJobAge", ""))
+    age = int(found.group()) if found else REMEMBERED
+    return max(1, age // 3) if age < REMEMBERED else None
+
+
+def _requeue(configuration: dict[str, str], partition: Partition, result: Examination) -> None:
     if configuration.get("JobRequeue") == "0":
         result.say("look", "requeue: off by default (JobRequeue=0); the profile asks for it, job by job")
+    mode = slurm.preemption(partition.name) or configuration.get("PreemptMode", "")
+    if "CANCEL" in mode:
+        result.say(
+            "look",
+            f"preemption: jobs of partition {partition.name} are cancelled (PreemptMode={mode}); one that "
+            "gets no time to save before goes on when the same command is given again",
+        )
     else:
         result.say("ok", "requeue: jobs that are preempted or lose their node go back into the queue")
 
 
-def _submit(settings: Settings, result: Examination) -> None:
-    """Ask Slurm whether it would take the two kinds of job that the profile submits."""
-    account = [f"--account={settings.account}"] if settings.account else []
-    for what, partition, options in (
-        ("fine-tuning", settings.gpu_partition, [f"--gres={settings.gres}"]),
-        ("tfidf", settings.cpu_partition, []),
-    ):
-        size = (
-            (settings.gpu_minutes, settings.gpu_memory)
-            if options
-            else (settings.cpu_minutes, settings.cpu_memory)
-        )
-        asked = [f"--partition={partition}", f"--time={size[0]}", f"--mem={size[1]}", *options, *account]
-        reason = slurm.refusal(asked)
-        if reason is None:
-            result.say("ok", f"Slurm would take a job of {what}: {' '.join(asked)}")
-        else:
-            result.say("wrong", f"Slurm refuses a job of {what}: {' '.join(asked)}: {reason}")
+def _asked(settings: Settings, *, gpu: bool) -> list[str]:
+    """Return the options of a job that the profile submits."""
+    partition, minutes, memory = (
+        (settings.gpu_partition, settings.gpu_minutes, settings.gpu_memory)
+        if gpu
+        else (settings.cpu_partition, settings.cpu_minutes, settings.cpu_memory)
+    )
+    asked = [f"--partition={partition}", f"--time={minutes}", f"--mem={memory}"]
+    asked += [f"--gres={settings.gres}"] if gpu else []
+    given = (("account", settings.account), ("qos", settings.qos), ("constraint", settings.constraint))
+    return asked + [f"--{name}={value}" for name, value in given if value]
+
+
+def _submitted(what: str, asked: Sequence[str], reason: str | None, result: Examination) -> None:
+    """Say whether Slurm would take a job."""
+    if reason is None:
+        result.say("ok", f"Slurm would take a job of {what}: {' '.join(asked)}")
+    else:
+        remedy = "choose with --gpu-partition, --cpu-partition, --account, --qos or --constraint"
+        result.say("wrong", f"Slurm refuses a job of {what}: {' '.join(asked)}: {reason}; {remedy}")
 
 
 def _disk(folder: Path, result: Examination) -> None:
     free = shutil.disk_usage(folder).free / GIGABYTE
     level = "ok" if free > 20 else "look"
-    result.say(level, f"disk: {free:.0f} GB free in {folder}; every data set's best classifier stays there")
+    result.say(
+        level,
+        f"disk: {free:.0f} GB free in {folder}, where every data set's best classifier stays; a quota of "
+        "yours is not seen here",
+    )
     kind = _file_system(folder)
     if kind in LOCAL:
         result.say("wrong", f"{folder} is on {kind}, which compute nodes do not see; use a shared folder")

@@ -39,6 +39,7 @@ NEVER = {
     r"Grp(?!\w*Run)\w*Minutes": "the hours of your account are used up; name another in the profile",
     r"Partition(Down|Inactive)": "the partition is closed; name another in the profile",
 }
+STATE = re.compile(r"State|%T")  # what sacct and squeue are asked for when it is how jobs ended
 # What Slurm says when a later try may succeed.
 LATER = re.compile(
     "unable to contact slurm controller|socket timed out|connection (refused|reset|timed out)"
@@ -123,7 +124,7 @@ def _look(name: str) -> None:
         done = subprocess.CompletedProcess([], 1, "", f"{name}: no answer within {ANSWER} s\n")
     sys.stdout.write(done.stdout)
     sys.stdout.flush()
-    if done.returncode:
+    if done.returncode and STATE.search(" ".join(sys.argv[1:])):
         _say(name, f"{name}: {_line(done.stderr)}; how jobs ended is not known until it answers")
     for job, reason in slurm.waiting(Path.cwd()):
         for pattern, remedy in NEVER.items():

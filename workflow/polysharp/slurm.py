@@ -14,6 +14,7 @@ from pathlib import Path
 from polysharp.errors import UserError
 
 SECONDS = 60  # within which Slurm has to answer
+MIG = re.compile(r"(^|_)\d+g\.\d+gb")  # names of parts of a GPU
 
 
 @dataclass(frozen=True)
@@ -27,12 +28,12 @@ class Partition:
     nodes: int
     cpus: int  # of its largest node
     memory_mb: int  # of its largest node
-    gpus: dict[str, int]  # by kind, the most that one node has; the kind "" where none is named
+    gpus: dict[str, int]  # by kind, of all its nodes together; the kind "" where none is named
 
     @property
-    def all_gpus(self) -> int:
-        """Return how many GPUs a node can have."""
-        return max(self.gpus.values(), default=0)
+    def whole_gpus(self) -> int:
+        """Return how many GPUs it has, without parts of one (MIG, as in a100_1g.5gb)."""
+        return sum(count for kind, count in self.gpus.items() if not MIG.search(kind))
 
 
 def available() -> bool:
@@ -59,7 +60,7 @@ def partitions() -> list[Partition]:
             int(nodes),
             int(cpus.rstrip("+")),
             int(memory.rstrip("+")),
-            gpus(gres),
+            {kind: count * int(nodes) for kind, count in gpus(gres).items()},
         )
         before = found.get(one.name)
         found[one.name] = one if before is None else _together(before, one)
@@ -77,7 +78,7 @@ def _together(first: Partition, second: Partition) -> Partition:
         first.nodes + second.nodes,
         max(first.cpus, second.cpus),
         max(first.memory_mb, second.memory_mb),
-        {kind: max(first.gpus.get(kind, 0), second.gpus.get(kind, 0)) for kind in sorted(kinds)},
+        {kind: first.gpus.get(kind, 0) + second.gpus.get(kind, 0) for kind in sorted(kinds)},
     )
 
 
@@ -128,6 +129,13 @@ def configuration() -> dict[str, str]:
     """
     pairs = [line.split("=", 1) for line in _ask("scontrol", "show", "config").splitlines() if "=" in line]
     return {key.strip(): value.strip() for key, value in pairs}
+
+
+def preemption(partition: str) -> str:
+    """Return what happens to a job of a partition that is preempted, as Slurm calls it."""
+    shown = _ask("scontrol", "show", "partition", "-o", partition, fails=True)
+    found = re.search(r"\bPreemptMode=(\S+)", shown)
+    return found.group(1) if found else ""
 
 
 def accounting_answers() -> bool:

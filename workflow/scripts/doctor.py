@@ -8,12 +8,13 @@ otherwise, and used by: snakemake --profile profiles/here
 import argparse
 import logging
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import yaml
 
 from polysharp.commands import command_parser, run
-from polysharp.doctor import Finding, examine, models, render
+from polysharp.doctor import Choice, Finding, examine, models, render
 from polysharp.errors import UserError
 from polysharp.files import write_text
 
@@ -26,8 +27,10 @@ def parser() -> argparse.ArgumentParser:
     add = result.add_argument
     add("--gpu-partition", metavar="NAME", help="default: the one with most GPUs")
     add("--cpu-partition", metavar="NAME", help="default: the default one, if it has no GPUs")
-    add("--gpu-kind", metavar="KIND", help="as in a100; default: any")
+    add("--gpu-kind", metavar="KIND", help="as in a100; default: the one that is there most")
     add("--account", metavar="NAME", help="default: your default account")
+    add("--qos", metavar="NAME", help="quality of service, if your cluster asks for one")
+    add("--constraint", metavar="FEATURE", help="that a node must have")
     add(
         "--configfile",
         type=Path,
@@ -46,9 +49,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    result = examine(
-        arguments.gpu_partition, arguments.cpu_partition, arguments.gpu_kind, arguments.account, Path.cwd()
-    )
+    choice = Choice(**{one.name: getattr(arguments, one.name) for one in fields(Choice)})
+    result = examine(choice, Path.cwd())
     found = [*result.findings, *_models(arguments.configfile)]
     for finding in found:
         print(f"{finding.level:5}  {finding.text}")
