@@ -225,7 +225,8 @@ def test_from_its_signal_on_a_driver_submits_nothing(tmp_path: Path) -> None:
 def test_what_is_said_stays_in_a_file_that_the_driver_writes_to(tmp_path: Path) -> None:
     script = (
         "import subprocess, sys\nfrom polysharp.patience import be_the_driver\nbe_the_driver()\n"
-        "print('before', flush=True)\nsubprocess.run(['sacct', '--format=State'], capture_output=True)\nprint('after')\n"
+        "print('before', flush=True)\n"
+        "subprocess.run(['sacct', '--format=State'], capture_output=True)\nprint('after')\n"
     )
     put(tmp_path, "sacct", "echo no slurmdbd >&2; exit 1")
     path = [str(SHIMS), str(tmp_path / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]]

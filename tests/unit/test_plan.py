@@ -55,7 +55,7 @@ def test_estimates_come_from_the_nearest_cells(matrix: Matrix, tmp_path: Path) -
     assert plan.longest is not None and len(plan.longest.cells) == 2 and plan.longest_seconds == 400
     text = "\n".join(lines(plan, 2))
     assert "fine-tuning: 0.6 hours of a GPU" in text
-    assert "(2 seeds): about 7 minutes" in text
+    assert "(2 seeds): about 7 minutes; it asks for 120 minutes" in text
 
 
 def test_the_disk_holds_every_models_weights_and_the_best_of_every_method(
@@ -66,4 +66,5 @@ def test_the_disk_holds_every_models_weights_and_the_best_of_every_method(
     weights.write_bytes(bytes(1000))
     plan = make_plan(matrix, tmp_path / "models", Paths(tmp_path / "results"))
     assert plan.disk_bytes == 1000 * (1 + 2 * 2)
+    assert plan.running_bytes == 12_000  # three snapshots of weights, best weights and two moments
     assert plan.unknown_models == []

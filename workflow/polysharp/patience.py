@@ -21,7 +21,7 @@ from itertools import pairwise
 from pathlib import Path
 from types import FrameType
 
-from polysharp import slurm
+from polysharp import driver, slurm
 
 PAUSE = 10  # seconds between two tries
 SAID_EVERY = 300  # seconds between two lines about the same wait
@@ -117,6 +117,7 @@ def queue() -> None:
 
 def _look(name: str) -> None:
     """Be a command that says how jobs are."""
+    driver.seen()
     _leave_the_path()
     try:
         done = _run(name, sys.argv[1:], seconds=ANSWER)

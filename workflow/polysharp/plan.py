@@ -14,6 +14,10 @@ from polysharp.runs import COSTS, REPORT, Paths
 HOUR = 3600
 GIGABYTE = 10**9
 WEIGHTS = "model.safetensors"
+# Of a training that runs: two snapshots and one being written, each of weights, best weights and AdamW's
+# two moments.
+SNAPSHOTS = 3 * 4
+MINUTES = 60  # that the rule asks for, for every seed of a job
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ class Plan:
     longest: Job | None  # the job of fine-tuning with most cells left
     longest_seconds: float | None
     disk_bytes: int | None  # None where no model is prepared yet
+    running_bytes: int | None  # at most, for every training that runs
     unknown_models: list[str]
 
 
@@ -69,8 +74,9 @@ def make_plan(matrix: Matrix, models: Path, paths: Paths) -> Plan:
             )
         )
     longest, longest_seconds = _longest(matrix.jobs, left, estimates)
-    disk, unknown = _disk(matrix, models)
-    return Plan(plans, longest, longest_seconds, disk, unknown)
+    sizes, unknown = _weights(matrix, models)
+    running = SNAPSHOTS * max(sizes.values()) if sizes else None
+    return Plan(plans, longest, longest_seconds, _disk(matrix, sizes), running, unknown)
 
 
 def _seconds(cell: Cell, paths: Paths) -> float | None:
@@ -123,11 +129,8 @@ def _longest(
     return (None, None) if best is None else (best[2], best[0] or None)
 
 
-def _disk(matrix: Matrix, models: Path) -> tuple[int | None, list[str]]:
-    """Return the bytes that models and classifiers take in the end, and the models that are not there yet.
-
-    Of every data set the best classifier of each method stays until all are trained, and then one.
-    """
+def _weights(matrix: Matrix, models: Path) -> tuple[dict[str, int], list[str]]:
+    """Return the bytes of the prepared models' weights by name, and the models that are not there yet."""
     sizes: dict[str, int] = {}
     unknown: list[str] = []
     for model in {dataset.model.name: dataset.model for dataset in matrix.datasets}.values():
@@ -136,9 +139,17 @@ def _disk(matrix: Matrix, models: Path) -> tuple[int | None, list[str]]:
             sizes[model.name] = file.stat().st_size
         else:
             unknown.append(model.name)
+    return sizes, unknown
+
+
+def _disk(matrix: Matrix, sizes: dict[str, int]) -> int | None:
+    """Return the bytes that models and classifiers take in the end.
+
+    Of every data set the best classifier of each method stays until all are trained, and then one.
+    """
     methods = len({cell.method for cell in matrix.cells if cell.has_checkpoint})
     classifiers = sum(sizes.get(dataset.model.name, 0) * methods for dataset in matrix.datasets)
-    return (sum(sizes.values()) + classifiers if sizes else None), unknown
+    return sum(sizes.values()) + classifiers if sizes else None
 
 
 def lines(plan: Plan, seeds_per_job: int) -> list[str]:
@@ -167,11 +178,15 @@ def lines(plan: Plan, seeds_per_job: int) -> list[str]:
     if plan.longest:
         cells = f"{len(plan.longest.cells)} seeds" if len(plan.longest.cells) > 1 else "one seed"
         length = f"about {plan.longest_seconds / 60:.0f} minutes" if plan.longest_seconds else "not known yet"
-        said.append(f"longest job: {plan.longest.path} ({cells}): {length}")
+        asked = MINUTES * len(plan.longest.cells)
+        said.append(f"longest job: {plan.longest.path} ({cells}): {length}; it asks for {asked} minutes")
     if seeds_per_job == 1 and any(one.left > one.jobs / 2 > 0 for one in finetuning):
         said.append("jobs of a minute or two are better taken together: seeds_per_job")
     if plan.disk_bytes is not None:
         said.append(f"disk: about {plan.disk_bytes / GIGABYTE:.1f} GB for models and classifiers")
+    if plan.running_bytes is not None and finetuning:
+        size = plan.running_bytes / GIGABYTE
+        said.append(f"      and up to {size:.1f} GB for every fine-tuning that runs at the same time")
     if plan.unknown_models:
         said.append(f"not prepared yet, so without disk: {', '.join(plan.unknown_models)}")
     return said

@@ -23,6 +23,7 @@ os.environ.update(
     TOKENIZERS_PARALLELISM="false",
 )
 
+from polysharp import driver
 from polysharp.errors import UserError
 from polysharp.matrix import load_study, model_slug
 from polysharp.patience import be_the_driver, submit_nothing_after

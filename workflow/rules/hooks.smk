@@ -10,7 +10,12 @@ onstart:
     shell('python "$POLYSHARP_SCRIPTS/cancel_orphans.py"')
 
 
+onsuccess:
+    driver.end(os.getpid())
+
+
 # When cells failed, the tables are brought up to date from what there is, the failed ones shown. They
 # come without a manifest, which makes merge_reports run again as soon as every cell is there.
 onerror:
+    driver.end(os.getpid())
     shell('python "$POLYSHARP_SCRIPTS/merge_reports.py" {STUDY_ARGUMENTS:q} --log logs/merge_reports.log')

@@ -1,16 +1,18 @@
 """Cancel the Slurm jobs that an earlier run in this folder left behind when it was killed.
 
-Snakemake calls it when a run starts, and holds the lock of the folder then, so no other run can own them.
-Trainings that are cancelled save where they are, and the run that starts goes on from there.
+The workflow calls it when a run starts. Where an earlier run is still at work, its jobs are its own, and
+are left alone. Trainings that are cancelled save where they are, and the run that starts goes on from there.
 """
 
 import argparse
 import logging
+import os
 from pathlib import Path
 
-from polysharp import slurm
+from polysharp import driver, slurm
 from polysharp.commands import command_parser, run
 from polysharp.errors import UserError
+from polysharp.patience import DRIVER
 
 log = logging.getLogger("polysharp.cancel_orphans")
 
@@ -28,11 +30,14 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> None:
     if not slurm.available():
         return
+    if other := driver.at_work():
+        log.warning("another run, %s, is at work in this folder; its jobs are left alone", other)
+        return
     try:
         orphans = slurm.queued(arguments.prefix, Path.cwd())
     except UserError as error:  # a run on this machine alone needs no Slurm
         log.warning("Slurm does not say whether an earlier run left jobs: %s", error)
-        return
+        orphans = []
     if orphans:
         slurm.cancel(orphans)
         log.warning(
@@ -40,6 +45,7 @@ def main(arguments: argparse.Namespace) -> None:
             len(orphans),
             " ".join(orphans),
         )
+    driver.start(int(os.environ.get(DRIVER, os.getppid())))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,106 @@
+"""Whether the run that is noted in a study's folder lives."""
+
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Timer
+
+import pytest
+
+from polysharp import driver
+from polysharp.driver import DRIVER, SILENT
+from polysharp.files import write_json
+
+
+@pytest.fixture(autouse=True)
+def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def run() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that is called as Snakemake is."""
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", "snakemake"]) as process:
+        yield process
+        process.kill()
+
+
+def test_where_none_is_noted_none_lives() -> None:
+    assert driver.at_work() is None
+    driver.seen()
+    driver.end(1)
+    assert not DRIVER.exists()
+
+
+def test_a_run_forgets_itself_and_no_other() -> None:
+    driver.start(7)
+    driver.end(8)
+    assert DRIVER.exists()
+    driver.end(7)
+    assert not DRIVER.exists()
+
+
+def test_a_run_on_this_machine_lives_until_it_is_killed(run: subprocess.Popen[bytes]) -> None:
+    driver.start(run.pid)
+    assert driver.at_work() == f"process {run.pid} on {platform.node()}"
+    run.kill()
+    run.wait()
+    assert driver.at_work() is None
+
+
+def test_a_number_that_another_process_has_now_is_no_run() -> None:
+    driver.start(1)
+    assert driver.at_work() is None
+
+
+def elsewhere(silent: float) -> None:
+    """Note a run on another machine that was seen so many seconds ago."""
+    write_json(DRIVER, {"host": "login2", "process": 7})
+    os.utime(DRIVER, (time.time() - silent,) * 2)
+
+
+def test_a_run_elsewhere_that_is_seen_again_lives() -> None:
+    elsewhere(SILENT - 60)
+    shown = Timer(2, driver.seen)
+    shown.start()
+    assert driver.at_work() == "process 7 on login2"
+    shown.join()
+
+
+def test_a_run_elsewhere_that_stays_silent_is_dead() -> None:
+    elsewhere(SILENT - 3)
+    started = time.monotonic()
+    assert driver.at_work() is None
+    assert 1 < time.monotonic() - started < 10
+
+
+def test_a_run_elsewhere_that_ends_is_waited_for_no_longer() -> None:
+    elsewhere(0)
+    ended = Timer(1, DRIVER.unlink)
+    ended.start()
+    assert driver.at_work() is None
+    ended.join()
+
+
+def test_the_jobs_of_a_living_run_are_left_alone(run: subprocess.Popen[bytes], tmp_path: Path) -> None:
+    for name in ("sbatch", "scancel", "squeue"):
+        command = tmp_path / "bin" / name
+        command.parent.mkdir(exist_ok=True)
+        command.write_text(f"#!/bin/sh\necho $@ >> {tmp_path / name}\necho '4711|polysharp_1|{tmp_path}'\n")
+        command.chmod(0o755)
+    root = Path(__file__).parents[2]
+    path = {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "PYTHONPATH": str(root / "workflow")}
+    command = [sys.executable, root / "workflow/scripts/cancel_orphans.py"]
+    driver.start(run.pid)
+    for _ in range(2):
+        done = subprocess.run(command, env=os.environ | path, capture_output=True, text=True, check=True)
+        if run.poll() is None:
+            assert "another run" in done.stderr and not (tmp_path / "scancel").exists()
+            run.kill()
+            run.wait()
+    assert "left 1 Slurm jobs, which are cancelled: 4711" in done.stderr
+    assert (tmp_path / "scancel").read_text() == "4711\n"
