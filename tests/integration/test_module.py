@@ -15,6 +15,9 @@ module polysharp:
 
 use rule * from polysharp
 
+onstart:
+    shell('python "$POLYSHARP_SCRIPTS/cancel_orphans.py"')
+
 rule words:
     default_target: True
     input: "results/report.tsv"
