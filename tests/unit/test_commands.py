@@ -6,6 +6,7 @@ import json
 import os
 import re
 import resource
+import signal
 import subprocess
 import sys
 from argparse import Namespace
@@ -40,9 +41,12 @@ def arguments(tmp_path: Path) -> Namespace:
 
 
 @pytest.fixture(autouse=True)
-def unchanged_logging() -> Iterator[None]:
+def unchanged_process() -> Iterator[None]:
+    """Put back what a command changes in its process: logging, and what SIGTERM does."""
     before = commands.log.handlers, commands.log.propagate, commands.log.level
+    handler = signal.getsignal(signal.SIGTERM)
     yield
+    signal.signal(signal.SIGTERM, handler)
     commands.log.handlers, commands.log.propagate = before[0], before[1]
     commands.log.setLevel(before[2])
 
@@ -72,6 +76,29 @@ def test_a_mistake_of_the_user_is_told_without_a_traceback(
     assert "error: first: wrong" in logged and "Traceback" not in logged
     told = {"class": "input", "reason": "first: wrong; second: wröng", "slurm_job": None}
     assert read_json(arguments.failure) == told
+
+
+@pytest.mark.parametrize("preempted", [True, False])
+def test_a_command_that_is_preempted_puts_its_job_back(
+    preempted: bool, arguments: Namespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    time = "2026-11-21T12:00:00" if preempted else "None"
+    for name, script in (
+        ("sbatch", ""),
+        ("scontrol", f"echo Requeue=1 PreemptTime={time}; echo $@ >> asked"),
+    ):
+        command = tmp_path / name
+        command.write_text(f"#!/bin/sh\n{script}\n")
+        command.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("SLURM_JOB_ID", "4711")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        run(lambda _: os.kill(os.getpid(), signal.SIGTERM), arguments, "cell")
+    assert ended.value.code == 75
+    told = {"class": "stopped", "reason": "stopped by SIGTERM; started again it begins anew"}
+    assert read_json(arguments.failure) == {**told, "slurm_job": "4711"}
+    assert ("requeue 4711" in (tmp_path / "asked").read_text()) == preempted
 
 
 def test_a_bug_leaves_its_traceback_in_the_log_and_a_short_reason(

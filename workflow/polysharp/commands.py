@@ -6,14 +6,17 @@ import gc
 import logging
 import os
 import platform
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import get_args
 
 import yaml
 
+from polysharp import slurm
 from polysharp.configuration import Configuration, Kind, Metric, explain_settings
 from polysharp.errors import Interrupted, UserError
 from polysharp.files import write_json
@@ -118,12 +121,29 @@ def run(
     name: str,
     failures: Sequence[Path] | None = None,
 ) -> None:
-    """Run `main` and exit as :func:`attempt` says; `name` stands before every line on the terminal."""
+    """Run `main` and exit as :func:`attempt` says; `name` stands before every line on the terminal.
+
+    What SIGTERM ends, unless `main` listens to it itself, is unfinished; where it was the preemption of
+    a Slurm job, the job goes back into the queue.
+    """
     start_logging(arguments.log, name)
+    signal.signal(signal.SIGTERM, _stop)
     if failures is None:
         failures = [arguments.failure] if arguments.failure else []
     if status := attempt(lambda: main(arguments), failures):
+        if status == UNFINISHED and _first():
+            give_way()
         sys.exit(status)
+
+
+def give_way() -> None:
+    """Put the Slurm job back into the queue, where it is being preempted."""
+    if slurm.give_way():
+        log.info("preempted: this Slurm job is put back into the queue")
+
+
+def _stop(number: int, _frame: FrameType | None) -> None:
+    raise Interrupted(f"stopped by {signal.Signals(number).name}; started again it begins anew")
 
 
 def start_logging(file: Path | None, name: str) -> None:
@@ -146,8 +166,8 @@ def start_logging(file: Path | None, name: str) -> None:
 def attempt(work: Callable[[], None], failures: Sequence[Path]) -> int:
     """Do a piece of work and return its exit status.
 
-    0 when it is done, 1 when it failed, 75 when it was asked to stop and goes on where it was when
-    started again. A :class:`UserError` is logged as its lines; anything else is a bug, whose
+    0 when it is done, 1 when it failed, 75 when it was asked to stop: a fine-tuning goes on where it was
+    when it is started again. A :class:`UserError` is logged as its lines; anything else is a bug, whose
     traceback goes to the log. `failures` receive the reason, and are removed first.
     """
     for failure in failures if _first() else []:

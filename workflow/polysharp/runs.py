@@ -110,7 +110,7 @@ def read_report(folder: Path) -> dict[str, Any] | None:
     """Return the report of a cell, or None where there is none that can be read."""
     try:
         return dict(read_json(folder / REPORT))
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
 
 

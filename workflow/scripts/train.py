@@ -7,25 +7,22 @@ A seed that fails leaves the others alone; a cell that is complete is left as it
 """
 
 import argparse
-import logging
 import sys
 from functools import partial
 from pathlib import Path
 
-from polysharp import slurm
 from polysharp.commands import (
     UNFINISHED,
     add_model_options,
     attempt,
     cell_parser,
+    give_way,
     importing,
     limit_threads,
     run,
 )
 from polysharp.configuration import ModelSettings, TrainingSettings, parse_settings
 from polysharp.errors import UserError
-
-log = logging.getLogger("polysharp")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -104,8 +101,8 @@ def main(arguments: argparse.Namespace) -> None:
         )
         ends.append(attempt(train, failures))
         if ends[-1] == UNFINISHED:
-            if device.is_main_process and slurm.give_way():
-                log.info("preempted: this Slurm job is put back into the queue")
+            if device.is_main_process:
+                give_way()
             break
         if ends[-1] and device.num_processes > 1:
             break  # the other processes may wait for this one in the seed that failed
