@@ -135,6 +135,17 @@ def test_a_training_that_was_killed_while_it_loaded_its_libraries(
     assert failure.reason.startswith(KILLED)
 
 
+def test_a_refused_job_is_every_seeds_failure(matrix: Matrix, paths: Paths) -> None:
+    refused = {"class": "refused", "reason": "sbatch: no such partition", "slurm_job": None}
+    job = next(job for job in matrix.jobs if len(job.cells) > 1)
+    write_json(paths.work / "runs" / job.path / "failure.json", refused)
+    found = find_failures(runs(matrix, paths), matrix, paths)
+    assert [failure.cell for failure in found] == list(job.cells)
+    assert {(failure.failure_class, failure.reason) for failure in found} == {
+        ("refused", "sbatch: no such partition")
+    }
+
+
 def test_the_table_comes_and_goes(matrix: Matrix, paths: Paths) -> None:
     place = paths.work / "runs" / cell(matrix, "english", "tfidf", 0).path / "failure.json"
     write_json(place, {"class": "bug", "reason": "KeyError: 'x'", "slurm_job": None})
