@@ -19,7 +19,7 @@ from tests.slurm.cluster import Cluster
 
 PROFILE = ("--profile", str(ROOT / "profiles/slurm"), "--slurm-init-seconds-before-status-checks=5")
 CELL = "main/english/single/sam/seed-1"
-EPOCHS = 150  # of a long study
+EPOCHS = 200  # of a long study
 
 
 def long_study(folder: Path, **configuration: object) -> Study:

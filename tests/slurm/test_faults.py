@@ -104,15 +104,19 @@ def test_a_killed_driver_leaves_no_orphans(cluster: Cluster, undisturbed: Study,
     study = long_study(tmp_path / "driver killed")
     with Driver(cluster, study) as driver:
         orphan = driver.wait_until_it_trains()
-        driver.process.kill()
-        driver.process.wait()
-        # Its jobs go on: only the next run can look after them.
-        command = [sys.executable, "-m", "snakemake", *study.command(*PROFILE)]
-        locked = cluster.run(*command, check=False)
-        assert locked.returncode != 0 and "--unlock" in locked.stderr
-        cluster.run(*command, "--unlock")
-        again = cluster.run(*command, timeout=600)
-    assert f"left 1 Slurm jobs, which are cancelled: {orphan['slurm_job']}" in again.stderr
+        with suspended(orphan["process"]):  # it has to live until it is cancelled
+            driver.process.kill()
+            driver.process.wait()
+            # Its jobs go on: only the next run can look after them.
+            command = [sys.executable, "-m", "snakemake", *study.command(*PROFILE)]
+            locked = cluster.run(*command, check=False)
+            assert locked.returncode != 0 and "--unlock" in locked.stderr
+            cluster.run(*command, "--unlock")
+            with Driver(cluster, study) as again:
+                again.wait(lambda: "which are cancelled" in again.output)
+                os.kill(orphan["process"], signal.SIGCONT)
+                again.ends_well()
+    assert f"left 1 Slurm jobs, which are cancelled: {orphan['slurm_job']}" in again.output
     assert "resumed from the snapshot" in log_of(study)
     assert study.bytes_of_results() == undisturbed.bytes_of_results()
 
