@@ -90,8 +90,7 @@ def train_cell(
         if lease:
             lease.check()  # what another process that took over has caused is no failure
         raise
-    if lease:
-        lease.check()
+    if lease and lease.held:  # what is left of a cell that another process has taken is needed there
         snapshots.clear()
         lease.release()
 

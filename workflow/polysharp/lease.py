@@ -76,18 +76,22 @@ class Lease:
         LeaseLost
             When another process has taken it.
         """
-        holder = self._read()
-        if holder is None or holder.get("token") != self._token:
+        if not self.held:
+            holder = self._read()
             who = f"process {holder.get('process')} on {holder.get('host')}" if holder else "another process"
             raise LeaseLost(f"{who} has taken over this cell; nothing more is written here")
         os.utime(self._file)
         self._looked = time.monotonic()
 
-    def release(self) -> None:
-        """Give the lease back; that of another process which is alive is left to it."""
+    @property
+    def held(self) -> bool:
+        """Whether this process still has it."""
         holder = self._read()
-        if holder is None or holder.get("token") == self._token or not self._alive():
-            self._file.unlink(missing_ok=True)
+        return holder is not None and holder.get("token") == self._token
+
+    def release(self) -> None:
+        """Give the lease back."""
+        self._file.unlink(missing_ok=True)
 
     def _read(self) -> dict[str, Any] | None:
         try:
