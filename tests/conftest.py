@@ -52,6 +52,13 @@ def write_source(folder: Path, splits: dict[str, dict[str, list]]) -> Path:
     return folder
 
 
+def write_command(folder: Path, name: str, script: str) -> None:
+    """Write a shell script into a folder, in the place of a command."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(f"#!/bin/bash\n{script}\n", encoding="utf-8")
+    (folder / name).chmod(0o755)
+
+
 @pytest.fixture(scope="session")
 def small_source(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Return the folder of a small data set's JSON files, by label type; not to be changed."""

@@ -23,7 +23,7 @@ from polysharp import commands
 from polysharp.commands import command_parser, read_study, run
 from polysharp.errors import UserError, nearest
 from polysharp.files import read_json, replacing, replacing_folder, sha256, write_json, write_text
-from tests.conftest import ROOT, make_texts, write_source
+from tests.conftest import ROOT, make_texts, write_command, write_source
 
 SCRIPTS = sorted((ROOT / "workflow" / "scripts").glob("*.py"))
 HEAVY = ("torch", "transformers", "sklearn", "scipy", "matplotlib")
@@ -87,10 +87,8 @@ def test_a_command_that_is_preempted_puts_its_job_back(
         ("sbatch", ""),
         ("scontrol", f"echo Requeue=1 PreemptTime={time}; echo $@ >> asked"),
     ):
-        command = tmp_path / name
-        command.write_text(f"#!/bin/sh\n{script}\n")
-        command.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+        write_command(tmp_path / "bin", name, script)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("SLURM_JOB_ID", "4711")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as ended:

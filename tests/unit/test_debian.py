@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from polysharp import debian
 from polysharp.debian import Example, Lists, Package
 from polysharp.errors import UserError
-from tests.conftest import ROOT
+from tests.conftest import ROOT, write_command
 
 SCRIPT = ROOT / "workflow" / "scripts" / "build_example_data.py"
 EMBEDDED = ROOT / "workflow" / "resources" / "packages"
@@ -140,10 +140,8 @@ def test_missing_apt_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 
 
 def fake_apt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, body: str) -> None:
-    apt = tmp_path / "apt-get"
-    apt.write_text(f"#!/bin/sh\n{body}\n")
-    apt.chmod(0o755)
-    monkeypatch.setattr(shutil, "which", lambda name: str(apt))
+    write_command(tmp_path, "apt-get", body)
+    monkeypatch.setattr(shutil, "which", lambda name: str(tmp_path / name))
 
 
 def test_failure_of_apt_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

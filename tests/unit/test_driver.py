@@ -14,6 +14,7 @@ import pytest
 from polysharp import driver
 from polysharp.driver import DRIVER, SILENT
 from polysharp.files import write_json
+from tests.conftest import ROOT, write_command
 
 
 @pytest.fixture(autouse=True)
@@ -88,13 +89,11 @@ def test_a_run_elsewhere_that_ends_is_waited_for_no_longer() -> None:
 
 def test_the_jobs_of_a_living_run_are_left_alone(run: subprocess.Popen[bytes], tmp_path: Path) -> None:
     for name in ("sbatch", "scancel", "squeue"):
-        command = tmp_path / "bin" / name
-        command.parent.mkdir(exist_ok=True)
-        command.write_text(f"#!/bin/sh\necho $@ >> {tmp_path / name}\necho '4711|polysharp_1|{tmp_path}'\n")
-        command.chmod(0o755)
-    root = Path(__file__).parents[2]
-    path = {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "PYTHONPATH": str(root / "workflow")}
-    command = [sys.executable, root / "workflow/scripts/cancel_orphans.py"]
+        write_command(
+            tmp_path / "bin", name, f"echo $@ >> {tmp_path / name}\necho '4711|polysharp_1|{tmp_path}'"
+        )
+    path = {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT / "workflow")}
+    command = [sys.executable, ROOT / "workflow/scripts/cancel_orphans.py"]
     driver.start(run.pid)
     for _ in range(2):
         done = subprocess.run(command, env=os.environ | path, capture_output=True, text=True, check=True)

@@ -12,6 +12,7 @@ from polysharp.files import write_json, write_text
 from polysharp.matrix import Cell, Matrix, load_study
 from polysharp.runs import Paths
 from polysharp.tables import Run, read_run
+from tests.conftest import write_command
 
 STUDY = {
     "seeds": [1, 2, 3],
@@ -44,9 +45,7 @@ def runs(matrix: Matrix, paths: Paths) -> list[Run]:
 
 def accounting(folder: Path, monkeypatch: pytest.MonkeyPatch, output: str) -> None:
     """Put a command `sacct` on the path that prints `output`; the real one is in the tests of Slurm."""
-    folder.mkdir()
-    (folder / "sacct").write_text(f"#!/bin/sh\nprintf '{output}'\n")
-    (folder / "sacct").chmod(0o755)
+    write_command(folder, "sacct", f"printf '{output}'")
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, write_command
 
 SHIMS = ROOT / "workflow/slurm"
 JOB = "snakemake --target-jobs 'finetune:task=main,language=english,label_type=single,method=sam,seed=3' -j1"
@@ -25,10 +25,7 @@ def nothing_said_of_the_queue(tmp_path: Path) -> None:
 
 def put(folder: Path, name: str, script: str) -> None:
     """Put a shell script in the place of one of Slurm's commands."""
-    (folder / "bin").mkdir(exist_ok=True)
-    command = folder / "bin" / name
-    command.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
-    command.chmod(0o755)
+    write_command(folder / "bin", name, script)
 
 
 def call(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from polysharp.doctor import PUBLISHED, Choice, Examination, Settings, examine, render
 from polysharp.errors import UserError
 from polysharp.slurm import gpus, minutes
+from tests.conftest import write_command
 
 
 @pytest.mark.parametrize(
@@ -89,10 +90,7 @@ if [ -e refused ] && grep -qe $(cat refused) <<< $@; then echo no >&2; exit 1; f
         "sacctmgr": "exit 1",
     }
     for name, script in commands.items():
-        command = tmp_path / "bin" / name
-        command.parent.mkdir(exist_ok=True)
-        command.write_text(f"#!/bin/bash\n{script}\n")
-        command.chmod(0o755)
+        write_command(tmp_path / "bin", name, script)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.chdir(tmp_path)
     return tmp_path
