@@ -12,16 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from sklearn.metrics import f1_score
 
 from polysharp.files import read_json
 from polysharp.labels import encode
+from polysharp.metrics import scores
 
 CANDIDATES = np.linspace(0.05, 0.95, 91)
-
-
-def macro_f1(truth: np.ndarray, scores: np.ndarray, thresholds: float | np.ndarray) -> float:
-    return float(f1_score(truth, scores >= thresholds, average="macro", zero_division=0))
 
 
 def scored(run: Path) -> list[float]:
@@ -32,8 +28,13 @@ def scored(run: Path) -> list[float]:
     for split in ("validation", "test"):
         rows = predictions.filter(pl.col("split") == split)
         splits[split] = encode(rows["y_true"].to_list(), report["labels"]), np.array(rows["scores"].to_list())
-    common = max(CANDIDATES, key=lambda threshold: macro_f1(*splits["validation"], threshold))
-    return [macro_f1(*splits["test"], chosen) for chosen in (0.5, common, np.array(report["thresholds"]))]
+
+    def macro_f1(split: str, thresholds: float | np.ndarray) -> float:
+        truth, probabilities = splits[split]
+        return scores(truth, probabilities >= thresholds)["macro_f1"]
+
+    common = max(CANDIDATES, key=lambda threshold: macro_f1("validation", threshold))
+    return [macro_f1("test", chosen) for chosen in (0.5, common, np.array(report["thresholds"]))]
 
 
 def main(study: Path) -> None:

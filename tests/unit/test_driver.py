@@ -12,7 +12,7 @@ from threading import Timer
 import pytest
 
 from polysharp import driver
-from polysharp.driver import DRIVER, SILENT
+from polysharp.driver import FILE, SILENT
 from polysharp.files import write_json
 from tests.conftest import ROOT, write_command
 
@@ -34,15 +34,15 @@ def test_where_none_is_noted_none_lives() -> None:
     assert driver.at_work() is None
     driver.seen()
     driver.end(1)
-    assert not DRIVER.exists()
+    assert not FILE.exists()
 
 
 def test_a_run_forgets_itself_and_no_other() -> None:
     driver.start(7)
     driver.end(8)
-    assert DRIVER.exists()
+    assert FILE.exists()
     driver.end(7)
-    assert not DRIVER.exists()
+    assert not FILE.exists()
 
 
 def test_a_run_on_this_machine_lives_until_it_is_killed(run: subprocess.Popen[bytes]) -> None:
@@ -60,8 +60,8 @@ def test_a_number_that_another_process_has_now_is_no_run() -> None:
 
 def elsewhere(silent: float) -> None:
     """Note a run on another machine that was seen so many seconds ago."""
-    write_json(DRIVER, {"host": "login2", "process": 7})
-    os.utime(DRIVER, (time.time() - silent,) * 2)
+    write_json(FILE, {"host": "login2", "process": 7})
+    os.utime(FILE, (time.time() - silent,) * 2)
 
 
 def test_a_run_elsewhere_that_is_seen_again_lives() -> None:
@@ -81,7 +81,7 @@ def test_a_run_elsewhere_that_stays_silent_is_dead() -> None:
 
 def test_a_run_elsewhere_that_ends_is_waited_for_no_longer() -> None:
     elsewhere(0)
-    ended = Timer(1, DRIVER.unlink)
+    ended = Timer(1, FILE.unlink)
     ended.start()
     assert driver.at_work() is None
     ended.join()

@@ -123,23 +123,14 @@ def run(
 ) -> None:
     """Run `main` and exit as :func:`attempt` says; `name` stands before every line on the terminal.
 
-    What SIGTERM ends, unless `main` listens to it itself, is unfinished; where it was the preemption of
-    a Slurm job, the job goes back into the queue.
+    What SIGTERM ends, unless `main` listens to it itself, is unfinished.
     """
     start_logging(arguments.log, name)
     signal.signal(signal.SIGTERM, _stop)
     if failures is None:
         failures = [arguments.failure] if arguments.failure else []
     if status := attempt(lambda: main(arguments), failures):
-        if status == UNFINISHED and _first():
-            give_way()
         sys.exit(status)
-
-
-def give_way() -> None:
-    """Put the Slurm job back into the queue, where it is being preempted."""
-    if slurm.give_way():
-        log.info("preempted: this Slurm job is put back into the queue")
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:
@@ -167,8 +158,9 @@ def attempt(work: Callable[[], None], failures: Sequence[Path]) -> int:
     """Do a piece of work and return its exit status.
 
     0 when it is done, 1 when it failed, 75 when it was asked to stop: a fine-tuning goes on where it was
-    when it is started again. A :class:`UserError` is logged as its lines; anything else is a bug, whose
-    traceback goes to the log. `failures` receive the reason, and are removed first.
+    when it is started again; a Slurm job that is being preempted is put back into the queue. A
+    :class:`UserError` is logged as its lines; anything else is a bug, whose traceback goes to the log.
+    `failures` receive the reason, and are removed first.
     """
     for failure in failures if _first() else []:
         failure.unlink(missing_ok=True)
@@ -177,7 +169,7 @@ def attempt(work: Callable[[], None], failures: Sequence[Path]) -> int:
         return 0
     except LeaseLost as loss:  # what is written about this cell from now on is the other's
         log.info("%s", loss)
-        return UNFINISHED
+        return _unfinished()
     except UserError as error:
         for line in error.lines:
             log.error("error: %s", line)
@@ -211,7 +203,14 @@ def attempt(work: Callable[[], None], failures: Sequence[Path]) -> int:
                 write_json(failure, told)
             except OSError as error:
                 log.error("error: the reason could not be written: %s", error)
-    return status
+    return _unfinished() if status == UNFINISHED else status
+
+
+def _unfinished() -> int:
+    """Put the Slurm job back into the queue, where it is being preempted; return the exit status."""
+    if _first() and slurm.give_way():
+        log.info("preempted: this Slurm job is put back into the queue")
+    return UNFINISHED
 
 
 def _disk_is_full(error: BaseException | None) -> bool:

@@ -16,11 +16,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from polysharp import slurm
 from polysharp.configuration import check_configuration
 from polysharp.errors import UserError, nearest
-from polysharp.matrix import model_slug
+from polysharp.matrix import SEED_MINUTES, model_slug
 from polysharp.models import IDENTITY
 from polysharp.slurm import Partition
 
-GPU_MINUTES, CPU_MINUTES = 60, 30  # asked for at the first attempt
+GPU_MINUTES, CPU_MINUTES = SEED_MINUTES, 30  # asked for at the first attempt
 GPU_MEMORY, CPU_MEMORY = 16000, 4000  # MB at the first attempt
 GIGABYTE = 2**30
 LOCAL = ("tmpfs", "ramfs", "overlay")  # file systems that no other node sees
@@ -151,8 +151,8 @@ def examine(choice: Choice, folder: Path) -> Examination:
     for role, one in (("with GPUs", with_gpus), ("without GPUs", without)):
         limit = f"at most {one.minutes} minutes a job" if one.minutes else "no limit of time"
         result.say("ok", f"partition {role}: {one.name} ({one.nodes} nodes, {one.memory_mb} MB, {limit})")
-    reason = slurm.refusal(_asked(settings, gpu=False))
-    _submitted("tfidf", _asked(settings, gpu=False), reason, result)
+    asked = _asked(settings, gpu=False)
+    _submitted("tfidf", asked, slurm.refusal(asked), result)
     _requeue(configuration, with_gpus, result)
     _disk(folder, result)
     result.settings = settings
@@ -228,7 +228,7 @@ def _taken(
     settings: Settings, candidates: Sequence[Partition], choice: Choice, result: Examination
 ) -> tuple[Settings, Partition]:
     """Return the settings with the first partition in which Slurm would take a job of fine-tuning."""
-    refused: list[tuple[Settings, str]] = []
+    refused: list[tuple[Settings, list[str], str]] = []
     for one in candidates:
         gres, gres_reason = _gres(one, choice.gpu_kind)
         kinds = ", ".join(f"{count} x {name or 'GPU'}" for name, count in one.gpus.items())
@@ -242,15 +242,16 @@ def _taken(
             gpu_memory=_within(GPU_MEMORY, one.memory_mb),
             gpu_node_memory=one.memory_mb,
         )
-        reason = slurm.refusal(_asked(tried, gpu=True))
+        asked = _asked(tried, gpu=True)
+        reason = slurm.refusal(asked)
         if reason is None:
-            for other, why in refused:
+            for other, _, why in refused:
                 result.say("look", f"partition {other.gpu_partition}: not taken: {why}")
-            _submitted("fine-tuning", _asked(tried, gpu=True), None, result)
+            _submitted("fine-tuning", asked, None, result)
             return tried, one
-        refused.append((tried, reason))
-    for other, why in refused:
-        _submitted("fine-tuning", _asked(other, gpu=True), why, result)
+        refused.append((tried, asked, reason))
+    for _, asked, why in refused:
+        _submitted("fine-tuning", asked, why, result)
     return refused[0][0], candidates[0]
 
 

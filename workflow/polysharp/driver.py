@@ -17,26 +17,26 @@ from typing import Any
 from polysharp.files import read_json, write_json
 
 log = logging.getLogger("polysharp.driver")
-DRIVER = Path("work/driver.json")  # of the study; its time is when the run was last seen alive
+FILE = Path("work/driver.json")  # of the study; its time is when the run was last seen alive
 SILENT = 400  # seconds after which a run on another machine is dead: it looks at its jobs every 180 at most
 
 
 def start(process: int) -> None:
     """Note that this run is at work."""
-    write_json(DRIVER, {"host": platform.node(), "process": process})
+    write_json(FILE, {"host": platform.node(), "process": process})
 
 
 def seen() -> None:
     """Show that the run that is noted lives."""
     with suppress(FileNotFoundError):
-        os.utime(DRIVER)
+        os.utime(FILE)
 
 
 def end(process: int) -> None:
     """Forget this run, if it is the one that is noted."""
     with suppress(FileNotFoundError, ValueError):
-        if read_json(DRIVER) == {"host": platform.node(), "process": process}:
-            DRIVER.unlink()
+        if read_json(FILE) == {"host": platform.node(), "process": process}:
+            FILE.unlink()
 
 
 def at_work() -> str | None:
@@ -46,8 +46,8 @@ def at_work() -> str | None:
     been silent for too long.
     """
     try:
-        noted: dict[str, Any] = read_json(DRIVER)
-        last = DRIVER.stat().st_mtime
+        noted: dict[str, Any] = read_json(FILE)
+        last = FILE.stat().st_mtime
     except (FileNotFoundError, ValueError):
         return None
     who = f"process {noted['process']} on {noted['host']}"
@@ -57,8 +57,8 @@ def at_work() -> str | None:
     if left > 0:
         log.info("an earlier run, %s, may still live: that is known in %d seconds at most", who, left)
     with suppress(FileNotFoundError):  # it has ended
-        while time.time() - DRIVER.stat().st_mtime < SILENT:
-            if DRIVER.stat().st_mtime > last:
+        while time.time() - FILE.stat().st_mtime < SILENT:
+            if FILE.stat().st_mtime > last:
                 return who
             time.sleep(1)
     return None

@@ -78,9 +78,11 @@ def find_failures(runs: Sequence[Run], matrix: Matrix, paths: Paths) -> list[Fai
         log = f"logs/runs/{job.path}.log"
         of_job = [by_cell[cell.path] for cell in job.cells]
         missing = [run for run in of_job if not run.report]
-        failed = [failure for run in missing if (failure := _of(run, log, paths))]
+        own = [_of(run, log, paths) for run in missing]
+        failed = [failure for failure in own if failure]
         if failed and failed[0].failure_class == "refused":  # noted for the cell that names the job
-            failed = [_of(run, log, paths) or replace(failed[0], cell=run.cell) for run in missing]
+            pairs = zip(own, missing, strict=True)
+            failed = [failure or replace(failed[0], cell=run.cell) for failure, run in pairs]
         if not failed and not any((paths.run(cell.path) / REPORT).is_file() for cell in job.cells):
             failed = _at_the_beginning(job.cells[0], log, paths)
         found += failed

@@ -76,8 +76,8 @@ class Lease:
         LeaseLost
             When another process has taken it.
         """
-        if not self.held:
-            holder = self._read()
+        holder = self._read()
+        if not self._mine(holder):
             who = f"process {holder.get('process')} on {holder.get('host')}" if holder else "another process"
             raise LeaseLost(f"{who} has taken over this cell; nothing more is written here")
         os.utime(self._file)
@@ -86,12 +86,14 @@ class Lease:
     @property
     def held(self) -> bool:
         """Whether this process still has it."""
-        holder = self._read()
-        return holder is not None and holder.get("token") == self._token
+        return self._mine(self._read())
 
     def release(self) -> None:
         """Give the lease back."""
         self._file.unlink(missing_ok=True)
+
+    def _mine(self, holder: dict[str, Any] | None) -> bool:
+        return holder is not None and holder.get("token") == self._token
 
     def _read(self) -> dict[str, Any] | None:
         try:

@@ -29,6 +29,7 @@ from polysharp.errors import UserError, nearest
 SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 REQUIRED = ("language", "label_type", "source")
 OPTIONAL = ("task", "columns", "splits")
+SEED_MINUTES = 60  # that a job of fine-tuning asks for, for each of its seeds
 DETERMINISTIC_SEED = 0  # the path of the one cell of a method that draws nothing at random
 
 
@@ -81,6 +82,11 @@ class Job:
     def path(self) -> str:
         """Path of the first cell inside results/runs and work."""
         return self.cells[0].path
+
+    @property
+    def minutes(self) -> int:
+        """How long the job may take, at its first attempt, where it is fine-tuning."""
+        return SEED_MINUTES * len(self.cells)
 
     @property
     def output(self) -> str:

@@ -102,7 +102,8 @@ def submit() -> None:
         slurm.cancel(re.findall(r"^\d+", done.stdout))
     if done.returncode and (cell := CELL.search(" ".join([*sys.argv, given]))):
         _note(Path("work/runs", *cell.groups()[:-1], f"seed-{cell.group(5)}", "failure.json"), done.stderr)
-    _finish(done)
+    _pass_on(done)
+    sys.exit(done.returncode)
 
 
 def account() -> None:
@@ -123,15 +124,13 @@ def _look(name: str) -> None:
         done = _run(name, sys.argv[1:], seconds=ANSWER)
     except subprocess.TimeoutExpired:
         done = subprocess.CompletedProcess([], 1, "", f"{name}: no answer within {ANSWER} s\n")
-    sys.stdout.write(done.stdout)
-    sys.stdout.flush()
+    _pass_on(done)  # first, as what follows may take longer than the executor waits
     if done.returncode and STATE.search(" ".join(sys.argv[1:])):
         _say(name, f"{name}: {_line(done.stderr)}; how jobs ended is not known until it answers")
     for job, reason in slurm.waiting(Path.cwd()):
         for pattern, remedy in NEVER.items():
             if re.search(pattern, reason):
                 _say(f"job-{job}", f"Slurm job {job} waits for ever ({reason}): {remedy.format(job=job)}")
-    sys.stderr.write(done.stderr)
     sys.exit(done.returncode)
 
 
@@ -224,7 +223,8 @@ def _line(text: str) -> str:
     return " ".join(re.sub(r"^(sbatch|sacct): (error: )?", "", line) for line in text.splitlines())
 
 
-def _finish(done: subprocess.CompletedProcess[str]) -> None:
+def _pass_on(done: subprocess.CompletedProcess[str]) -> None:
+    """Print what a command has printed."""
     sys.stdout.write(done.stdout)
     sys.stderr.write(done.stderr)
-    sys.exit(done.returncode)
+    sys.stdout.flush()

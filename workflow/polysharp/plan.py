@@ -17,7 +17,6 @@ WEIGHTS = "model.safetensors"
 # Of a training that runs: two snapshots and one being written, each of weights, best weights and AdamW's
 # two moments.
 SNAPSHOTS = 3 * 4
-MINUTES = 60  # that the rule asks for, for every seed of a job
 
 
 @dataclass(frozen=True)
@@ -178,8 +177,8 @@ def lines(plan: Plan, seeds_per_job: int) -> list[str]:
     if plan.longest:
         cells = f"{len(plan.longest.cells)} seeds" if len(plan.longest.cells) > 1 else "one seed"
         length = f"about {plan.longest_seconds / 60:.0f} minutes" if plan.longest_seconds else "not known yet"
-        asked = MINUTES * len(plan.longest.cells)
-        said.append(f"longest job: {plan.longest.path} ({cells}): {length}; it asks for {asked} minutes")
+        asked = f"it asks for {plan.longest.minutes} minutes"
+        said.append(f"longest job: {plan.longest.path} ({cells}): {length}; {asked}")
     if seeds_per_job == 1 and any(one.left > one.jobs / 2 > 0 for one in finetuning):
         said.append("jobs of a minute or two are better taken together: seeds_per_job")
     if plan.disk_bytes is not None:

@@ -30,7 +30,7 @@ rule finetune:
     threads: STUDY.threads
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt * len(job_of(wildcards).cells),
+        runtime=lambda wildcards, attempt: job_of(wildcards).minutes * attempt,
     params:
         cells=lambda wildcards: f"{dataset_of(wildcards).path}/{wildcards.method}/seed-{{seed}}",
         seeds=lambda wildcards: [cell.seed for cell in job_of(wildcards).cells],

@@ -16,7 +16,6 @@ from polysharp.commands import (
     add_model_options,
     attempt,
     cell_parser,
-    give_way,
     importing,
     limit_threads,
     run,
@@ -101,8 +100,6 @@ def main(arguments: argparse.Namespace) -> None:
         )
         ends.append(attempt(train, failures))
         if ends[-1] == UNFINISHED:
-            if device.is_main_process:
-                give_way()
             break
         if ends[-1] and device.num_processes > 1:
             break  # the other processes may wait for this one in the seed that failed
