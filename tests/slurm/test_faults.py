@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tests.integration.study import Study
-from tests.slurm.cluster import Cluster
+from tests.slurm.cluster import Cluster, wait_until
 from tests.slurm.runs import (
     PROFILE,
     Driver,
@@ -43,6 +43,34 @@ def test_a_preempted_training_goes_on(cluster: Cluster, undisturbed: Study, tmp_
         driver.wait(lambda: runs_again(cluster, job))
         driver.ends_well()
     assert "Trying to restart job" not in driver.output  # no attempt is used up
+    assert "resumed from the snapshot" in log_of(study)
+    assert study.bytes_of_results() == undisturbed.bytes_of_results()
+
+
+def test_a_training_that_is_preempted_and_killed_goes_on_at_the_next_attempt(
+    cluster: Cluster, undisturbed: Study, tmp_path: Path
+) -> None:
+    study = long_study(tmp_path / "scavenged", snapshot_seconds=1)
+    with Driver(cluster, study, "--set-resources", "finetune:slurm_partition=scavenge") as driver:
+        driver.wait_until_it_trains()
+        driver.wait(lambda: bool(snapshots(study)))
+        urgent = ["--partition=gpu", "--nodes=2", "--gres=gpu:2", "--time=1", "--output=/dev/null"]
+        cluster.run("sbatch", *urgent, "--wrap=sleep 1")
+        driver.ends_well()
+    assert ["PREEMPTED"] in accounted(cluster, "State")
+    assert "Trying to restart job" in driver.output
+    assert "resumed from the snapshot" in log_of(study)
+    assert study.bytes_of_results() == undisturbed.bytes_of_results()
+
+
+def test_a_training_that_somebody_cancels_goes_on_at_the_next_attempt(
+    cluster: Cluster, undisturbed: Study, tmp_path: Path
+) -> None:
+    study = long_study(tmp_path / "cancelled")
+    with Driver(cluster, study) as driver:
+        cluster.run("scancel", driver.wait_until_it_trains()["slurm_job"])
+        driver.ends_well()
+    assert "status is: 'CANCELLED'" in driver.output and "Trying to restart job" in driver.output
     assert "resumed from the snapshot" in log_of(study)
     assert study.bytes_of_results() == undisturbed.bytes_of_results()
 
@@ -93,11 +121,12 @@ def test_of_a_node_that_is_given_up_the_living_training_stops(
             driver.wait(lambda: holder(study)["process"] != lost["process"])
         try:
             driver.ends_well()
+            gone = Path(f"/proc/{lost['process']}")
+            wait_until(lambda: not gone.exists(), 30, "end of the first training, which nobody kills")
         finally:
             cluster.bring_back(node)
     assert f"taken over from process {lost['process']} on " in log_of(study)
     assert f"of Slurm job {lost['slurm_job']}" in log_of(study)
-    assert not Path(f"/proc/{lost['process']}").exists()
     assert study.bytes_of_results() == undisturbed.bytes_of_results()
 
 

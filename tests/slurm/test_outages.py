@@ -45,6 +45,26 @@ def test_a_controller_that_is_away_is_waited_for(
     assert study.bytes_of_results() == undisturbed.bytes_of_results()
 
 
+def test_a_whole_slurm_that_is_away_is_waited_for(cluster: Cluster, tmp_path: Path) -> None:
+    study = baselines(tmp_path / "all away")
+    cluster.kill("slurmctld")
+    cluster.kill("slurmdbd", signal.SIGTERM)
+    accounts = ("--set-resources", "probe:slurm_account=study", "tfidf:slurm_account=study")
+    try:
+        with Driver(cluster, study, *accounts) as driver:
+            driver.wait(lambda: "sshare: " in driver.output)
+            assert "trying again every 10 s" in driver.output
+            cluster.start_slurmdbd()
+            cluster.start_controller()
+            driver.ends_well()
+    finally:
+        if driver.process.returncode != 0:
+            cluster.start_slurmdbd()
+            cluster.start_controller()
+    assert "Job submission failed" not in driver.output
+    assert [row["status"] for row in study.table("runs.tsv")] == ["complete"] * 4
+
+
 def test_accounting_that_is_away_is_waited_for(cluster: Cluster, undisturbed: Study, tmp_path: Path) -> None:
     study = long_study(tmp_path / "accounting away")
     with Driver(cluster, study) as driver:
@@ -184,13 +204,14 @@ def test_a_poisoned_data_set_and_a_loss_that_is_not_finite_leave_the_others(
 
 
 def test_a_cluster_without_accounting(tmp_path_factory: pytest.TempPathFactory) -> None:
-    cluster = Cluster(tmp_path_factory.mktemp("bare"), accounting=False)
+    # A controller that has forgotten how a job ended before it is asked.
+    cluster = Cluster(tmp_path_factory.mktemp("bare"), accounting=False, options="MinJobAge=10")
     study = baselines(tmp_path_factory.mktemp("studies") / "without accounting")
     try:
         cluster.start()
         examined = cluster.run(sys.executable, ROOT / "workflow/scripts/doctor.py", cwd=study.folder)
         assert "squeue" in examined.stdout
-        profile = ("--profile", str(study.folder / "profiles/here"), PROFILE[-1])
+        profile = ("--profile", str(study.folder / "profiles/here"))
         cluster.run(sys.executable, "-m", "snakemake", *study.command(*profile), timeout=600)
         assert cluster.run("sacct", check=False).returncode != 0
     finally:

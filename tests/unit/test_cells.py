@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from polysharp.files import read_json, sha256
+from polysharp.files import read_json, sha256, write_json
 from polysharp.models import prepare_model
 from tests.conftest import ROOT
 
@@ -27,7 +27,9 @@ class Command:
     def __init__(self, folder: Path, data: Path, model: Path) -> None:
         self.folder, self.data, self.model = folder, data, model
 
-    def start(self, seeds: list[int], *settings: str, folder: Path | None = None) -> "subprocess.Popen[str]":
+    def start(
+        self, seeds: list[int], *settings: str, folder: Path | None = None, study: list[int] | None = None
+    ) -> "subprocess.Popen[str]":
         folder = folder or self.folder
         options: dict[str, object] = {
             "--data": self.data,
@@ -39,11 +41,23 @@ class Command:
         }
         flat = [str(part) for option in options.items() for part in option]
         script = [sys.executable, str(ROOT / "workflow/scripts/train.py"), *flat]
-        chosen = ["--seeds", *map(str, seeds), "--set", "epochs=2", "batch_size=8", "dropout=0.1", *settings]
+        known = ["--study-seeds", *map(str, study)] if study else []
+        chosen = [
+            "--seeds",
+            *map(str, seeds),
+            *known,
+            "--set",
+            "epochs=2",
+            "batch_size=8",
+            "dropout=0.1",
+            *settings,
+        ]
         return subprocess.Popen([*script, *chosen], stderr=subprocess.PIPE, text=True)
 
-    def __call__(self, seeds: list[int], *settings: str, folder: Path | None = None) -> tuple[int, str]:
-        with self.start(seeds, *settings, folder=folder) as process:
+    def __call__(
+        self, seeds: list[int], *settings: str, folder: Path | None = None, study: list[int] | None = None
+    ) -> tuple[int, str]:
+        with self.start(seeds, *settings, folder=folder, study=study) as process:
             _, log = process.communicate(timeout=300)
         return process.returncode, log
 
@@ -153,3 +167,15 @@ def test_of_two_processes_the_one_that_came_last_ends_the_work(command: Command,
     for file in FILES:
         name = file.format(1)
         assert (command.folder / name).read_bytes() == (alone / name).read_bytes(), name
+
+
+def test_a_seed_that_has_left_the_study_is_not_compared_with(command: Command) -> None:
+    assert command([1, 3])[0] == 0
+    path = command.folder / "run/3/report.json"
+    report = read_json(path)
+    report["scores"]["validation"]["macro_f1"] = 2.0  # better than any
+    write_json(path, report)
+    for study, kept in (([1], True), ([1, 3], False)):
+        (command.folder / "run/1/report.json").unlink()
+        assert command([1], study=study)[0] == 0
+        assert (command.folder / "work/1/checkpoint").exists() == kept

@@ -12,7 +12,7 @@ from threading import Timer
 import pytest
 
 from polysharp import driver
-from polysharp.driver import FILE, SILENT
+from polysharp.driver import FOLDER, SILENT
 from polysharp.files import write_json
 from tests.conftest import ROOT, write_command
 
@@ -31,71 +31,75 @@ def run() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_where_none_is_noted_none_lives() -> None:
-    assert driver.at_work() is None
-    driver.seen()
+    assert driver.at_work(1) is None
+    driver.seen(1)
     driver.end(1)
-    assert not FILE.exists()
+    assert not FOLDER.exists()
 
 
-def test_a_run_forgets_itself_and_no_other() -> None:
-    driver.start(7)
-    driver.end(8)
-    assert FILE.exists()
-    driver.end(7)
-    assert not FILE.exists()
+def test_a_run_forgets_itself_and_no_other(run: subprocess.Popen[bytes]) -> None:
+    driver.start(run.pid)
+    driver.end(run.pid + 1)
+    assert driver.at_work(1)
+    driver.end(run.pid)
+    assert driver.at_work(1) is None
 
 
 def test_a_run_on_this_machine_lives_until_it_is_killed(run: subprocess.Popen[bytes]) -> None:
     driver.start(run.pid)
-    assert driver.at_work() == f"process {run.pid} on {platform.node()}"
+    assert driver.at_work(1) == f"process {run.pid} on {platform.node()}"
+    assert driver.at_work(run.pid) is None  # itself
     run.kill()
     run.wait()
-    assert driver.at_work() is None
+    assert driver.at_work(1) is None
 
 
 def test_a_number_that_another_process_has_now_is_no_run() -> None:
     driver.start(1)
-    assert driver.at_work() is None
+    assert driver.at_work(2) is None
+
+
+LOGIN2 = FOLDER / "login2-7.json"
 
 
 def elsewhere(silent: float) -> None:
     """Note a run on another machine that was seen so many seconds ago."""
-    write_json(FILE, {"host": "login2", "process": 7})
-    os.utime(FILE, (time.time() - silent,) * 2)
+    write_json(LOGIN2, {"host": "login2", "process": 7})
+    os.utime(LOGIN2, (time.time() - silent,) * 2)
 
 
 def test_a_run_elsewhere_that_is_seen_again_lives() -> None:
     elsewhere(SILENT - 60)
-    shown = Timer(2, driver.seen)
+    shown = Timer(2, os.utime, [LOGIN2])
     shown.start()
-    assert driver.at_work() == "process 7 on login2"
+    assert driver.at_work(7) == "process 7 on login2"  # the same number on another machine
     shown.join()
 
 
 def test_a_run_elsewhere_that_stays_silent_is_dead() -> None:
     elsewhere(SILENT - 3)
     started = time.monotonic()
-    assert driver.at_work() is None
+    assert driver.at_work(1) is None
     assert 1 < time.monotonic() - started < 10
 
 
 def test_a_run_elsewhere_that_ends_is_waited_for_no_longer() -> None:
     elsewhere(0)
-    ended = Timer(1, FILE.unlink)
+    ended = Timer(1, LOGIN2.unlink)
     ended.start()
-    assert driver.at_work() is None
+    assert driver.at_work(1) is None
     ended.join()
 
 
 def test_the_jobs_of_a_living_run_are_left_alone(run: subprocess.Popen[bytes], tmp_path: Path) -> None:
+    names = ["polysharp_0f1e2d3c-0000-4000-8000-0123456789ab", "polysharp", "polysharp_study"]
+    lines = [f"echo '{4711 + number}|{name}|{tmp_path}'" for number, name in enumerate(names)]
     for name in ("sbatch", "scancel", "squeue"):
-        write_command(
-            tmp_path / "bin", name, f"echo $@ >> {tmp_path / name}\necho '4711|polysharp_1|{tmp_path}'"
-        )
+        write_command(tmp_path / "bin", name, "\n".join([f"echo $@ >> {tmp_path / name}", *lines]))
     path = {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT / "workflow")}
     command = [sys.executable, ROOT / "workflow/scripts/cancel_orphans.py"]
     driver.start(run.pid)
-    for _ in range(2):
+    for _ in range(2):  # the second has the jobs that the killed one has left, and not those of others
         done = subprocess.run(command, env=os.environ | path, capture_output=True, text=True, check=True)
         if run.poll() is None:
             assert "another run" in done.stderr and not (tmp_path / "scancel").exists()

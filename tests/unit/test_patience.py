@@ -55,7 +55,7 @@ def test_what_is_taken_is_passed_on(tmp_path: Path) -> None:
     done = call(tmp_path, "sbatch", 'echo "4711;here"; cat; echo "$2"; echo aside >&2', "--wrap", JOB)
     assert done.stdout == f"4711;here\nthe script{JOB}\n"
     assert (done.stderr, done.returncode) == ("aside\n", 0)
-    assert not (tmp_path / "work").exists()
+    assert not (tmp_path / FAILURE).exists()
 
 
 @pytest.mark.parametrize(
@@ -65,6 +65,8 @@ def test_what_is_taken_is_passed_on(tmp_path: Path) -> None:
         "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation",
         "sbatch: error: QOSMaxSubmitJobPerUserLimit",
         "sbatch: error: AssocMaxSubmitJobLimit",
+        "sbatch: error: AssocGrpSubmitJobsLimit",
+        "sbatch: error: Batch job submission failed: Slurm backup controller in standby mode",
     ],
 )
 def test_what_may_pass_is_tried_again(passing: str, tmp_path: Path) -> None:
@@ -108,6 +110,66 @@ def test_a_job_that_was_taken_without_an_answer_is_not_submitted_twice(tmp_path:
     assert "-n us-1 " in (tmp_path / "asked").read_text()
 
 
+def test_nothing_is_submitted_again_before_squeue_has_answered(tmp_path: Path) -> None:
+    put(tmp_path, "squeue", "[ -e asked ] && { echo '4711|rule_sam 3'; exit; }; touch asked; exit 1")
+    lost = "touch $(date +%N); echo 'sbatch: error: Socket timed out on send/recv operation' >&2; exit 1"
+    done = call(tmp_path, "sbatch", lost, "--parsable", "--job-name", "us-1", "--comment", "rule_sam 3")
+    assert (done.stdout, done.returncode) == ("4711\n", 0)
+    assert len([path for path in tmp_path.iterdir() if path.name.isdecimal()]) == 1
+
+
+def test_a_complete_cell_does_not_fail_for_what_is_refused_to_others_of_its_job(tmp_path: Path) -> None:
+    report = tmp_path / "results/runs/main/english/single/sam/seed-3/report.json"
+    report.parent.mkdir(parents=True)
+    report.touch()
+    call(tmp_path, "sbatch", "echo 'sbatch: error: too much memory' >&2; exit 1", "--wrap", JOB)
+    assert not (tmp_path / FAILURE).exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "asked"), [("sacct", "--format=JobIdRaw,State"), ("squeue", "--format=%i|%T")]
+)
+def test_ends_of_jobs_are_told_in_words_that_the_executor_knows(
+    name: str, asked: str, tmp_path: Path
+) -> None:
+    for job in (1, 2, 3, 4, 5, 9):  # what was submitted
+        call(tmp_path, "sbatch", f"echo {job}", "--wrap", JOB)
+    rows = [
+        "1|RUNNING",
+        "2|CANCELLED by 1000",
+        "3|PREEMPTED",
+        "4|PREEMPTED",
+        "5|NODE_FAIL",
+        "6|OUT_OF_MEMORY",
+    ]
+    said = "\n".join(f"echo '{row}'" for row in rows)
+    # Job 3 is back in the queue; of 4 and 5 the controller knows nothing more, of 9 it never says a word.
+    if name == "sacct":
+        put(tmp_path, "squeue", "echo 1; echo 3")
+    else:
+        said = f"case $* in *%T*) {said} ;; *Z) ;; *) echo 1; echo 3 ;; esac"
+    done = call(tmp_path, name, said, asked)
+    expected = ["1|RUNNING", "2|CANCELLED", "3|PREEMPTED", "4|CANCELLED", "5|CANCELLED", "6|OUT_OF_MEMORY"]
+    assert done.stdout.splitlines() == [*expected, *(["9|COMPLETED"] if name == "squeue" else [])]
+
+
+def test_where_the_queue_is_not_known_the_end_of_a_job_stays_open(tmp_path: Path) -> None:
+    put(tmp_path, "squeue", "exit 1")
+    done = call(tmp_path, "sacct", "echo '4|PREEMPTED'", "--format=JobIdRaw,State")
+    assert done.stdout == "4|PREEMPTED\n"
+
+
+def test_an_account_is_asked_for_until_the_controller_answers(tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path / "terminal")
+    once = f"[ -e tried ] || {{ touch tried; echo '{AWAY}' >&2; exit 1; }}; echo study"
+    done = call(tmp_path, "sshare", once, "-U", driver=terminal.driver)
+    assert (done.stdout, done.returncode) == ("study\n", 0)
+    (said,) = terminal.said()
+    assert "sshare: " in said and "trying again every 10 s" in said
+    refused = call(tmp_path, "sacctmgr", "echo 'connection refused' >&2; exit 1", "-n")
+    assert refused.returncode == 1  # at once: sshare is asked next
+
+
 def ending(folder: Path) -> Path:
     """Return the file that says that the driver, these tests, is being ended."""
     (folder / "work/said").mkdir(parents=True, exist_ok=True)
@@ -132,6 +194,30 @@ def test_a_job_that_was_submitted_while_the_driver_was_ended_is_cancelled(tmp_pa
     put(tmp_path, "scancel", "echo $@ > cancelled")
     call(tmp_path, "sbatch", f"touch {ending(tmp_path)}; echo '4711;here'", "--wrap", JOB)
     assert (tmp_path / "cancelled").read_text() == "4711\n"
+
+
+def test_what_an_ended_driver_has_left_in_the_queue_is_cancelled(tmp_path: Path) -> None:
+    for job in (4711, 4712):
+        call(tmp_path, "sbatch", f"echo {job}", "--wrap", JOB)
+    put(tmp_path, "squeue", "echo 4712; echo 4713")  # one of ours, and one of another run
+    put(tmp_path, "scancel", "echo $@ > cancelled")
+    code = "from polysharp.patience import cancel_what_is_left; cancel_what_is_left()"
+    for ended in (False, True):
+        if ended:
+            ending(tmp_path).touch()
+        subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=tmp_path,
+            env=os.environ
+            | {
+                "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
+                "PYTHONPATH": str(ROOT / "workflow"),
+                "POLYSHARP_DRIVER": str(os.getpid()),
+            },
+            check=True,
+        )
+        assert (tmp_path / "cancelled").exists() == ended
+    assert (tmp_path / "cancelled").read_text() == "4712\n"
 
 
 def test_nothing_is_waited_for_without_a_driver(tmp_path: Path) -> None:
@@ -179,14 +265,14 @@ def test_a_status_that_takes_too_long_is_said(tmp_path: Path) -> None:
 def test_a_job_that_waits_for_ever_is_said(tmp_path: Path) -> None:
     terminal = Terminal(tmp_path / "terminal")
     here = tmp_path.resolve()
-    reasons = ["PartitionTimeLimit", "Priority", "JobHeldAdmin", "AssocGrpCPURunMinutesLimit"]
+    reasons = ["PartitionTimeLimit", "Priority", "JobHoldMaxRequeue", "AssocGrpCPURunMinutesLimit"]
     lines = [f"{7 + number}|{reason}|{here}" for number, reason in enumerate(reasons)]
     lines.append("6|PartitionTimeLimit|/elsewhere")
     put(tmp_path, "squeue", "\n".join(f"echo '{line}'" for line in lines))
     assert call(tmp_path, "sacct", "echo fine", driver=terminal.driver).stdout == "fine\n"
     long, held = terminal.said()
     assert "Slurm job 7 waits for ever (PartitionTimeLimit): lower what the profile asks for" in long
-    assert "Slurm job 9 waits for ever (JobHeldAdmin): `scontrol release 9`" in held
+    assert "Slurm job 9 waits for ever (JobHoldMaxRequeue): `scontrol release 9`" in held
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def test_gpus_of_a_node(gres: str, expected: dict[str, int]) -> None:
 def test_a_profile_is_yaml_with_a_comment_above_every_key() -> None:
     whole = Settings(
         "gpu", "reason", "cpu", "reason", "gpu:a100:1", "reason", "study", "reason", "squeue", "reason",
-        30, 8000, 20, 2000, 64000, 20, 4000, "long", "a100", 20,
+        30, 8000, 20, 2000, 64000, 20, 4000, "gpus", "long", "a100", 20,
     )  # fmt: skip
     for settings in (PUBLISHED, whole):
         text = render(settings)
@@ -63,8 +63,9 @@ def test_a_profile_is_yaml_with_a_comment_above_every_key() -> None:
                 assert lines[number - 1].startswith("#") or lines[number - 2].startswith("#"), line
     assert content["slurm-status-command"] == "squeue"
     assert content["slurm-init-seconds-before-status-checks"] == 20
-    chosen = content["default-resources"]
-    assert (chosen["slurm_account"], chosen["qos"], chosen["constraint"]) == ("study", "long", "a100")
+    chosen, of_gpu = content["default-resources"], content["set-resources"]["finetune"]
+    assert (chosen["slurm_account"], chosen["qos"]) == ("study", "long")
+    assert (of_gpu["qos"], of_gpu["constraint"]) == ("gpus", "a100")
 
 
 # --- What the doctor makes of a cluster, told by scripts in the place of Slurm's commands ----------
@@ -75,17 +76,19 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cluster with two kinds of GPU in one partition, parts of GPUs in another, and no accounting."""
     commands = {
         "sinfo": """cat <<'END'
-small*|up|infinite|9|64|256000|(null)
-mixed|up|1-00:00:00|2|64|512000|gpu:a100:4
-mixed|up|1-00:00:00|8|64|512000|gpu:v100:2
-parts|up|1-00:00:00|4|64|512000|gpu:a100_1g.5gb:28
+small*|up|infinite|9|128000|(null)
+small*|up|infinite|1|256000|(null)
+mixed|up|1-00:00:00|2|256000|gpu:a100:4
+mixed|up|1-00:00:00|4|2048000|(null)
+mixed|up|1-00:00:00|8|512000|gpu:v100:2
+parts|up|1-00:00:00|4|512000|gpu:a100_1g.5gb:28
 END""",
         "scontrol": r"""case $2 in
 config) printf 'JobRequeue = 1\nPreemptMode = REQUEUE\nMinJobAge = 60 sec\n' ;;
 *) echo PartitionName=$4 PreemptMode=CANCEL ;;
 esac""",
         "sbatch": """echo $@ >> asked
-if [ -e refused ] && grep -qe $(cat refused) <<< $@; then echo no >&2; exit 1; fi""",
+if [ -e refused ] && grep -qe "$(cat refused)" <<< $@; then echo no >&2; exit 1; fi""",
         "sacct": "exit 1",
         "sacctmgr": "exit 1",
     }
@@ -105,7 +108,8 @@ def test_of_several_kinds_the_one_that_is_there_most_is_asked_for(cluster: Path)
     settings = examination.settings
     assert settings is not None and "wrong" not in {finding.level for finding in examination.findings}
     assert (settings.gpu_partition, settings.gres) == ("mixed", "gpu:v100:1")
-    assert settings.cpu_partition == "small"
+    assert (settings.cpu_partition, settings.cpu_node_memory) == ("small", 256000)
+    assert settings.gpu_node_memory == 512000  # not that of a node without GPUs
     assert (settings.status_command, settings.first_check) == ("squeue", 20)
     assert "partition mixed are cancelled (PreemptMode=CANCEL)" in said(examination, "look")
     assert "a quota of yours is not seen" in said(examination, "ok") + said(examination, "look")
@@ -116,9 +120,23 @@ def test_a_partition_that_refuses_gives_way_to_the_next(cluster: Path) -> None:
     examination = examine(Choice(qos="long", constraint="fast"), cluster)
     assert examination.settings is not None and examination.settings.gpu_partition == "parts"
     assert "partition mixed: not taken: no" in said(examination, "look")
-    assert "--qos=long --constraint=fast" in (cluster / "asked").read_text()
+    asked = (cluster / "asked").read_text().splitlines()
+    assert all(("--constraint=fast" in line) == ("--gres" in line) for line in asked)
+    assert all("--qos=long" in line for line in asked)
     profile = yaml.safe_load(render(examination.settings))
     assert profile["default-resources"]["qos"] == "long"
+    assert "constraint" not in profile["default-resources"]
+    assert profile["set-resources"]["finetune"]["constraint"] == "fast"
+
+
+def test_a_quality_of_service_for_gpus_alone_is_not_asked_for_without_them(cluster: Path) -> None:
+    (cluster / "refused").write_text("small.*qos")
+    examination = examine(Choice(qos="gpus"), cluster)
+    assert examination.settings is not None and examination.fits
+    profile = yaml.safe_load(render(examination.settings))
+    assert "qos" not in profile["default-resources"]
+    for rule in ("finetune", "probe"):
+        assert profile["set-resources"][rule]["qos"] == "gpus"
 
 
 def test_where_every_partition_refuses_the_remedy_is_said(cluster: Path) -> None:

@@ -33,7 +33,7 @@ from polysharp.data import PreparedData
 from polysharp.encoding import Encoder, encode_splits
 from polysharp.errors import Interrupted, UserError
 from polysharp.features import probe_encoder
-from polysharp.hardware import accelerator, fingerprint
+from polysharp.hardware import accelerator, enough_memory, fingerprint
 from polysharp.labels import encode
 from polysharp.optimisation import make_loss, make_optimizer, make_schedule
 from polysharp.probe import Outcome
@@ -468,23 +468,40 @@ def test_micro_batches_are_the_same_step_as_the_whole_batch(
         torch.testing.assert_close(weights[1][name], weight, rtol=0, atol=1e-10)
 
 
-def out_of_memory_above(run: FineTuning, texts: int, calls: range = range(10**6)) -> None:
-    """Let the model refuse batches of more texts than that, in the calls of these numbers."""
+FULL = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+
+
+def out_of_memory_above(
+    run: FineTuning, texts: int, calls: range = range(10**6), error: RuntimeError = FULL
+) -> None:
+    """Let the model refuse batches of more texts than that, in the calls of these numbers.
+
+    At the end of the pass, when random numbers have been drawn.
+    """
     counted = iter(range(10**6))
 
-    def refuse(_module: nn.Module, _arguments: Any, inputs: dict[str, Any]) -> None:
+    def refuse(_module: nn.Module, _arguments: Any, inputs: dict[str, Any], _outputs: Any) -> None:
         if run.model.training and next(counted) in calls and len(inputs["input_ids"]) > texts:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+            raise error
 
-    run.model.register_forward_pre_hook(refuse, with_kwargs=True)
+    run.model.register_forward_hook(refuse, with_kwargs=True)
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        FULL,
+        RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 20 bytes."),
+    ],
+)
 def test_a_step_that_runs_out_of_memory_goes_on_in_smaller_parts(
-    train: Trainer, small_data: Callable[[str], PreparedData]
+    error: RuntimeError, train: Trainer, small_data: Callable[[str], PreparedData]
 ) -> None:
     data = small_data("single")
     run = train.prepare(data, settings(batch_size=8, dropout=0.1))
-    out_of_memory_above(run, texts=3)
+    out_of_memory_above(run, texts=3, error=error)
     weights = after_an_epoch(run)
     assert run._progress.out_of_memory == 2
     assert run._progress.micro_batch_size == 2
@@ -515,15 +532,17 @@ def test_out_of_memory_is_recorded_and_survives_a_stop(
         assert torch.equal(ours, theirs)
 
 
-@pytest.mark.parametrize("call", [0, 1, 2, 5])  # two passes a step: in the ascent, and in the descent
+# Two passes a step, the ascent and the descent, each of one part, or of two, of which the second fails.
+@pytest.mark.parametrize(("size", "call"), [(8, 0), (8, 1), (8, 2), (8, 5), (5, 1), (5, 3)])
 def test_out_of_memory_skips_no_text(
-    call: int, train: Trainer, small_data: Callable[[str], PreparedData]
+    size: int, call: int, train: Trainer, small_data: Callable[[str], PreparedData]
 ) -> None:
     """Without dropout the size of the parts changes the last digits only."""
-    chosen, ends = settings(dropout=0.0, learning_rate=1e-3, epochs=1, batch_size=8), []
+    chosen = settings(dropout=0.0, learning_rate=1e-3, epochs=1, batch_size=8, micro_batch_size=size)
+    ends = []
     for calls in (range(0), range(call, call + 1)):
         run = in_float64(train.prepare(small_data("single"), chosen))
-        out_of_memory_above(run, 4, calls)
+        out_of_memory_above(run, 2, calls)
         ends.append((after_an_epoch(run), run._progress))
     (whole, _), (weights, progress) = ends
     assert progress.out_of_memory == 1
@@ -548,7 +567,7 @@ def test_out_of_memory_outside_of_the_passes_is_told_in_words(
 
     run = train.prepare(small_data("single"))
     run._optimizer.register_step_pre_hook(refuse)
-    with pytest.raises(UserError, match="out of memory; expected a smaller model"):
+    with pytest.raises(UserError, match="out of memory; expected a smaller model"), enough_memory():
         run.run()
 
 

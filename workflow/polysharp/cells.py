@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from glob import escape as glob_escape
 from glob import glob
 from pathlib import Path
@@ -15,7 +15,7 @@ from polysharp.configuration import Metric
 from polysharp.costs import Costs
 from polysharp.errors import Interrupted
 from polysharp.files import remove_staging
-from polysharp.hardware import fingerprint
+from polysharp.hardware import enough_memory, fingerprint
 from polysharp.lease import Lease
 from polysharp.runs import CHECKPOINT, code_sha256, read_report, write_run
 from polysharp.snapshots import Snapshots, StopRequest
@@ -79,8 +79,9 @@ def train_cell(
     snapshots = Snapshots(work / "snapshots", identity, snapshot_seconds, stop, lease)
     try:
         log.info("seed %d", seed)
-        training = FineTuning(foundation, seed)
-        outcome = training.run(snapshots)
+        with enough_memory():  # for the weights, for evaluation: smaller steps do not help there
+            training = FineTuning(foundation, seed)
+            outcome = training.run(snapshots)
         if lease:
             lease.check()
             training.save(work / CHECKPOINT, outcome.decision.thresholds)
@@ -100,7 +101,7 @@ def of_seed(pattern: Path, seed: int) -> Path:
     return Path(str(pattern).replace("{seed}", str(seed)))
 
 
-def keep_best(output: Path, work: Path, seed: int, metric: Metric) -> None:
+def keep_best(output: Path, work: Path, seed: int, among: Collection[int], metric: Metric) -> None:
     """Remove the classifiers of all seeds that another seed is better than on validation.
 
     Only the best one of a method can be selected; what is equally good stays.
@@ -111,6 +112,8 @@ def keep_best(output: Path, work: Path, seed: int, metric: Metric) -> None:
         Where results and work of a seed are, with ``{seed}`` in its place.
     seed
         One that is complete. Seeds whose report is of other work are left alone.
+    among
+        The study's seeds: what another has left, which was in the study before, is not compared with.
     """
     mine = read_report(of_seed(output, seed))
     assert mine is not None
@@ -119,7 +122,12 @@ def keep_best(output: Path, work: Path, seed: int, metric: Metric) -> None:
     for path in glob(glob_escape(str(output)).replace("{seed}", "*")):  # noqa: PTH207 - Path has no escape
         found = named.fullmatch(path)
         report = read_report(Path(path)) if found else None
-        if found and report and all(report.get(key) == mine[key] for key in SAME):
+        if (
+            found
+            and int(found.group(1)) in among
+            and report
+            and all(report.get(key) == mine[key] for key in SAME)
+        ):
             values[int(found.group(1))] = report["scores"]["validation"][metric]
     for other, value in values.items():
         if value < max(values.values()):

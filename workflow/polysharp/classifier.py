@@ -63,6 +63,17 @@ def mean_pool(hidden: Tensor, attention_mask: Tensor) -> Tensor:
     return (hidden * mask).sum(1) / mask.sum(1).clamp(min=1.0)
 
 
+def around(encoder: PreTrainedModel, config: PooledClassifierConfig) -> PooledClassifier:
+    """Return a classifier around an encoder that is there already, its head drawn at random."""
+    with torch.device("meta"):  # else a second encoder would be drawn, to be thrown away
+        model = PooledClassifier(config)
+    model.encoder = encoder
+    model.head = nn.Linear(model.head.in_features, model.head.out_features)
+    nn.init.normal_(model.head.weight, std=0.02)  # as transformers draws heads
+    nn.init.zeros_(model.head.bias)
+    return model
+
+
 def set_head(model: PooledClassifier, weight: Tensor, bias: Tensor) -> None:
     """Put a probe's weights (labels, width) and biases (labels,) into the head."""
     with torch.no_grad():

@@ -16,6 +16,11 @@ class Costs:
     started: float = field(default_factory=time.monotonic)
     earlier: float = 0.0
 
+    def __post_init__(self) -> None:
+        """Measure the memory of a GPU from now on: what seeds before have used is theirs."""
+        if (torch := sys.modules.get("torch")) and torch.cuda.is_available():
+            torch.cuda.reset_peak_memory_stats()
+
     def as_dict(self) -> dict[str, object]:
         """Return seconds, peak memory of the process and of its GPU in MB, GPU and host."""
         torch = sys.modules.get("torch")  # without it there was no GPU to use

@@ -69,7 +69,8 @@ class Settings:
     gpu_node_memory: int | None = None  # MB
     cpu_limit: int | None = None  # the partition's longest job, in minutes
     cpu_node_memory: int | None = None
-    qos: str | None = None
+    qos: str | None = None  # of jobs with a GPU, as the constraint
+    cpu_qos: str | None = None
     constraint: str | None = None
     first_check: int | None = None  # seconds until a job is asked after; None as the executor does
 
@@ -144,6 +145,7 @@ def examine(choice: Choice, folder: Path) -> Examination:
         cpu_limit=without.minutes,
         cpu_node_memory=without.memory_mb,
         qos=choice.qos,
+        cpu_qos=choice.qos,
         constraint=choice.constraint,
         first_check=_first_check(configuration) if status == "squeue" else None,
     )
@@ -151,8 +153,7 @@ def examine(choice: Choice, folder: Path) -> Examination:
     for role, one in (("with GPUs", with_gpus), ("without GPUs", without)):
         limit = f"at most {one.minutes} minutes a job" if one.minutes else "no limit of time"
         result.say("ok", f"partition {role}: {one.name} ({one.nodes} nodes, {one.memory_mb} MB, {limit})")
-    asked = _asked(settings, gpu=False)
-    _submitted("tfidf", asked, slurm.refusal(asked), result)
+    settings = _without_qos_where_it_is_refused(settings, result)
     _requeue(configuration, with_gpus, result)
     _disk(folder, result)
     result.settings = settings
@@ -255,6 +256,21 @@ def _taken(
     return refused[0][0], candidates[0]
 
 
+def _without_qos_where_it_is_refused(settings: Settings, result: Examination) -> Settings:
+    """Return the settings with what Slurm takes of a job without a GPU: a QOS may be for GPUs alone."""
+    tried = [settings, *([replace(settings, cpu_qos=None)] if settings.cpu_qos else [])]
+    reasons = []
+    for one in tried:
+        asked = _asked(one, gpu=False)
+        reason = slurm.refusal(asked)
+        if reason is None:
+            _submitted("tfidf", asked, None, result)
+            return one
+        reasons.append((asked, reason))
+    _submitted("tfidf", *reasons[0], result)
+    return settings
+
+
 def _named(partitions: Sequence[Partition], name: str) -> Partition:
     for one in partitions:
         if one.name == name:
@@ -342,7 +358,8 @@ def _requeue(configuration: dict[str, str], partition: Partition, result: Examin
         result.say(
             "look",
             f"preemption: jobs of partition {partition.name} are cancelled (PreemptMode={mode}); one that "
-            "gets no time to save before goes on when the same command is given again",
+            "gets no time to put itself back into the queue goes on at its next attempt, of which there are "
+            "three, and from its last snapshot",
         )
     else:
         result.say("ok", "requeue: jobs that are preempted or lose their node go back into the queue")
@@ -355,10 +372,16 @@ def _asked(settings: Settings, *, gpu: bool) -> list[str]:
         if gpu
         else (settings.cpu_partition, settings.cpu_minutes, settings.cpu_memory)
     )
-    asked = [f"--partition={partition}", f"--time={minutes}", f"--mem={memory}"]
-    asked += [f"--gres={settings.gres}"] if gpu else []
-    given = (("account", settings.account), ("qos", settings.qos), ("constraint", settings.constraint))
-    return asked + [f"--{name}={value}" for name, value in given if value]
+    given = {
+        "partition": partition,
+        "time": minutes,
+        "mem": memory,
+        "gres": settings.gres if gpu else None,
+        "account": settings.account,
+        "qos": settings.qos if gpu else settings.cpu_qos,
+        "constraint": settings.constraint if gpu else None,
+    }
+    return [f"--{name}={value}" for name, value in given.items() if value]
 
 
 def _submitted(what: str, asked: Sequence[str], reason: str | None, result: Examination) -> None:

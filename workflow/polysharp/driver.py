@@ -1,4 +1,4 @@
-"""The run that is at work in a study's folder: the `snakemake` that submits its jobs and waits for them.
+"""The runs that are at work in a study's folder: each a `snakemake` that submits jobs and waits for them.
 
 Snakemake locks the files that a run makes, not the folder, and the lock outlives a run that was killed.
 Whether a run lives decides whether the jobs in the queue are its own, or were left behind.
@@ -17,37 +17,49 @@ from typing import Any
 from polysharp.files import read_json, write_json
 
 log = logging.getLogger("polysharp.driver")
-FILE = Path("work/driver.json")  # of the study; its time is when the run was last seen alive
+FOLDER = Path("work/drivers")  # of the study: a file for every run; its time is when it was last seen alive
 SILENT = 400  # seconds after which a run on another machine is dead: it looks at its jobs every 180 at most
 
 
 def start(process: int) -> None:
     """Note that this run is at work."""
-    write_json(FILE, {"host": platform.node(), "process": process})
+    write_json(_file(process), {"host": platform.node(), "process": process})
 
 
-def seen() -> None:
-    """Show that the run that is noted lives."""
+def seen(process: int | str | None) -> None:
+    """Show that a run on this machine lives."""
     with suppress(FileNotFoundError):
-        os.utime(FILE)
+        os.utime(_file(process))
 
 
 def end(process: int) -> None:
-    """Forget this run, if it is the one that is noted."""
-    with suppress(FileNotFoundError, ValueError):
-        if read_json(FILE) == {"host": platform.node(), "process": process}:
-            FILE.unlink()
+    """Forget this run."""
+    _file(process).unlink(missing_ok=True)
 
 
-def at_work() -> str | None:
-    """Return the run that is noted and lives, or None.
+def at_work(process: int) -> str | None:
+    """Return another run than this one that lives, or None; those that do not are forgotten.
 
     One on another machine that was seen a short while ago is waited for: until it is seen again, or has
     been silent for too long.
     """
+    for file in sorted(FOLDER.glob("*.json")):
+        if file != _file(process):
+            if who := _lives(file):
+                return who
+            file.unlink(missing_ok=True)
+    return None
+
+
+def _file(process: int | str | None) -> Path:
+    return FOLDER / f"{platform.node()}-{process}.json"
+
+
+def _lives(file: Path) -> str | None:
+    """Return who the run of a file is, if it lives."""
     try:
-        noted: dict[str, Any] = read_json(FILE)
-        last = FILE.stat().st_mtime
+        noted: dict[str, Any] = read_json(file)
+        last = file.stat().st_mtime
     except (FileNotFoundError, ValueError):
         return None
     who = f"process {noted['process']} on {noted['host']}"
@@ -57,8 +69,8 @@ def at_work() -> str | None:
     if left > 0:
         log.info("an earlier run, %s, may still live: that is known in %d seconds at most", who, left)
     with suppress(FileNotFoundError):  # it has ended
-        while time.time() - FILE.stat().st_mtime < SILENT:
-            if FILE.stat().st_mtime > last:
+        while time.time() - file.stat().st_mtime < SILENT:
+            if file.stat().st_mtime > last:
                 return who
             time.sleep(1)
     return None

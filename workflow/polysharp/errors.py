@@ -23,6 +23,12 @@ class OutOfMemory(UserError):
     failure_class = "memory"
 
 
+class NoGpu(UserError):
+    """A GPU was given that torch cannot use."""
+
+    failure_class = "gpu"
+
+
 class NotFinite(UserError):
     """A loss, a gradient or a score is infinite or not a number."""
 

@@ -1,9 +1,10 @@
-"""sbatch, sacct and squeue for the driver, which wait where Slurm's own give up at once.
+"""sbatch, sacct, squeue and their like for the driver, which wait where Slurm's own give up at once.
 
 The executor takes a failed sbatch for a failed job, and asks again in silence when sacct or squeue do not
 answer: a controller that is away for two minutes, or a limit on the jobs that a user may have in the
-queue, would cost every job its attempts. The commands in workflow/slurm, which the workflow puts first
-in the PATH, are these functions. They import little, as every submission starts one.
+queue, would cost every job its attempts. Some ends of jobs it does not know, and waits for ever. The
+commands in workflow/slurm, which the workflow puts first in the PATH, are these functions. They import
+little, as every submission starts one.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pathlib import Path
 from types import FrameType
 
 from polysharp import driver, slurm
+from polysharp.errors import UserError
 
 PAUSE = 10  # seconds between two tries
 SAID_EVERY = 300  # seconds between two lines about the same wait
@@ -33,9 +35,9 @@ CELL = re.compile(r"\btask=([\w-]+),language=([\w-]+),label_type=(\w+),method=([
 # Reasons for which a job waits until somebody does something, as squeue gives them, and what to do.
 NEVER = {
     r"TimeLimit|NodeLimit|MaxWall|Max\w+PerJob|MinCpus|MinMemory|BadConstraints|InvalidQOS|InvalidAccount": (
-        "lower what the profile asks for, or `scancel {job}`, which lets it be submitted again"
+        "lower what the profile asks for, `scancel {job}`, and give the same command again when it has ended"
     ),
-    r"Held|held|DependencyNeverSatisfied": "`scontrol release {job}` lets it go on, if it is you who held it",
+    r"H[eo]ld|held|DependencyNeverSatisfied": "`scontrol release {job}` lets it go on, if you may",
     r"Grp(?!\w*Run)\w*Minutes": "the hours of your account are used up; name another in the profile",
     r"Partition(Down|Inactive)": "the partition is closed; name another in the profile",
 }
@@ -44,7 +46,7 @@ STATE = re.compile(r"State|%T")  # what sacct and squeue are asked for when it i
 LATER = re.compile(
     "unable to contact slurm controller|socket timed out|connection (refused|reset|timed out)"
     "|zero bytes were transmitted|communication (shutdown|connection) failure|temporarily unable"
-    "|resource temporarily unavailable|max_?submit_?jobs?_?(per|limit)|job queue full",
+    "|resource temporarily unavailable|in standby mode|(max|grp)_?submit_?jobs?_?(per|limit)|job queue full",
     re.IGNORECASE,
 )
 
@@ -55,7 +57,8 @@ def be_the_driver() -> None:
     Where the terminal is a file they would be written over: so everything is added to its end.
     """
     os.environ[DRIVER] = str(os.getpid())
-    _ending().unlink(missing_ok=True)  # of an earlier process with this number
+    for file in (_ending(), _jobs()):  # of an earlier process with this number
+        file.unlink(missing_ok=True)
     for stream in (1, 2):
         with suppress(OSError):
             fcntl.fcntl(stream, fcntl.F_SETFL, fcntl.fcntl(stream, fcntl.F_GETFL) | os.O_APPEND)
@@ -92,16 +95,18 @@ def submit() -> None:
         if done.returncode == 0 or not LATER.search(done.stderr) or not _awaited():
             break
         _say("sbatch", f"sbatch: {_line(done.stderr)}; trying again every {PAUSE} s")
-        time.sleep(PAUSE)
         if job := _taken(arguments):  # the answer was lost, not the job
             done = subprocess.CompletedProcess([], 0, f"{job}\n", "")
             break
     else:
         sys.exit("sbatch: the run is being ended; nothing more is submitted")
-    if done.returncode == 0 and _ending().exists():
-        slurm.cancel(re.findall(r"^\d+", done.stdout))
+    if done.returncode == 0 and (number := re.match(r"\d+", done.stdout)):
+        if ";" not in done.stdout:  # followed by a cluster that squeue would have to be asked about
+            _note_job(number.group())
+        if _ending().exists():
+            slurm.cancel([number.group()])
     if done.returncode and (cell := CELL.search(" ".join([*sys.argv, given]))):
-        _note(Path("work/runs", *cell.groups()[:-1], f"seed-{cell.group(5)}", "failure.json"), done.stderr)
+        _note_refusal(Path(*cell.groups()[:-1], f"seed-{cell.group(5)}"), done.stderr)
     _pass_on(done)
     sys.exit(done.returncode)
 
@@ -116,22 +121,78 @@ def queue() -> None:
     _look("squeue")
 
 
+def manage() -> None:
+    """Be sacctmgr, once: where it does not answer the executor asks sshare."""
+    _leave_the_path()
+    done = _run("sacctmgr", sys.argv[1:], seconds=ANSWER)
+    _pass_on(done)
+    sys.exit(done.returncode)
+
+
+def share() -> None:
+    """Be sshare, by which the executor looks for an account before it submits: try again as sbatch does."""
+    _leave_the_path()
+    while True:
+        done = _run("sshare", sys.argv[1:])
+        if not LATER.search(done.stderr) or not _awaited() or _ending().exists():
+            break
+        _say("sshare", f"sshare: {_line(done.stderr)}; trying again every {PAUSE} s")
+        time.sleep(PAUSE)
+    _pass_on(done)
+    sys.exit(done.returncode)
+
+
+def cancel_what_is_left() -> None:
+    """Cancel what this driver has submitted and not cancelled, if it is being ended.
+
+    While the executor asks how its jobs are, which takes minutes where Slurm is slow, it has none to cancel.
+    """
+    submitted = _submitted()
+    if not submitted or not _ending().exists():
+        return
+    try:
+        left = sorted(submitted & slurm.living(slurm.ALIVE))
+    except UserError as error:
+        _say("left", f"whether jobs of this run are left in the queue is not known: {error}")
+        return
+    if left:
+        slurm.cancel(left)
+        _say("left", f"{len(left)} Slurm jobs that were left are cancelled: {' '.join(left)}")
+
+
 def _look(name: str) -> None:
     """Be a command that says how jobs are."""
-    driver.seen()
+    driver.seen(os.environ.get(DRIVER))
     _leave_the_path()
-    try:
-        done = _run(name, sys.argv[1:], seconds=ANSWER)
-    except subprocess.TimeoutExpired:
-        done = subprocess.CompletedProcess([], 1, "", f"{name}: no answer within {ANSWER} s\n")
-    _pass_on(done)  # first, as what follows may take longer than the executor waits
-    if done.returncode and STATE.search(" ".join(sys.argv[1:])):
+    submitted = _submitted()  # before Slurm is asked: what comes meanwhile need not be among its answers
+    done = _run(name, sys.argv[1:], seconds=ANSWER)
+    how = STATE.search(" ".join(sys.argv[1:]))
+    if how and done.returncode == 0:
+        done.stdout = _ends(done.stdout, submitted if name == "squeue" else set())
+    _pass_on(done)  # before what follows, which may take longer than the executor waits
+    if how and done.returncode:
         _say(name, f"{name}: {_line(done.stderr)}; how jobs ended is not known until it answers")
     for job, reason in slurm.waiting(Path.cwd()):
         for pattern, remedy in NEVER.items():
             if re.search(pattern, reason):
                 _say(f"job-{job}", f"Slurm job {job} waits for ever ({reason}): {remedy.format(job=job)}")
     sys.exit(done.returncode)
+
+
+def _ends(rows: str, submitted: set[str]) -> str:
+    """Return rows of job and state with the ends of jobs in words that the executor takes for ends.
+
+    It waits for ever for a job that somebody has cancelled (``CANCELLED by 1000``), for one that was
+    preempted or lost its node and does not come back into the queue, and, where squeue is asked, for one
+    that Slurm has forgotten: whether that one is complete is seen from what it should have made.
+    """
+    states = dict(row.split("|", 1) for row in rows.splitlines() if "|" in row)
+    states = {job: re.sub(r"^CANCELLED by \d+$", "CANCELLED", state) for job, state in states.items()}
+    if gone := {job for job, state in states.items() if state in ("PREEMPTED", "NODE_FAIL")}:
+        with suppress(UserError):  # asked again the next time
+            states |= dict.fromkeys(gone - slurm.living(), "CANCELLED")
+    states |= dict.fromkeys(submitted - states.keys(), "COMPLETED")
+    return "".join(f"{job}|{state}\n" for job, state in states.items())
 
 
 def _within_limits(arguments: list[str]) -> list[str]:
@@ -162,25 +223,38 @@ def _leave_the_path() -> None:
 def _run(
     name: str, arguments: list[str], given: str = "", seconds: float | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run Slurm's own command."""
+    """Run Slurm's own command; one that takes more than so many seconds has failed."""
     try:
         return subprocess.run(
             [name, *arguments], input=given, capture_output=True, text=True, check=False, timeout=seconds
         )
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess([], 1, "", f"{name}: no answer within {seconds} s\n")
     except FileNotFoundError:
         sys.exit(f"{name}: not found")
 
 
 def _taken(arguments: list[str]) -> str | None:
-    """Return the job of these arguments that Slurm has taken although its answer did not come."""
+    """Pause; return the job of these arguments that Slurm has taken although its answer did not come.
+
+    Before squeue has answered that there is none, nothing may be submitted again.
+    """
     options = dict(pairwise(arguments))
-    if "--job-name" not in options or "--comment" not in options:
-        return None
-    return slurm.job_of(options["--job-name"], options["--comment"])
+    while True:
+        time.sleep(PAUSE)
+        if "--job-name" not in options or "--comment" not in options:
+            return None
+        if _ending().exists() or not _awaited():
+            return None
+        with suppress(UserError):
+            return slurm.job_of(options["--job-name"], options["--comment"])
 
 
-def _note(failure: Path, said: str) -> None:
+def _note_refusal(cell: Path, said: str) -> None:
     """Note what sbatch has refused as a cell's failure; why an earlier attempt failed stays said."""
+    if Path("results/runs", cell, "report.json").exists():
+        return  # complete: the job was for other seeds
+    failure = Path("work/runs", cell, "failure.json")
     refused = f"sbatch: {_line(said)}"
     told = {"class": "refused", "reason": refused, "slurm_job": None}
     with suppress(FileNotFoundError, ValueError):
@@ -189,6 +263,26 @@ def _note(failure: Path, said: str) -> None:
             told = {**before, "reason": f"{before['reason']}; the next attempt was refused: {refused}"}
     failure.parent.mkdir(parents=True, exist_ok=True)
     failure.write_text(json.dumps(told), encoding="utf-8")
+
+
+def _jobs() -> Path:
+    """Return the file with the jobs that the driver has submitted, one a line."""
+    return SAID / f"{os.environ.get(DRIVER)}-jobs"
+
+
+def _note_job(job: str) -> None:
+    with suppress(OSError):  # a full disk: it is submitted all the same
+        _jobs().parent.mkdir(parents=True, exist_ok=True)
+        with _jobs().open("a", encoding="utf-8") as stream:
+            stream.write(f"{job}\n")
+
+
+def _submitted() -> set[str]:
+    """Return the jobs that the driver has submitted."""
+    try:
+        return set(_jobs().read_text(encoding="utf-8").split())
+    except FileNotFoundError:
+        return set()
 
 
 def _ending() -> Path:
@@ -220,7 +314,7 @@ def _say(what: str, line: str) -> None:
 
 def _line(text: str) -> str:
     """Return what a command said, without its own name before every line."""
-    return " ".join(re.sub(r"^(sbatch|sacct): (error: )?", "", line) for line in text.splitlines())
+    return " ".join(re.sub(r"^\w+: (error: )?", "", line) for line in text.splitlines())
 
 
 def _pass_on(done: subprocess.CompletedProcess[str]) -> None:

@@ -14,6 +14,8 @@ from pathlib import Path
 from polysharp.errors import UserError
 
 SECONDS = 60  # within which Slurm has to answer
+UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"  # that the executor gives every run
+ALIVE = "PENDING,CONFIGURING,RUNNING,SUSPENDED"  # states of jobs that nobody has ended yet
 MIG = re.compile(r"(^|_)\d+g\.\d+gb")  # names of parts of a GPU
 
 
@@ -26,8 +28,7 @@ class Partition:
     up: bool
     minutes: int | None  # the longest job; None without a limit
     nodes: int
-    cpus: int  # of its largest node
-    memory_mb: int  # of its largest node
+    memory_mb: int  # of its largest node; of its largest with GPUs, where there are any
     gpus: dict[str, int]  # by kind, of all its nodes together; the kind "" where none is named
 
     @property
@@ -50,16 +51,15 @@ def partitions() -> list[Partition]:
         When the controller does not answer.
     """
     found: dict[str, Partition] = {}
-    for line in _ask("sinfo", "-h", "-o", "%P|%a|%l|%D|%c|%m|%G").splitlines():
-        name, up, limit, nodes, cpus, memory, gres = line.split("|", 6)
+    for line in _ask("sinfo", "-h", "-e", "-o", "%P|%a|%l|%D|%m|%G").splitlines():
+        name, up, limit, nodes, memory, gres = line.split("|", 5)
         one = Partition(
             name.rstrip("*"),
             name.endswith("*"),
             up == "up",
             minutes(limit),
             int(nodes),
-            int(cpus.rstrip("+")),
-            int(memory.rstrip("+")),
+            int(memory),
             {kind: count * int(nodes) for kind, count in gpus(gres).items()},
         )
         before = found.get(one.name)
@@ -70,14 +70,14 @@ def partitions() -> list[Partition]:
 def _together(first: Partition, second: Partition) -> Partition:
     """Return one partition of two lines of sinfo, which has one for every kind of node."""
     kinds = {*first.gpus, *second.gpus}
+    with_gpus = [one for one in (first, second) if one.gpus]
     return Partition(
         first.name,
         first.default,
         first.up,
         first.minutes,
         first.nodes + second.nodes,
-        max(first.cpus, second.cpus),
-        max(first.memory_mb, second.memory_mb),
+        max(one.memory_mb for one in with_gpus or (first, second)),
         {kind: first.gpus.get(kind, 0) + second.gpus.get(kind, 0) for kind in sorted(kinds)},
     )
 
@@ -167,10 +167,28 @@ def states(jobs: Sequence[str]) -> dict[str, str]:
 
 
 def queued(prefix: str, folder: Path) -> list[str]:
-    """Return this user's jobs in the queue whose names have a prefix and that work in a folder."""
+    """Return this user's jobs in the queue that work in a folder and are named as the executor does.
+
+    Raises
+    ------
+    UserError
+        When the controller does not answer.
+    """
     output = _ask("squeue", "-h", "-u", getpass.getuser(), "-o", "%i|%j|%Z")
     rows = [line.split("|", 2) for line in output.splitlines()]
-    return [job for job, name, place in rows if name.startswith(prefix) and _same(place, folder)]
+    named = re.compile(rf"{re.escape(prefix)}_{UUID}")
+    return [job for job, name, place in rows if named.fullmatch(name) and _same(place, folder)]
+
+
+def living(states: str = f"{ALIVE},COMPLETING") -> set[str]:
+    """Return this user's jobs that wait, run, or (with COMPLETING) come to their end.
+
+    Raises
+    ------
+    UserError
+        When the controller does not answer.
+    """
+    return set(_ask("squeue", "-h", "-u", getpass.getuser(), "-t", states, "-o", "%i", seconds=10).split())
 
 
 def waiting(folder: Path) -> list[tuple[str, str]]:
@@ -182,10 +200,15 @@ def waiting(folder: Path) -> list[tuple[str, str]]:
 
 
 def job_of(name: str, comment: str) -> str | None:
-    """Return this user's job of a name and a comment that waits or runs; the newest, or None."""
-    states = "PENDING,CONFIGURING,RUNNING,SUSPENDED"
-    asked = ("squeue", "-h", "-u", getpass.getuser(), "-n", name, "-t", states, "-o", "%i|%k")
-    rows = [row.split("|", 1) for row in _ask(*asked, fails=True).splitlines()]
+    """Return this user's job of a name and a comment that waits or runs; the newest, or None.
+
+    Raises
+    ------
+    UserError
+        When the controller does not answer.
+    """
+    asked = ("squeue", "-h", "-u", getpass.getuser(), "-n", name, "-t", ALIVE, "-o", "%i|%k")
+    rows = [row.split("|", 1) for row in _ask(*asked).splitlines()]
     return max((job for job, said in rows if said == comment), key=int, default=None)
 
 

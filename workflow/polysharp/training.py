@@ -15,18 +15,19 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list, gather_object
-from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
+from accelerate.utils.memory import clear_device_cache
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, PreTrainedModel
 
-from polysharp.classifier import PooledClassifier, PooledClassifierConfig, set_head
+from polysharp.classifier import PooledClassifier, PooledClassifierConfig, around, set_head
 from polysharp.configuration import Metric, ModelSettings, TrainingSettings
 from polysharp.data import PreparedData
 from polysharp.encoding import Encoder, Split, encode_splits, infer, training_batches
 from polysharp.errors import Interrupted, NotFinite, OutOfMemory
 from polysharp.features import features_of, probe_features
 from polysharp.files import replacing_folder
+from polysharp.hardware import lacks_memory
 from polysharp.models import quiet_transformers
 from polysharp.optimisation import make_loss, make_optimizer, make_schedule
 from polysharp.probe import Decision, LinearModel, Outcome, judge
@@ -175,16 +176,6 @@ class FineTuning:
         Interrupted
             When a signal has asked for the end; a snapshot is written before.
         """
-        try:
-            return self._run(snapshots)
-        except RuntimeError as error:  # where a smaller micro-batch does not help: weights, evaluation
-            if not should_reduce_batch_size(error):
-                raise
-            raise OutOfMemory(
-                "out of memory; expected a smaller model, a lower max_length, or more memory"
-            ) from None
-
-    def _run(self, snapshots: Snapshots | None) -> Outcome:
         progress = self._progress
         if not self._resume(snapshots):
             if self.settings.head == "probe" and isinstance(self.model, PooledClassifier):
@@ -324,7 +315,7 @@ class FineTuning:
                     loss = losses.mean(dim=1).sum() * weight
                     self.device.backward(loss)
                 except RuntimeError as error:
-                    if not should_reduce_batch_size(error):
+                    if not lacks_memory(error):
                         raise
                     raise _PassTooLarge from None
             total += loss.detach()
@@ -433,9 +424,6 @@ def _load(
 ) -> PreTrainedModel:
     """Return the classifier: ours for mean pooling, transformers' own for ``cls``."""
     config = AutoConfig.from_pretrained(folder)
-    if not torch.cuda.is_available():
-        # On a CPU torch's fused attention takes half as long again as the plain one, backwards.
-        config._attn_implementation = "eager"
     for name in _DROPOUTS:
         if dropout is not None and getattr(config, name, None) is not None:
             setattr(config, name, dropout)
@@ -448,10 +436,13 @@ def _load(
     }
     if settings.pooling == "cls":
         config.update(description)
-        return AutoModelForSequenceClassification.from_pretrained(folder, config=config, dtype=torch.float32)
-    encoder = AutoModel.from_pretrained(folder, config=config, dtype=torch.float32)
-    model = PooledClassifier(PooledClassifierConfig(encoder=encoder.config, **description))
-    model.encoder = encoder
+        model = AutoModelForSequenceClassification.from_pretrained(folder, config=config, dtype=torch.float32)
+    else:
+        encoder = AutoModel.from_pretrained(folder, config=config, dtype=torch.float32)
+        model = around(encoder, PooledClassifierConfig(encoder=encoder.config, **description))
+    if not torch.cuda.is_available():
+        # On a CPU torch's fused attention takes longer than the plain one, backwards.
+        model.set_attn_implementation("eager")
     return model
 
 

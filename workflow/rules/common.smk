@@ -13,7 +13,7 @@ WORKFLOW = Path(str(workflow.current_basedir)).parent
 
 # Jobs inherit these. The library is found without installation, and `python` is the one that runs
 # Snakemake unless a conda environment or a container brings its own. Where there is Slurm, sbatch,
-# sacct and squeue are those of workflow/slurm, which have patience with it.
+# squeue and their like are those of workflow/slurm, which have patience with it.
 sys.path.insert(0, str(WORKFLOW))
 FIRST = [str(Path(sys.executable).parent), *([str(WORKFLOW / "slurm")] if which("sbatch") else [])]
 os.environ.update(
@@ -26,7 +26,7 @@ os.environ.update(
 from polysharp import driver
 from polysharp.errors import UserError
 from polysharp.matrix import load_study, model_slug
-from polysharp.patience import be_the_driver, submit_nothing_after
+from polysharp.patience import be_the_driver, cancel_what_is_left, submit_nothing_after
 
 be_the_driver()
 submit_nothing_after(signal.SIGINT)  # SIGTERM comes in hooks.smk: what it does is set later
@@ -45,8 +45,11 @@ try:
 except UserError as error:  # one line for each mistake, and no line of this file
     sys.exit("\n".join(["The configuration cannot be used:", *error.lines]))
 
-# Not among a rule's params, as another interval gives no other results: nothing has to run again for it.
-os.environ.update(POLYSHARP_SNAPSHOT_SECONDS=str(STUDY.snapshot_seconds))
+# Not among a rule's params, as no cell has other results for them: nothing has to run again.
+os.environ.update(
+    POLYSHARP_SNAPSHOT_SECONDS=str(STUDY.snapshot_seconds),
+    POLYSHARP_SEEDS=" ".join(map(str, STUDY.seeds)),
+)
 JOBS = {job.path: job for job in MATRIX.jobs}
 TRAINED = {job: f"results/runs/{job.output}" for job in MATRIX.jobs}
 DATASETS = {dataset.path: dataset for dataset in MATRIX.datasets}

@@ -42,7 +42,7 @@ rule finetune:
     shell:
         "export HF_HUB_OFFLINE=1; "
         'exec python "$POLYSHARP_SCRIPTS/train.py" --data $(dirname {input.data[0]:q}) --model $(dirname {input.model[0]:q})'
-        " --seeds {params.seeds} --metric {params.metric} --threads {params.torch_threads} --pooling {params.pooling}"
+        " --seeds {params.seeds} --study-seeds $POLYSHARP_SEEDS --metric {params.metric} --threads {params.torch_threads} --pooling {params.pooling}"
         " {params.reading:q} --snapshot-seconds $POLYSHARP_SNAPSHOT_SECONDS --set {params.settings:q}"
         " --output results/runs/{params.cells:q} --work work/runs/{params.cells:q} --receipt {output.receipt:q}"
         " --failure work/runs/{params.cells:q}/failure.json --log {log:q}"

@@ -1,7 +1,8 @@
 """Cancel the Slurm jobs that an earlier run in this folder left behind when it was killed.
 
-The workflow calls it when a run starts. Where an earlier run is still at work, its jobs are its own, and
-are left alone. Trainings that are cancelled save where they are, and the run that starts goes on from there.
+The workflow calls it when a run starts. Where another run is still at work, its jobs are its own, and
+all are left alone. Trainings that are cancelled save where they are, and the run that starts goes on
+from there.
 """
 
 import argparse
@@ -30,7 +31,10 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> None:
     if not slurm.available():
         return
-    if other := driver.at_work():
+    this = int(os.environ.get(DRIVER, os.getppid()))
+    other = driver.at_work(this)
+    driver.start(this)
+    if other:
         log.warning("another run, %s, is at work in this folder; its jobs are left alone", other)
         return
     try:
@@ -45,7 +49,6 @@ def main(arguments: argparse.Namespace) -> None:
             len(orphans),
             " ".join(orphans),
         )
-    driver.start(int(os.environ.get(DRIVER, os.getppid())))
 
 
 if __name__ == "__main__":

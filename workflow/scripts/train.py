@@ -2,7 +2,7 @@
 
 Writes report.json, predictions.parquet, history.jsonl and costs.json into --output, and the
 classifier, in the state that is best on validation, into the folder `checkpoint` of --work. With
-several seeds, {seed} in a path stands for the seed; of the seeds there only the best classifier stays.
+several seeds, {seed} in a path stands for the seed; of --study-seeds only the best classifier stays.
 A seed that fails leaves the others alone; a cell that is complete is left as it is.
 """
 
@@ -35,6 +35,13 @@ def parser() -> argparse.ArgumentParser:
     )
     result.add_argument(
         "--seeds", type=int, nargs="+", metavar="SEED", help="several seeds, in place of --seed"
+    )
+    result.add_argument(
+        "--study-seeds",
+        type=int,
+        nargs="+",
+        metavar="SEED",
+        help="all seeds of the study, which other jobs may train (default: those of this command)",
     )
     result.add_argument(
         "--work",
@@ -104,7 +111,9 @@ def main(arguments: argparse.Namespace) -> None:
         if ends[-1] and device.num_processes > 1:
             break  # the other processes may wait for this one in the seed that failed
         if ends[-1] == 0 and output != arguments.output and device.is_main_process:
-            keep_best(arguments.output, arguments.work, seed, arguments.metric)
+            keep_best(
+                arguments.output, arguments.work, seed, arguments.study_seeds or seeds, arguments.metric
+            )
     if any(ends):
         sys.exit(max(ends))
     if arguments.receipt and device.is_main_process:
