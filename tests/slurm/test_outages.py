@@ -13,7 +13,7 @@ from polysharp.patience import PAUSE
 from tests.integration.conftest import DATASETS
 from tests.integration.study import ROOT, Study, write_data
 from tests.slurm.cluster import Cluster, wait_until
-from tests.slurm.runs import CELL, EPOCHS, PROFILE, Driver, accounted, long_study
+from tests.slurm.runs import CELL, EPOCHS, Driver, accounted, long_study
 
 
 def failures(study: Study) -> dict[str, dict[str, str]]:
@@ -50,17 +50,14 @@ def test_a_whole_slurm_that_is_away_is_waited_for(cluster: Cluster, tmp_path: Pa
     cluster.kill("slurmctld")
     cluster.kill("slurmdbd", signal.SIGTERM)
     accounts = ("--set-resources", "probe:slurm_account=study", "tfidf:slurm_account=study")
-    try:
-        with Driver(cluster, study, *accounts) as driver:
+    with Driver(cluster, study, *accounts) as driver:
+        try:
             driver.wait(lambda: "sshare: " in driver.output)
-            assert "trying again every 10 s" in driver.output
+        finally:
             cluster.start_slurmdbd()
             cluster.start_controller()
-            driver.ends_well()
-    finally:
-        if driver.process.returncode != 0:
-            cluster.start_slurmdbd()
-            cluster.start_controller()
+        driver.ends_well()
+    assert "trying again every 10 s" in driver.output
     assert "Job submission failed" not in driver.output
     assert [row["status"] for row in study.table("runs.tsv")] == ["complete"] * 4
 

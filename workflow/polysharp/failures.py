@@ -26,7 +26,7 @@ REMEDIES = {
     "stopped": f"{AGAIN}: trainings go on where they were",
     "killed": f"look at the end of the log; often it was memory. Then {AGAIN}",
     "refused": f"mend the profile (`make doctor` says what this cluster takes), and {AGAIN}",
-    "gpu": f"install a build of torch that fits the driver (docs/cluster.md, step 2), and {AGAIN}",
+    "gpu": f"install a build of torch for the nodes' driver (docs/cluster.md, step 2), and {AGAIN}",
     "nan": f"lower learning_rate, or set precision to float32, and {AGAIN}",
     "disk": f"make space, and {AGAIN}: trainings go on where they were",
     "bug": "report it with the log, please",
