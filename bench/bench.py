@@ -72,7 +72,7 @@ def epochs(folder: Path, repeats: int) -> list[Row]:
         texts = ("--source", folder / "few", "--data", folder / "few-data")
         common = ("--model", path, "--batch-size", BATCH, *texts)
         seconds: dict[str, list[float]] = {name: [] for name in ("tutorial", *ASCENTS)}
-        memory: dict[str, int] = {}
+        memory: dict[str, list[int]] = {name: [] for name in ("tutorial", *ASCENTS)}
         for _ in range(repeats):
             with ThreadPoolExecutor(2) as pool:  # neighbours on the two cores, in turns
                 theirs = pool.submit(worker, "tutorial", *common)
@@ -85,21 +85,22 @@ def epochs(folder: Path, repeats: int) -> list[Row]:
                 result, results = theirs.result(), ours.result()
             assert result["steps_per_epoch"] == results["sam-full"]["steps"]
             seconds["tutorial"].append(result["history"][0]["seconds"])
-            memory["tutorial"] = result["memory_mb"]
+            memory["tutorial"].append(result["memory_mb"])
             for variant, measured in results.items():
                 seconds[variant].append(measured["seconds"])
-                memory[variant] = measured["memory_mb"]
+                memory[variant].append(measured["memory_mb"])
         theirs_median = statistics.median(seconds["tutorial"])
         rows.append((f"epoch of the tutorial's loop, {model}", theirs_median, "s", "", None))
         for variant in ASCENTS:
             ours_median = statistics.median(seconds[variant])
             name = f"epoch of {variant}, {model}"
             rows.append((name, ours_median, "s", "the tutorial's loop", theirs_median / ours_median))
+        theirs_median, ours_median = (statistics.median(memory[name]) for name in ("tutorial", "sam-full"))
         rows += [
-            (f"peak memory of the tutorial's loop, {model}", memory["tutorial"], "MB", "", None),
+            (f"peak memory of the tutorial's loop, {model}", theirs_median, "MB", "", None),
             (
-                f"peak memory of sam-full, {model}", memory["sam-full"], "MB", "the tutorial's loop",
-                memory["tutorial"] / memory["sam-full"],
+                f"peak memory of sam-full, {model}", ours_median, "MB", "the tutorial's loop",
+                theirs_median / ours_median,
             ),
         ]  # fmt: skip
     return rows

@@ -7,7 +7,8 @@ that bench/others.tsv has already are not measured again, so that the work can b
 from __future__ import annotations
 
 import argparse
-from concurrent.futures import ThreadPoolExecutor
+import sys
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import polars as pl
@@ -43,15 +44,22 @@ def main(arguments: argparse.Namespace) -> None:
     done = set() if table is None else set(table.select(COLUMNS[:3]).iter_rows())
     wanted = [(language, method, 1) for method in OPTIONS for language in LANGUAGES]
     rows = [] if table is None else table.to_dicts()
+    failed = []
     with ThreadPoolExecutor(2) as pool:
         jobs = [
             pool.submit(measure, *cell, arguments.data, arguments.setfit_steps)
             for cell in wanted
             if cell not in done
         ]
-        for job in jobs:
-            rows.append(job.result())
+        for job in as_completed(jobs):
+            try:
+                rows.append(job.result())
+            except SystemExit as error:  # what the others measured is kept
+                failed.append(str(error))
+                continue
             pl.DataFrame(rows, schema=COLUMNS).sort(COLUMNS[:3]).write_csv(arguments.output, separator="\t")
+    if failed:
+        sys.exit("\n".join(failed))
 
 
 if __name__ == "__main__":
