@@ -172,10 +172,19 @@ def test_trained_in_bfloat16_and_judged_in_float32(
     assert outcome.decision.value == outcome.history[outcome.best_epoch]["validation_macro_f1"]
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="on a GPU transformers chooses")
+def test_attention_on_a_processor_is_the_plain_one(
+    train: Trainer, small_data: Callable[[str], PreparedData]
+) -> None:
+    model = train.prepare(small_data("single")).model
+    asked = {module.config._attn_implementation for module in model.modules() if hasattr(module, "config")}
+    assert asked == {"eager"}
+
+
 @pytest.mark.parametrize("label_type", ["single", "multi"])
 def test_training_learns(label_type: str, train: Trainer, small_data: Callable[[str], PreparedData]) -> None:
     data = small_data(label_type)
-    outcome = train(data, settings(epochs=6, head="random")).outcome
+    outcome = train(data, settings(epochs=10, head="random")).outcome
     losses = [entry["train_loss"] for entry in outcome.history[1:]]
     assert losses[-1] < 0.9 * losses[0]
     assert outcome.best_epoch
