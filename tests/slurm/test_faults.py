@@ -47,13 +47,14 @@ def test_a_preempted_training_goes_on(cluster: Cluster, undisturbed: Study, tmp_
     assert study.bytes_of_results() == undisturbed.bytes_of_results()
 
 
-def test_a_training_that_is_preempted_and_killed_goes_on_at_the_next_attempt(
+def test_a_training_that_is_preempted_for_good_goes_on_at_the_next_attempt(
     cluster: Cluster, undisturbed: Study, tmp_path: Path
 ) -> None:
-    study = long_study(tmp_path / "scavenged", snapshot_seconds=1)
-    with Driver(cluster, study, "--set-resources", "finetune:slurm_partition=scavenge") as driver:
+    study = long_study(tmp_path / "scavenged")
+    resources = ["slurm_partition=scavenge", "gres=gpu:1", "slurm_extra='--no-requeue'"]
+    for_good = ("--set-resources", *(f"finetune:{resource}" for resource in resources))
+    with Driver(cluster, study, *for_good) as driver:
         driver.wait_until_it_trains()
-        driver.wait(lambda: bool(snapshots(study)))
         urgent = ["--partition=gpu", "--nodes=2", "--gres=gpu:2", "--time=1", "--output=/dev/null"]
         cluster.run("sbatch", *urgent, "--wrap=sleep 1")
         driver.ends_well()
