@@ -115,6 +115,14 @@ def test_of_several_kinds_the_one_that_is_there_most_is_asked_for(cluster: Path)
     assert "a quota of yours is not seen" in said(examination, "ok") + said(examination, "look")
 
 
+def test_a_large_disk_is_named(cluster: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "large").mkdir()
+    monkeypatch.setenv("SCRATCH", str(tmp_path / "large"))
+    monkeypatch.setenv("WORK", str(cluster.parent))  # where the study is already
+    disks = [line for line in said(examine(Choice(), cluster), "ok").splitlines() if "disk: $" in line]
+    assert len(disks) == 1 and "`--directory $SCRATCH/study`" in disks[0]
+
+
 def test_a_partition_that_refuses_gives_way_to_the_next(cluster: Path) -> None:
     (cluster / "refused").write_text("partition=mixed")
     examination = examine(Choice(qos="long", constraint="fast"), cluster)

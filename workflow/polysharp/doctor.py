@@ -24,6 +24,7 @@ GPU_MINUTES, CPU_MINUTES = SEED_MINUTES, 30  # asked for at the first attempt
 GPU_MEMORY, CPU_MEMORY = 16000, 4000  # MB at the first attempt
 GIGABYTE = 2**30
 LOCAL = ("tmpfs", "ramfs", "overlay")  # file systems that no other node sees
+SCRATCH = ("SCRATCH", "WORK")  # variables that many clusters name a large disk by
 KIND = re.compile(r"[A-Za-z0-9_.]+")  # kinds of GPU that the executor can ask for
 REMEMBERED = 120  # seconds that Slurm has to remember ended jobs for squeue to say how they ended
 
@@ -401,6 +402,15 @@ def _disk(folder: Path, result: Examination) -> None:
         f"disk: {free:.0f} GB free in {folder}, where every data set's best classifier stays; a quota of "
         "yours is not seen here",
     )
+    for name in SCRATCH:
+        place = Path(os.environ.get(name) or folder)
+        if place.is_dir() and not folder.is_relative_to(place) and place != folder:
+            result.say(
+                "ok",
+                f"disk: ${name} is {place}, {shutil.disk_usage(place).free / GIGABYTE:.0f} GB free; "
+                f"`--directory ${name}/study` puts all that a study makes there, which some clusters clear "
+                "after weeks",
+            )
     kind = _file_system(folder)
     if kind in LOCAL:
         result.say("wrong", f"{folder} is on {kind}, which compute nodes do not see; use a shared folder")
