@@ -54,10 +54,10 @@ lint: .venv/installed-test
 
 test: lint
 	$(BIN)/coverage erase
-	$(BIN)/pytest -n $(WORKERS) --cov --cov-report=term:skip-covered
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term:skip-covered
 
 test-slurm: .venv/installed-test
-	POLYSHARP_NEEDS_SLURM=1 $(BIN)/pytest -n 4 --durations=0 tests/slurm
+	POLYSHARP_NEEDS_SLURM=1 $(BIN)/pytest -n 4 --dist worksteal --durations=0 tests/slurm
 
 chaos: .venv/installed-test
 	$(BIN)/python -m tests.slurm.chaos --kills $(N)
