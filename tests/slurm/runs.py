@@ -137,5 +137,8 @@ def state_of(cluster: Cluster, job: str) -> str:
 
 def accounted(cluster: Cluster, *fields: str) -> list[list[str]]:
     """Return fields of every job of the accounting, once for each time that it was put back."""
-    shown = cluster.run("sacct", "-X", "-n", "-P", "--duplicates", f"--format={','.join(fields)}").stdout
+    since = "--starttime=now-1day"  # else since midnight, which a run of the tests may see
+    shown = cluster.run(
+        "sacct", "-X", "-n", "-P", "--duplicates", since, f"--format={','.join(fields)}"
+    ).stdout
     return [line.split("|") for line in shown.splitlines()]
