@@ -46,7 +46,7 @@ def test_the_doctor_writes_a_profile_that_works(cluster: Cluster, finished: Stud
     assert "ok     Slurm would take a job of fine-tuning: --partition=gpu --time=60" in examined.stdout
     assert "wrong" not in examined.stdout
     for mistake, expected in (
-        (["--gpu-partition", "gup"], "partition 'gup': not there; expected one of cpu, gpu, gpulow, scavenge; did"),
+        (["--gpu-partition", "gup"], "'gup': not there; expected one of cpu, gpu, gpulow, scavenge; did you"),
         (["--gpu-partition", "cpu"], "partition cpu: has no GPUs; those that have: gpu, gpulow, scavenge"),
         (["--gpu-kind", "a10"], "the kinds there: a100; did you mean 'a100'?"),
         (["--account", "studies"], "account 'studies': not yours; yours are"),
