@@ -101,21 +101,22 @@ def test_why_an_earlier_attempt_failed_stays_said(tmp_path: Path) -> None:
     assert json.loads((tmp_path / FAILURE).read_text()) == {**told, "reason": reason}
 
 
-def test_a_job_that_was_taken_without_an_answer_is_not_submitted_twice(tmp_path: Path) -> None:
-    put(tmp_path, "squeue", "echo '4710|rule_other'; echo '4711|rule_sam 3'; echo \"$@\" > asked")
+def lose_the_answer(folder: Path, squeue: str) -> None:
+    """Submit a job, 4711, whose answer is lost, where squeue is a shell script: it is submitted once."""
+    put(folder, "squeue", squeue)
     lost = "touch $(date +%N); echo 'sbatch: error: Socket timed out on send/recv operation' >&2; exit 1"
-    done = call(tmp_path, "sbatch", lost, "--parsable", "--job-name", "us-1", "--comment", "rule_sam 3")
+    done = call(folder, "sbatch", lost, "--parsable", "--job-name", "us-1", "--comment", "rule_sam 3")
     assert (done.stdout, done.returncode) == ("4711\n", 0)
-    assert len([path for path in tmp_path.iterdir() if path.name.isdecimal()]) == 1
+    assert len([path for path in folder.iterdir() if path.name.isdecimal()]) == 1
+
+
+def test_a_job_that_was_taken_without_an_answer_is_not_submitted_twice(tmp_path: Path) -> None:
+    lose_the_answer(tmp_path, "echo '4710|rule_other'; echo '4711|rule_sam 3'; echo \"$@\" > asked")
     assert "-n us-1 " in (tmp_path / "asked").read_text()
 
 
 def test_nothing_is_submitted_again_before_squeue_has_answered(tmp_path: Path) -> None:
-    put(tmp_path, "squeue", "[ -e asked ] && { echo '4711|rule_sam 3'; exit; }; touch asked; exit 1")
-    lost = "touch $(date +%N); echo 'sbatch: error: Socket timed out on send/recv operation' >&2; exit 1"
-    done = call(tmp_path, "sbatch", lost, "--parsable", "--job-name", "us-1", "--comment", "rule_sam 3")
-    assert (done.stdout, done.returncode) == ("4711\n", 0)
-    assert len([path for path in tmp_path.iterdir() if path.name.isdecimal()]) == 1
+    lose_the_answer(tmp_path, "[ -e asked ] && { echo '4711|rule_sam 3'; exit; }; touch asked; exit 1")
 
 
 def test_a_complete_cell_does_not_fail_for_what_is_refused_to_others_of_its_job(tmp_path: Path) -> None:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Collection, Mapping
-from glob import escape as glob_escape
-from glob import glob
 from pathlib import Path
 from shutil import rmtree
 from typing import Any
@@ -15,7 +12,7 @@ from polysharp.configuration import Metric
 from polysharp.costs import Costs
 from polysharp.errors import Interrupted
 from polysharp.files import remove_staging
-from polysharp.hardware import enough_memory, fingerprint
+from polysharp.hardware import fingerprint
 from polysharp.lease import Lease
 from polysharp.runs import CHECKPOINT, code_sha256, read_report, write_run
 from polysharp.snapshots import Snapshots, StopRequest
@@ -79,9 +76,8 @@ def train_cell(
     snapshots = Snapshots(work / "snapshots", identity, snapshot_seconds, stop, lease)
     try:
         log.info("seed %d", seed)
-        with enough_memory():  # for the weights, for evaluation: smaller steps do not help there
-            training = FineTuning(foundation, seed)
-            outcome = training.run(snapshots)
+        training = FineTuning(foundation, seed)
+        outcome = training.run(snapshots)
         if lease:
             lease.check()
             training.save(work / CHECKPOINT, outcome.decision.thresholds)
@@ -117,18 +113,12 @@ def keep_best(output: Path, work: Path, seed: int, among: Collection[int], metri
     """
     mine = read_report(of_seed(output, seed))
     assert mine is not None
-    values: dict[int, float] = {}
-    named = re.compile(re.escape(str(output)).replace(re.escape("{seed}"), r"(\d+)"))
-    for path in glob(glob_escape(str(output)).replace("{seed}", "*")):  # noqa: PTH207 - Path has no escape
-        found = named.fullmatch(path)
-        report = read_report(Path(path)) if found else None
-        if (
-            found
-            and int(found.group(1)) in among
-            and report
-            and all(report.get(key) == mine[key] for key in SAME)
-        ):
-            values[int(found.group(1))] = report["scores"]["validation"][metric]
+    reports = {other: read_report(of_seed(output, other)) for other in among}
+    values = {
+        other: report["scores"]["validation"][metric]
+        for other, report in reports.items()
+        if report and all(report.get(key) == mine[key] for key in SAME)
+    }
     for other, value in values.items():
         if value < max(values.values()):
             rmtree(of_seed(work, other) / CHECKPOINT, ignore_errors=True)

@@ -259,16 +259,13 @@ def _taken(
 
 def _without_qos_where_it_is_refused(settings: Settings, result: Examination) -> Settings:
     """Return the settings with what Slurm takes of a job without a GPU: a QOS may be for GPUs alone."""
-    tried = [settings, *([replace(settings, cpu_qos=None)] if settings.cpu_qos else [])]
-    reasons = []
-    for one in tried:
-        asked = _asked(one, gpu=False)
-        reason = slurm.refusal(asked)
-        if reason is None:
-            _submitted("tfidf", asked, None, result)
-            return one
-        reasons.append((asked, reason))
-    _submitted("tfidf", *reasons[0], result)
+    asked = _asked(settings, gpu=False)
+    reason = slurm.refusal(asked)
+    if reason and settings.cpu_qos:
+        without = replace(settings, cpu_qos=None)
+        if slurm.refusal(_asked(without, gpu=False)) is None:
+            settings, asked, reason = without, _asked(without, gpu=False), None
+    _submitted("tfidf", asked, reason, result)
     return settings
 
 
@@ -403,8 +400,8 @@ def _disk(folder: Path, result: Examination) -> None:
         "yours is not seen here",
     )
     for name in SCRATCH:
-        place = Path(os.environ.get(name) or folder)
-        if place.is_dir() and not folder.is_relative_to(place) and place != folder:
+        place = Path(os.environ.get(name, ""))
+        if place.is_absolute() and place.is_dir() and not folder.is_relative_to(place):
             result.say(
                 "ok",
                 f"disk: ${name} is {place}, {shutil.disk_usage(place).free / GIGABYTE:.0f} GB free; "

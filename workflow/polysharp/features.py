@@ -15,12 +15,14 @@ from transformers import AutoModel, BatchEncoding, PreTrainedModel
 from polysharp.classifier import mean_pool
 from polysharp.configuration import LabelType, Metric, ProbeSettings
 from polysharp.encoding import Encoder, Split, infer
+from polysharp.hardware import enough_memory
 from polysharp.models import quiet_transformers
 from polysharp.probe import Decision, LinearModel, Outcome, fit_probe
 
 log = logging.getLogger("polysharp.features")
 
 
+@enough_memory()
 def probe_encoder(
     folder: Path,
     splits: dict[str, Split],

@@ -92,9 +92,8 @@ def submit() -> None:
     arguments = _within_limits(sys.argv[1:])
     while not _ending().exists():
         done = _run("sbatch", arguments, given)
-        if done.returncode == 0 or not LATER.search(done.stderr) or not _awaited():
+        if not _may_pass("sbatch", done):
             break
-        _say("sbatch", f"sbatch: {_line(done.stderr)}; trying again every {PAUSE} s")
         if job := _taken(arguments):  # the answer was lost, not the job
             done = subprocess.CompletedProcess([], 0, f"{job}\n", "")
             break
@@ -132,11 +131,7 @@ def manage() -> None:
 def share() -> None:
     """Be sshare, by which the executor looks for an account before it submits: try again as sbatch does."""
     _leave_the_path()
-    while True:
-        done = _run("sshare", sys.argv[1:])
-        if not LATER.search(done.stderr) or not _awaited() or _ending().exists():
-            break
-        _say("sshare", f"sshare: {_line(done.stderr)}; trying again every {PAUSE} s")
+    while _may_pass("sshare", done := _run("sshare", sys.argv[1:])) and not _ending().exists():
         time.sleep(PAUSE)
     _pass_on(done)
     sys.exit(done.returncode)
@@ -234,6 +229,14 @@ def _run(
         sys.exit(f"{name}: not found")
 
 
+def _may_pass(name: str, done: subprocess.CompletedProcess[str]) -> bool:
+    """Whether a command may succeed if it is tried again, and the driver waits for that; say so."""
+    if done.returncode == 0 or not LATER.search(done.stderr) or not _awaited():
+        return False
+    _say(name, f"{name}: {_line(done.stderr)}; trying again every {PAUSE} s")
+    return True
+
+
 def _taken(arguments: list[str]) -> str | None:
     """Pause; return the job of these arguments that Slurm has taken although its answer did not come.
 
@@ -265,9 +268,14 @@ def _note_refusal(cell: Path, said: str) -> None:
     failure.write_text(json.dumps(told), encoding="utf-8")
 
 
+def _of_driver(name: str) -> Path:
+    """Return a file of the driver's."""
+    return SAID / f"{os.environ.get(DRIVER)}-{name}"
+
+
 def _jobs() -> Path:
     """Return the file with the jobs that the driver has submitted, one a line."""
-    return SAID / f"{os.environ.get(DRIVER)}-jobs"
+    return _of_driver("jobs")
 
 
 def _note_job(job: str) -> None:
@@ -287,7 +295,7 @@ def _submitted() -> set[str]:
 
 def _ending() -> Path:
     """Return the file that is there when the driver is being ended."""
-    return SAID / f"{os.environ.get(DRIVER)}-ending"
+    return _of_driver("ending")
 
 
 def _awaited() -> bool:
@@ -301,8 +309,7 @@ def _awaited() -> bool:
 
 def _say(what: str, line: str) -> None:
     """Say something on the terminal of the driver, which keeps what we print for itself; not too often."""
-    name = re.sub(r"\W", "_", what)
-    said = SAID / f"{os.environ.get(DRIVER)}-{name}"
+    said = _of_driver(re.sub(r"\W", "_", what))
     with suppress(OSError, KeyError):
         if said.exists() and time.time() - said.stat().st_mtime < SAID_EVERY:
             return

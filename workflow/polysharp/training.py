@@ -27,7 +27,7 @@ from polysharp.encoding import Encoder, Split, encode_splits, infer, training_ba
 from polysharp.errors import Interrupted, NotFinite, OutOfMemory
 from polysharp.features import features_of, probe_features
 from polysharp.files import replacing_folder
-from polysharp.hardware import lacks_memory
+from polysharp.hardware import enough_memory, lacks_memory
 from polysharp.models import quiet_transformers
 from polysharp.optimisation import make_loss, make_optimizer, make_schedule
 from polysharp.probe import Decision, LinearModel, Outcome, judge
@@ -133,6 +133,7 @@ class _Probe:
 class FineTuning:
     """One fine-tuning, from a prepared model to the state that is best on validation."""
 
+    @enough_memory()  # for the weights
     def __init__(self, foundation: Foundation, seed: int) -> None:
         """Load the model, and draw its head by `seed`; nothing is trained yet."""
         self._started = time.monotonic()
@@ -160,6 +161,7 @@ class FineTuning:
         self._best: dict[str, Tensor] = {}  # parameters by name, and the logits of validation with them
         self._distributed: nn.Module = self.model
 
+    @enough_memory()  # for what smaller micro-batches do not help: the optimizer, evaluation
     def run(self, snapshots: Snapshots | None = None) -> Outcome:
         """Train, and leave the model in the state that is best on validation.
 

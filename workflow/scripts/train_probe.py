@@ -24,7 +24,7 @@ def main(arguments: argparse.Namespace) -> None:
         from polysharp.data import read_prepared
         from polysharp.encoding import Encoder, encode_splits
         from polysharp.features import probe_encoder
-        from polysharp.hardware import accelerator, enough_memory, fingerprint
+        from polysharp.hardware import accelerator, fingerprint
         from polysharp.models import read_identity
         from polysharp.runs import write_run
 
@@ -37,10 +37,9 @@ def main(arguments: argparse.Namespace) -> None:
     )
     encoder = Encoder(arguments.model, model)
     splits = encode_splits(data, encoder, settings.train_size, arguments.seed)
-    with enough_memory():
-        outcome = probe_encoder(
-            arguments.model, splits, encoder, data.label_type, settings, arguments.metric, device.device
-        )
+    outcome = probe_encoder(
+        arguments.model, splits, encoder, data.label_type, settings, arguments.metric, device.device
+    )
     about = {
         "selection_metric": arguments.metric,
         "model": identity,
