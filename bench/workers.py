@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import resource
 import statistics
 import sys
@@ -74,13 +75,21 @@ def prepare(arguments: argparse.Namespace, device: Any, **settings: Any) -> Any:
     return FineTuning(Foundation(arguments.model, data, reading, chosen, "macro_f1", device), 1)
 
 
-def epoch(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Seconds of one epoch of our loop, of the variant and the settings given; memory of the process."""
+def epochs(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Seconds of one epoch of our loop and memory of its process, for every variant given."""
+    import polysharp.training  # noqa: F401 - once for all, as the processes below are copies of this one
+
+    with multiprocessing.get_context("fork").Pool(1, maxtasksperchild=1) as pool:
+        return {variant: pool.apply(_epoch, (arguments, variant)) for variant in arguments.variants}
+
+
+def _epoch(arguments: argparse.Namespace, variant: str) -> dict[str, Any]:
+    """Measure an epoch in a process that has computed nothing yet, as that of the tutorial's loop."""
     from polysharp.hardware import accelerator
 
     device = accelerator("auto", arguments.threads)
     # As in the tutorial's loop, the model's own dropout.
-    changes = {"epochs": 1, "head": "random", "dropout": None, **variants()[arguments.variant]}
+    changes = {"epochs": 1, "head": "random", "dropout": None, **variants()[variant]}
     run = prepare(arguments, device, **changes)
     started = time.perf_counter()
     run._epoch(1, None)
@@ -234,7 +243,7 @@ def memory() -> int:
 
 
 WORKERS = {
-    worker.__name__: worker for worker in (startup, epoch, tutorial, setfit, run_classification, steps)
+    worker.__name__: worker for worker in (startup, epochs, tutorial, setfit, run_classification, steps)
 }
 
 if __name__ == "__main__":
@@ -251,7 +260,7 @@ if __name__ == "__main__":
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--variant", default="sam-full", help="a method of bench/variants/config.yaml")
+    parser.add_argument("--variants", nargs="+", default=[], help="methods of bench/variants/config.yaml")
     options = parser.parse_args()
     json.dump(WORKERS[options.worker](options), sys.stdout)
     print()
