@@ -147,7 +147,8 @@ def ours(folder: Path, model: Path, prefix: str) -> list[tuple[float, float]]:
     """Return (seconds since the start, validation macro-F1) of every state that train.py judges."""
     command = [
         sys.executable, ROOT / "workflow/scripts/train.py", "--data", folder / "all-data", "--model", model,
-        "--text-prefix", prefix, "--max-length", "64", "--output", folder / "run", "--work", folder / "work",
+        "--text-prefix", prefix, "--max-length", "64", "--seed", "1", "--output", folder / "run",
+        "--work", folder / "work",
     ]  # fmt: skip
     started, judged = time.perf_counter(), []
     with subprocess.Popen(

@@ -131,7 +131,10 @@ def manage() -> None:
 def share() -> None:
     """Be sshare, by which the executor looks for an account before it submits: try again as sbatch does."""
     _leave_the_path()
-    while _may_pass("sshare", done := _run("sshare", sys.argv[1:])) and not _ending().exists():
+    while True:
+        done = _run("sshare", sys.argv[1:])
+        if _ending().exists() or not _may_pass("sshare", done):
+            break
         time.sleep(PAUSE)
     _pass_on(done)
     sys.exit(done.returncode)
