@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -65,74 +65,80 @@ def script(name: str, *options: object) -> None:
     run(sys.executable, ROOT / "workflow/scripts" / name, *options)
 
 
-def epochs(folder: Path, repeats: int) -> list[Row]:
-    """(a) Seconds per epoch against the tutorial's loop, (e) memory, and (d) start-up."""
-    rows: list[Row] = []
-    for model, (path, prefix) in MODELS.items():
-        texts = ("--source", folder / "few", "--data", folder / "few-data")
-        common = ("--model", path, "--batch-size", BATCH, *texts)
-        reading = ("--prefix", prefix, "--max-length", 64)
-        seconds: dict[str, list[float]] = {name: [] for name in ("tutorial", *ASCENTS)}
-        memory: dict[str, list[int]] = {name: [] for name in ("tutorial", *ASCENTS)}
-        starts = []
-        for _ in range(repeats):
-            with ThreadPoolExecutor(1) as pool:  # neighbours on the two cores, in turns
-                theirs = pool.submit(worker, "tutorial", *common)
-                results = worker("epochs", *common, "--prefix", prefix, "--variants", *ASCENTS)
-                starts.append(worker("startup", *common, *reading))
-                result = theirs.result()
-            assert result["steps_per_epoch"] == results["sam-full"]["steps"]
-            seconds["tutorial"].append(result["history"][0]["seconds"])
-            memory["tutorial"].append(result["memory_mb"])
-            for variant, measured in results.items():
-                seconds[variant].append(measured["seconds"])
-                memory[variant].append(measured["memory_mb"])
-        rows += startup(model, starts)
-        theirs_median = statistics.median(seconds["tutorial"])
-        rows.append((f"epoch of the tutorial's loop, {model}", theirs_median, "s", "", None))
-        for variant in ASCENTS:
-            ours_median = statistics.median(seconds[variant])
-            name = f"epoch of {variant}, {model}"
-            rows.append((name, ours_median, "s", "the tutorial's loop", theirs_median / ours_median))
-        theirs_median, ours_median = (statistics.median(memory[name]) for name in ("tutorial", "sam-full"))
+def measure(folder: Path, repeats: int, setfit_steps: int) -> list[Row]:
+    """Measure everything, two processes at a time: whatever is compared had a neighbour on the other core."""
+    path, prefix = MODELS["multilingual-e5-small"]
+    everything = ("--model", path, "--source", folder / "all")
+    few = ("--prefix", prefix, "--steps", setfit_steps, "--batch-size", 16, "--max-length", 64)
+    with ThreadPoolExecutor(2) as pool:
+        tutorial = pool.submit(worker, "tutorial", *everything, "--epochs", 3, "--batch-size", 64)
+        setfit = pool.submit(worker, "setfit", *everything, *few)
+        judged = pool.submit(ours, folder, path, prefix)
+        steps = {model: pool.submit(variants, folder, model) for model in reversed(MODELS)}
+        of_model = {}
+        for model, (path, prefix) in MODELS.items():
+            texts = ("--source", folder / "few", "--data", folder / "few-data", "--batch-size", BATCH)
+            common = ("--model", path, "--prefix", prefix, *texts, "--repeats", repeats)
+            of_model[model] = (
+                pool.submit(worker, "tutorial_epochs", *common),
+                pool.submit(worker, "epochs", *common, "--variants", *ASCENTS),
+            )
+        starts = {model: [pool.submit(startup, folder, model) for _ in range(repeats)] for model in MODELS}
+    rows = []
+    for model, (theirs, own) in of_model.items():
+        rows += epochs(model, theirs.result() | own.result())
+    rows += times_to_quality(tutorial.result(), setfit.result(), setfit_steps, judged.result())
+    for model in MODELS:
         rows += [
-            (f"peak memory of the tutorial's loop, {model}", theirs_median, "MB", "", None),
-            (
-                f"peak memory of sam-full, {model}", ours_median, "MB", "the tutorial's loop",
-                theirs_median / ours_median,
-            ),
-        ]  # fmt: skip
+            (f"step of {name}, {model}", seconds, "CPU s", "adamw", seconds / steps[model].result()["adamw"])
+            for name, seconds in steps[model].result().items()
+        ]
+    for model, runs in starts.items():
+        parts = [run.result() for run in runs]
+        for part in parts[0]:
+            figure = statistics.median(run[part] for run in parts)
+            rows.append((f"start-up, {part}, {model}", figure, "CPU s", "", None))
+        total = statistics.median(sum(run.values()) for run in parts)
+        rows.append((f"start-up, {model}", total, "CPU s", "", None))
     return rows
 
 
-def times_to_quality(folder: Path, steps: int) -> list[Row]:
-    """(b) Seconds to a validation macro-F1, SIB-200 English; after it, on the same cores, (c)."""
-    path, prefix = MODELS["multilingual-e5-small"]
-    common = ("--model", path, "--source", folder / "all")
-    few = ("--prefix", prefix, "--steps", steps, "--batch-size", 16, "--max-length", 64)
-    with ThreadPoolExecutor(2) as pool:  # of two cores neither is idle
-        first = pool.submit(
-            lambda: (
-                worker("tutorial", *common, "--epochs", 3, "--batch-size", 64),
-                variants(folder, "MiniLM"),
-            )
-        )
-        second = pool.submit(
-            lambda: (
-                worker("setfit", *common, *few),
-                ours(folder, path, prefix),
-                variants(folder, "multilingual-e5-small"),
-            )
-        )
-        (tutorial, rows), (setfit, judged, more) = first.result(), second.result()
-    rows += more
+def epochs(model: str, runs: Mapping[str, Sequence[Mapping[str, float]]]) -> list[Row]:
+    """(a) Seconds per epoch against the tutorial's loop, and (e) memory."""
+    median = {
+        (name, figure): statistics.median(run[figure] for run in repeated)
+        for name, repeated in runs.items()
+        for figure in ("seconds", "memory_mb", "steps")
+    }
+    assert median["tutorial", "steps"] == median["sam-full", "steps"]
+    theirs, memory = median["tutorial", "seconds"], median["tutorial", "memory_mb"]
+    rows: list[Row] = [(f"epoch of the tutorial's loop, {model}", theirs, "s", "", None)]
+    for name in ASCENTS:
+        seconds = median[name, "seconds"]
+        rows.append((f"epoch of {name}, {model}", seconds, "s", "the tutorial's loop", theirs / seconds))
+    own = median["sam-full", "memory_mb"]
+    return [
+        *rows,
+        (f"peak memory of the tutorial's loop, {model}", memory, "MB", "", None),
+        (f"peak memory of sam-full, {model}", own, "MB", "the tutorial's loop", memory / own),
+    ]
+
+
+def times_to_quality(
+    tutorial: Mapping[str, Any],
+    setfit: Mapping[str, Any],
+    setfit_steps: int,
+    judged: Sequence[tuple[float, float]],
+) -> list[Row]:
+    """(b) Seconds to a validation macro-F1, SIB-200 English, multilingual-e5-small."""
+    rows: list[Row] = []
     for name, seconds, score in (
         (
             "the tutorial's loop, 3 epochs",
             tutorial["seconds"],
             tutorial["history"][-1]["validation_macro_f1"],
         ),
-        (f"SetFit, {steps} steps", setfit["seconds"], setfit["validation_macro_f1"]),
+        (f"SetFit, {setfit_steps} steps", setfit["seconds"], setfit["validation_macro_f1"]),
     ):
         rows.append((f"validation macro-F1 of {name}", score, "", "", None))
         rows.append((f"time of {name}", seconds, "s", "", None))
@@ -162,25 +168,19 @@ def ours(folder: Path, model: Path, prefix: str) -> list[tuple[float, float]]:
     return [*judged, (time.perf_counter() - started, judged[-1][1])]
 
 
-def variants(folder: Path, model: str) -> list[Row]:
-    """(c) Cost of a step of every variant against AdamW's."""
+def variants(folder: Path, model: str) -> dict[str, float]:
+    """(c) CPU seconds of a step of every variant."""
     path, prefix = MODELS[model]
     common = ("--model", path, "--prefix", prefix, "--data", folder / "all-data", "--max-length", 64)
-    measured = worker("steps", *common, "--batch-size", 16, "--steps", 12)["cpu_seconds"]
-    return [
-        (f"step of {name}, {model}", seconds, "CPU s", "adamw", seconds / measured["adamw"])
-        for name, seconds in measured.items()
-    ]
+    return dict(worker("steps", *common, "--batch-size", 16, "--steps", 12)["cpu_seconds"])
 
 
-def startup(model: str, runs: Sequence[dict[str, float]]) -> list[Row]:
+def startup(folder: Path, model: str) -> dict[str, float]:
     """(d) CPU seconds before the first batch, by part."""
-    parts = {part: statistics.median(run[part] for run in runs) for part in runs[0]}
-    total = statistics.median(sum(run.values()) for run in runs)
-    rows: list[Row] = [
-        (f"start-up, {part}, {model}", seconds, "CPU s", "", None) for part, seconds in parts.items()
-    ]
-    return [*rows, (f"start-up, {model}", total, "CPU s", "", None)]
+    path, prefix = MODELS[model]
+    return worker(
+        "startup", "--model", path, "--data", folder / "few-data", "--prefix", prefix, "--max-length", 64
+    )
 
 
 def prepare(folder: Path, source: Path) -> None:
@@ -215,8 +215,7 @@ def main(arguments: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         prepare(folder, arguments.data)
-        rows = times_to_quality(folder, arguments.setfit_steps)
-        rows += epochs(folder, arguments.repeats)
+        rows = measure(folder, arguments.repeats, arguments.setfit_steps)
     write(arguments.output, rows)
     print(arguments.output.read_text(encoding="utf-8"), end="")
 

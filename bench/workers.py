@@ -76,15 +76,13 @@ def prepare(arguments: argparse.Namespace, device: Any, **settings: Any) -> Any:
 
 
 def epochs(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Seconds of one epoch of our loop and memory of its process, for every variant given."""
-    import polysharp.training  # noqa: F401 - once for all, as the processes below are copies of this one
+    """Seconds of one epoch of our loop and memory of its process, repeatedly for every variant given."""
+    import polysharp.training  # noqa: F401 - once for all copies of this process
 
-    with multiprocessing.get_context("fork").Pool(1, maxtasksperchild=1) as pool:
-        return {variant: pool.apply(_epoch, (arguments, variant)) for variant in arguments.variants}
+    return in_copies(_epoch, arguments, arguments.variants)
 
 
 def _epoch(arguments: argparse.Namespace, variant: str) -> dict[str, Any]:
-    """Measure an epoch in a process that has computed nothing yet, as that of the tutorial's loop."""
     from polysharp.hardware import accelerator
 
     device = accelerator("auto", arguments.threads)
@@ -101,8 +99,35 @@ def _epoch(arguments: argparse.Namespace, variant: str) -> dict[str, Any]:
     return {"seconds": seconds, "steps": run._steps, "memory_mb": memory()}
 
 
+def tutorial_epochs(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Seconds of one epoch of the tutorial's loop and memory of its process, repeatedly."""
+    import tutorial as _  # noqa: F401 - once for all copies of this process
+
+    return in_copies(_tutorial_epoch, arguments, ["tutorial"])
+
+
+def _tutorial_epoch(arguments: argparse.Namespace, name: str) -> dict[str, Any]:
+    result = tutorial(arguments)
+    seconds = result["history"][0]["seconds"]
+    return {"seconds": seconds, "steps": result["steps_per_epoch"], "memory_mb": result["memory_mb"]}
+
+
+def in_copies(
+    measure: Callable[[argparse.Namespace, str], dict[str, Any]],
+    arguments: argparse.Namespace,
+    names: list[str],
+) -> dict[str, list[dict[str, Any]]]:
+    """Measure all names in turns, `--repeats` times, each in a copy of this process."""
+    results: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
+    with multiprocessing.get_context("fork").Pool(1, maxtasksperchild=1) as pool:
+        for _ in range(arguments.repeats):
+            for name in names:
+                results[name].append(pool.apply(measure, (arguments, name)))
+    return results
+
+
 def tutorial(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The tutorial's loop on the same texts; with `--epochs` to its end, else for one epoch."""
+    """The tutorial's loop to its end, on the same texts."""
     import torch
     from transformers import logging as transformers_logging
     from tutorial import train
@@ -184,7 +209,7 @@ def run_classification(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def steps(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Median CPU seconds of a step of every variant, taken in turns on the same batches."""
+    """Median CPU seconds of a step of every variant, its ascents taken in turns on the same batches."""
     from polysharp.encoding import training_batches
     from polysharp.hardware import accelerator
     from polysharp.sam import normalisation_parameters
@@ -194,22 +219,22 @@ def steps(arguments: argparse.Namespace) -> dict[str, Any]:
     batches = training_batches(run.splits["train"].token_ids, arguments.batch_size, 1, 1)
     run.model.train()
     changes_of = variants()
-    seconds: dict[str, list[float]] = {name: [] for name in changes_of}
+    phases = {name: changes.pop("ascent_phase", 1.0) for name, changes in changes_of.items()}
+    ascents = {json.dumps(changes, sort_keys=True): changes for changes in changes_of.values()}
+    seconds: dict[str, list[float]] = {ascent: [] for ascent in ascents}
     base = run.settings
     for rows in [batches[0], *batches[: arguments.steps]]:
-        for name, changes in changes_of.items():
-            run.settings = base.model_copy(update=changes)
+        for ascent, changes in ascents.items():
+            run.settings = base.model_copy(update={**changes, "ascent_phase": 1.0})
             names = changes.get("ascent_parameters") == "normalisation"
             run._climbing = normalisation_parameters(run.model) if names else run._parameters
-            run._progress.step = run._steps  # in the last part of the steps, where everything ascends
             before = cpu_seconds()
             run._step(rows)
-            seconds[name].append(cpu_seconds() - before)
-    medians = {name: statistics.median(values[1:]) for name, values in seconds.items()}
-    for name, changes in changes_of.items():
-        phase = changes.get("ascent_phase", 1.0)
-        medians[name] = phase * medians[name] + (1 - phase) * medians["adamw"]
-    return {"cpu_seconds": medians}
+            seconds[ascent].append(cpu_seconds() - before)
+    medians = {ascent: statistics.median(values[1:]) for ascent, values in seconds.items()}
+    cost = {name: medians[json.dumps(changes, sort_keys=True)] for name, changes in changes_of.items()}
+    of_steps = {name: phases[name] * cost[name] + (1 - phases[name]) * cost["adamw"] for name in cost}
+    return {"cpu_seconds": of_steps}
 
 
 def read_splits(arguments: argparse.Namespace) -> dict[str, dict[str, list[str]]]:
@@ -243,7 +268,8 @@ def memory() -> int:
 
 
 WORKERS = {
-    worker.__name__: worker for worker in (startup, epochs, tutorial, setfit, run_classification, steps)
+    worker.__name__: worker
+    for worker in (startup, epochs, tutorial_epochs, tutorial, setfit, run_classification, steps)
 }
 
 if __name__ == "__main__":
@@ -259,6 +285,7 @@ if __name__ == "__main__":
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--variants", nargs="+", default=[], help="methods of bench/variants/config.yaml")
     options = parser.parse_args()

@@ -173,6 +173,20 @@ def test_a_reference_must_be_a_method() -> None:
     assert lines_of(report={"reference": "probe"}) == []
 
 
+def test_methods_are_not_compared_on_unequal_sizes_by_an_oversight() -> None:
+    few = {"train_size": 100}
+    assert lines_of(training=few) == [
+        "training.train_size: 100: expected the same in every section, so that methods are compared on "
+        "equal numbers of texts (probe: null, tfidf: null); for one method alone, set it in methods"
+    ]
+    (line,) = lines_of(training=few, probe=few, tfidf={"train_size": 50})
+    assert line.startswith("training.train_size: 100: ") and "(probe: 100, tfidf: 50)" in line
+    assert lines_of(training=few, probe=few, tfidf=few) == []
+    assert lines_of(training=few, methods={"sam": {}, "adamw": {}}) == []  # no method of another section
+    assert lines_of(training=few, methods={"sam": {}, "probe": few}) == []
+    assert lines_of(methods={"sam": {}, "sam-100": {"base": "sam", **few}, "probe": {}}) == []
+
+
 # --- Places ---------------------------------------------------------------------------------------
 
 

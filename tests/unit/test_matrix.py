@@ -276,7 +276,7 @@ def test_every_cell_of_the_study(tmp_path: Path) -> None:
 
 def test_train_size_of_a_section_counts_for_its_methods(tmp_path: Path) -> None:
     content: dict[str, Any] = {
-        "methods": {"tfidf": {}, "probe": {}},
+        "methods": {"tfidf": {}, "probe": {"train_size": None}},
         "tfidf": {"train_size": 5},
         "seeds": [7],
     }

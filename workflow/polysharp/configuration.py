@@ -336,6 +336,8 @@ def check_configuration(content: Mapping[str, Any]) -> tuple[Configuration, list
             resolve_method(configuration, method)
         except UserError as error:
             lines += error.lines
+    if not lines:
+        lines += _unequal_sizes(configuration)
     reference = configuration.report.reference
     if reference is not None and reference not in configuration.methods:
         lines.append(
@@ -343,6 +345,23 @@ def check_configuration(content: Mapping[str, Any]) -> tuple[Configuration, list
             f"{nearest(reference, configuration.methods)}"
         )
     return configuration, lines
+
+
+def _unequal_sizes(configuration: Configuration) -> list[str]:
+    """Return a line when methods that set no train_size of their own get unequal ones from their sections."""
+    sizes = {}
+    for method, overrides in configuration.methods.items():
+        if "train_size" not in overrides:
+            kind, settings = resolve_method(configuration, method)
+            sizes[SECTIONS[kind]] = settings.train_size
+    if len(set(sizes.values())) <= 1:
+        return []
+    section = next(section for section, size in sizes.items() if size)
+    others = ", ".join(f"{other}: {json.dumps(size)}" for other, size in sizes.items() if other != section)
+    return [
+        f"{section}.train_size: {sizes[section]}: expected the same in every section, so that methods are "
+        f"compared on equal numbers of texts ({others}); for one method alone, set it in methods"
+    ]
 
 
 def _without_errors(content: Mapping[str, Any], error: ValidationError) -> Configuration:
