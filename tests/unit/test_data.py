@@ -212,17 +212,18 @@ def test_no_text_stands_in_two_splits(drawn: list[tuple[str, str]]) -> None:
 
 def test_findings_about_labels_and_repeated_texts() -> None:
     examples = [
-        Example("train", 1, "one", ("a",)),
-        Example("train", 2, "One ", ("a",)),
+        Example("train", 1, "one", ("alpha",)),
+        Example("train", 2, "One ", ("alpha",)),
         Example("train", 3, "ONE", ("b",)),
-        Example("validation", 1, "two", ("a",)),
-        Example("test", 1, "three", ("c",)),
+        Example("validation", 1, "two", ("alpha",)),
+        Example("test", 1, "three", ("Alpha",)),
     ]
     assert {(f.split, f.row, f.finding) for f in findings_of(examples)} == {
-        ("train", 0, "label 'c' has no text: it cannot be learnt"),
+        ("test", 1, "label 'Alpha' stands on no training text: it cannot be learnt, and counts as 0"
+         "; did you mean 'alpha'?"),
         ("validation", 0, "label 'b' has no text: its scores are 0 by definition"),
-        ("validation", 0, "label 'c' has no text: its scores are 0 by definition"),
-        ("test", 0, "label 'a' has no text: its scores are 0 by definition"),
+        ("validation", 0, "label 'Alpha' has no text: its scores are 0 by definition"),
+        ("test", 0, "label 'alpha' has no text: its scores are 0 by definition"),
         ("test", 0, "label 'b' has no text: its scores are 0 by definition"),
         ("train", 2, "repeats row 1, with the same labels"),
         ("train", 3, "repeats row 1, with other labels"),

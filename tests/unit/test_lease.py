@@ -46,6 +46,17 @@ def test_the_slurm_job_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert read_json(tmp_path / "lease.json")["slurm_job"] == "4711"
 
 
+def test_a_lease_at_rest_is_kept_and_taken_without_a_word(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    stopped = Lease(tmp_path)
+    stopped.take()
+    stopped.rest()
+    assert stopped.held
+    Lease(tmp_path).take()
+    assert not caplog.records and not stopped.held
+
+
 @pytest.mark.parametrize("content", [None, "", "[]", "{}", '{"token": 1}'])
 def test_a_lease_that_is_gone_or_broken_is_lost(tmp_path: Path, content: str | None) -> None:
     lease = Lease(tmp_path)

@@ -267,7 +267,9 @@ def test_the_earliest_of_equally_good_epochs_is_kept(
 
 
 def test_train_size_and_random_head(train: Trainer, small_data: Callable[[str], PreparedData]) -> None:
-    outcome = train(small_data("single"), settings(train_size=9, batch_size=4, head="random")).outcome
+    chosen = settings(train_size=9, batch_size=4, head="random", schedule="constant", warmup=0)
+    outcome = train(small_data("single"), chosen).outcome
+    assert outcome.history[-1]["learning_rate"] == SETTINGS.learning_rate  # not the head's
     assert [entry["steps"] for entry in outcome.history[1:]] == [3, 3, 3]
 
 

@@ -83,9 +83,11 @@ def train_cell(
             training.save(work / CHECKPOINT, outcome.decision.thresholds)
             costs.earlier = training.earlier_seconds
             write_run(output, foundation.data, outcome, about, costs.as_dict())
-    except Exception:
+    except Exception as error:
         if lease:
             lease.check()  # what another process that took over has caused is no failure
+            if isinstance(error, Interrupted):
+                lease.rest()
         raise
     if lease and lease.held:  # what is left of a cell that another process has taken is needed there
         snapshots.clear()

@@ -195,9 +195,15 @@ def findings_of(examples: Sequence[Example]) -> Iterator[Finding]:
         split: Counter(name for example in examples if example.split == split for name in example.labels)
         for split in SPLITS
     }
+    first: dict[str, Example] = {}
+    for example in examples:
+        for name in example.labels:
+            first.setdefault(name, example)
     for name in label_order(example.labels for example in examples):
         if not counts["train"][name]:
-            yield Finding("train", 0, f"label {name!r} has no text: it cannot be learnt")
+            where, hint = first[name], nearest(name, counts["train"])
+            text = f"label {name!r} stands on no training text: it cannot be learnt, and counts as 0{hint}"
+            yield Finding(where.split, where.row, text)
         for split in SPLITS[1:]:
             if not counts[split][name]:
                 yield Finding(split, 0, f"label {name!r} has no text: its scores are 0 by definition")

@@ -52,7 +52,9 @@ COSTS_COLUMNS = [*CELL, "seed", "seconds", "memory_mb", "gpu", "gpu_memory_mb", 
 
 def failures(cell: Cell, paths: Paths) -> list[Path]:
     """Return where the reasons lie for which a cell can be missing, the nearest first."""
-    steps = [f"runs/{cell.path}", f"data/{cell.dataset.path}", f"models/{model_slug(cell.dataset.model)}"]
+    steps = [f"runs/{cell.path}", f"data/{cell.dataset.path}"]
+    if cell.kind != "tfidf":  # which needs no model
+        steps.append(f"models/{model_slug(cell.dataset.model)}")
     return [paths.work / step / "failure.json" for step in steps]
 
 
@@ -332,6 +334,6 @@ def write_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], path:
 
 
 def _shown(value: Any) -> str | None:
-    if value is None:
+    if value in (None, ""):
         return None
     return f"{value:.6f}" if isinstance(value, float) else str(value)

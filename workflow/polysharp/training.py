@@ -242,7 +242,7 @@ class FineTuning:
         batches = training_batches(self.splits["train"].token_ids, settings.batch_size, self.seed, epoch)
         done = progress.step - (epoch - 1) * self._steps_per_epoch
         for number, rows in _with_progress(batches, done, epoch, settings.epochs):
-            progress.learning_rate = max(group["lr"] for group in self._optimizer.param_groups)
+            progress.learning_rate = self._optimizer.param_groups[0]["lr"]  # the encoder's
             step = self._step(rows)
             self._schedule.step()
             progress.step += 1
@@ -465,6 +465,5 @@ def _with_progress(
         if now - said >= PROGRESS_SECONDS and number < len(batches):
             said = now
             left = (now - started) / (number - done) * (len(batches) - number)
-            log.info(
-                "epoch %d/%d: step %d of %d, about %.0f s left", epoch, epochs, number, len(batches), left
-            )
+            place = f"epoch {epoch}/{epochs}: step {number} of {len(batches)}"
+            log.info("%s, about %.0f s left of the epoch", place, left)
