@@ -219,8 +219,12 @@ def test_findings_about_labels_and_repeated_texts() -> None:
         Example("test", 1, "three", ("Alpha",)),
     ]
     assert {(f.split, f.row, f.finding) for f in findings_of(examples)} == {
-        ("test", 1, "label 'Alpha' stands on no training text: it cannot be learnt, and counts as 0"
-         "; did you mean 'alpha'?"),
+        (
+            "test",
+            1,
+            "label 'Alpha' stands on no training text: it cannot be learnt, and counts as 0"
+            "; did you mean 'alpha'?",
+        ),
         ("validation", 0, "label 'b' has no text: its scores are 0 by definition"),
         ("validation", 0, "label 'Alpha' has no text: its scores are 0 by definition"),
         ("test", 0, "label 'alpha' has no text: its scores are 0 by definition"),
