@@ -91,25 +91,14 @@ def measure(folder: Path, repeats: int, setfit_steps: int) -> list[Row]:
             model: start("steps", model, *all_texts, "--max-length", 64, "--batch-size", 16, "--steps", 8)
             for model in (e5, minilm)
         }
-        short = [
-            start("tutorial_epochs", minilm, *few_texts, "--repeats", repeats),
-            start(
-                "epochs",
-                minilm,
-                *few_texts,
-                "--repeats",
-                repeats,
-                "--variants",
-                "sam-full",
-                "quarter",
-                DEFAULT,
-            ),
-        ]
+        again = (*few_texts, "--repeats", repeats)
+        theirs = start("tutorial_epochs", minilm, *again)
+        own = start("epochs", minilm, *again, "--variants", "sam-full", "quarter", DEFAULT)
         starts = {
             model: [start("startup", model, *few_texts, "--max-length", 64) for _ in range(repeats)]
             for model in MODELS
         }
-    rows = epochs(minilm, short[0].result() | short[1].result())
+    rows = epochs(minilm, theirs.result() | own.result())
     rows += epochs(e5, long_epochs(tutorial.result(), judged.result()) | full.result())
     rows += times_to_quality(tutorial.result(), setfit.result(), setfit_steps, judged.result())
     for model, found in steps.items():

@@ -195,10 +195,7 @@ def findings_of(examples: Sequence[Example]) -> Iterator[Finding]:
         split: Counter(name for example in examples if example.split == split for name in example.labels)
         for split in SPLITS
     }
-    first: dict[str, Example] = {}
-    for example in examples:
-        for name in example.labels:
-            first.setdefault(name, example)
+    first = {name: example for example in reversed(examples) for name in example.labels}
     for name in label_order(example.labels for example in examples):
         if not counts["train"][name]:
             where, hint = first[name], nearest(name, counts["train"])
