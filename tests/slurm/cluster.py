@@ -98,7 +98,7 @@ class Cluster:
     def start(self) -> None:
         """Start everything, and wait until all nodes are idle."""
         spools = [f"spool/{node}" for node in NODES]
-        for name in ("log", "state", "devices", "mysql", "temporary", "munge", *spools):
+        for name in ("log", "state", "devices", "mysql", "temporary", *spools):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         for number in range(GPUS):
             (self.folder / f"devices/gpu{number}").symlink_to("/dev/null")
@@ -200,7 +200,6 @@ class Cluster:
         wait_until(lambda: (process / "comm").read_text() == "sleep\n", 10, "namespaces")
         self._namespace = (process / "ns/net").stat().st_ino
         self.run("mount", "--bind", self.folder, "/etc/slurm")
-        self.run("mount", "--bind", self.folder / "munge", "/run/munge")
         self.run("ip", "link", "set", "lo", "up")
         # slurmdbd asks for the kinds of address that the machine has, where 127.0.0.1 does not count.
         self.run("ip", "address", "add", "192.0.2.1/32", "dev", "lo")
@@ -209,10 +208,16 @@ class Cluster:
         key = self.folder / "munge.key"
         key.write_bytes(secrets.token_bytes(128))
         key.chmod(0o400)
-        files = {"key-file": key, "log-file": "log/munged.log", "seed-file": "munge.seed"}
+        files = {
+            "key-file": key,
+            "log-file": "log/munged.log",
+            "pid-file": "munged.pid",
+            "seed-file": "munge.seed",
+            "socket": "munge.socket",
+        }
         options = [f"--{name}={self.folder / file}" for name, file in files.items()]
         self._start("munged", "munged", "--foreground", "--force", *options)
-        wait_until((self.folder / "munge/munge.socket.2").exists, 10, "munged")
+        wait_until((self.folder / "munge.socket").exists, 10, "munged")
 
     def _start_accounting(self) -> None:
         database = self.folder / "mysql/db.sock"
