@@ -7,7 +7,7 @@ import pytest
 from tests.integration.conftest import finished, shared  # noqa: F401
 from tests.integration.study import Study
 from tests.slurm.cluster import Cluster, missing
-from tests.slurm.runs import long_study
+from tests.slurm.runs import LONG, long_study
 
 REQUIRED = "POLYSHARP_NEEDS_SLURM"  # set where a cluster that cannot be had is a failure: make test-slurm
 
@@ -32,11 +32,23 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Study:
-    """A study of one long training, done without a cluster. To be read only."""
+def ready(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """A study of one long training, with model and data prepared. To be read only."""
 
     def make(folder: Path) -> Study:
-        study = long_study(folder)
+        study = Study.write(folder, [("english", "single")], **LONG)
+        study.completed("-c1", "--until", "prepare_model", "prepare_data")
+        return study
+
+    return shared(tmp_path_factory, "ready", make)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(ready: Study, tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """The study of one long training, done without a cluster. To be read only."""
+
+    def make(folder: Path) -> Study:
+        study = long_study(ready, folder)
         study.completed("-c1")
         return study
 

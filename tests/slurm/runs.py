@@ -14,25 +14,27 @@ from types import TracebackType
 from typing import Any
 
 from polysharp.files import read_json
-from tests.integration.study import ROOT, Study
+from tests.integration.study import ROOT, Study, copy_study
 from tests.slurm.cluster import Cluster
 
 PROFILE = ("--profile", str(ROOT / "profiles/slurm"), "--slurm-init-seconds-before-status-checks=5")
 CELL = "main/english/single/sam/seed-1"
-EPOCHS = 200  # of a long study
+EPOCHS = 120  # of a long study
 
 
-def long_study(folder: Path, **configuration: object) -> Study:
-    """Return a study whose one training takes long enough to be disturbed."""
-    return Study.write(
-        folder,
-        [("english", "single")],
-        seeds=[1],
-        methods={"sam": None},
-        training={"epochs": EPOCHS, "learning_rate": 1e-4, "dropout": 0.1},
-        report={"bootstrap": 200},
-        **configuration,
-    )
+LONG: dict[str, object] = {
+    "seeds": [1],
+    "methods": {"sam": None},
+    "training": {"epochs": EPOCHS, "learning_rate": 1e-4, "dropout": 0.1},
+    "report": {"bootstrap": 200},
+}
+
+
+def long_study(ready: Study, folder: Path, **configuration: object) -> Study:
+    """Return a study whose one training takes long enough to be disturbed; all before it is done."""
+    study = copy_study(ready, folder)
+    study.configure(**LONG, **configuration)
+    return study
 
 
 class Driver:

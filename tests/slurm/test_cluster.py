@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.integration.conftest import DATASETS
 from tests.integration.study import ROOT, Study
 from tests.slurm.cluster import Cluster
-from tests.slurm.runs import PROFILE, Driver, accounted
+from tests.slurm.runs import PROFILE, Driver, accounted, long_study
 
 
 def test_a_run_on_the_cluster_gives_the_bytes_of_a_run_without(
@@ -38,8 +38,10 @@ def test_no_job_finds_the_internet(cluster: Cluster) -> None:
     assert "Network is unreachable" in done.stderr
 
 
-def test_the_doctor_writes_a_profile_that_works(cluster: Cluster, finished: Study, tmp_path: Path) -> None:
-    study = Study.write(tmp_path / "by the doctor", DATASETS)
+def test_the_doctor_writes_a_profile_that_works(
+    cluster: Cluster, ready: Study, undisturbed: Study, tmp_path: Path
+) -> None:
+    study = long_study(ready, tmp_path / "by the doctor")
     doctor = [sys.executable, ROOT / "workflow/scripts/doctor.py"]
     examined = cluster.run(*doctor, cwd=study.folder)
     assert "ok     partition with GPUs: gpu (2 nodes, 64000 MB, at most 240 minutes a job)" in examined.stdout
@@ -57,4 +59,4 @@ def test_the_doctor_writes_a_profile_that_works(cluster: Cluster, finished: Stud
     profile = ("--profile", str(study.folder / "profiles/here"), PROFILE[-1])
     command = [sys.executable, "-m", "snakemake", *study.command(*profile)]
     cluster.run(*command, timeout=600)
-    assert study.bytes_of_results() == finished.bytes_of_results()
+    assert study.bytes_of_results() == undisturbed.bytes_of_results()

@@ -22,8 +22,10 @@ from tests.slurm.runs import (
 )
 
 
-def test_a_requeued_training_goes_on(cluster: Cluster, undisturbed: Study, tmp_path: Path) -> None:
-    study = long_study(tmp_path / "requeued")
+def test_a_requeued_training_goes_on(
+    cluster: Cluster, ready: Study, undisturbed: Study, tmp_path: Path
+) -> None:
+    study = long_study(ready, tmp_path / "requeued")
     with Driver(cluster, study) as driver:
         job = driver.wait_until_it_trains()["slurm_job"]
         cluster.run("scontrol", "requeue", job)
@@ -33,8 +35,10 @@ def test_a_requeued_training_goes_on(cluster: Cluster, undisturbed: Study, tmp_p
     assert study.bytes_of_results() == undisturbed.bytes_of_results()
 
 
-def test_a_preempted_training_goes_on(cluster: Cluster, undisturbed: Study, tmp_path: Path) -> None:
-    study = long_study(tmp_path / "preempted")
+def test_a_preempted_training_goes_on(
+    cluster: Cluster, ready: Study, undisturbed: Study, tmp_path: Path
+) -> None:
+    study = long_study(ready, tmp_path / "preempted")
     low = ("--set-resources", "finetune:slurm_partition=gpulow", "finetune:gres=gpu:1")
     with Driver(cluster, study, *low) as driver:
         job = driver.wait_until_it_trains()["slurm_job"]
@@ -48,9 +52,9 @@ def test_a_preempted_training_goes_on(cluster: Cluster, undisturbed: Study, tmp_
 
 
 def test_a_training_that_is_preempted_for_good_goes_on_at_the_next_attempt(
-    cluster: Cluster, undisturbed: Study, tmp_path: Path
+    cluster: Cluster, ready: Study, undisturbed: Study, tmp_path: Path
 ) -> None:
-    study = long_study(tmp_path / "scavenged")
+    study = long_study(ready, tmp_path / "scavenged")
     resources = ["slurm_partition=scavenge", "gres=gpu:1", "slurm_extra='--no-requeue'"]
     for_good = ("--set-resources", *(f"finetune:{resource}" for resource in resources))
     with Driver(cluster, study, *for_good) as driver:
@@ -65,9 +69,9 @@ def test_a_training_that_is_preempted_for_good_goes_on_at_the_next_attempt(
 
 
 def test_a_training_that_somebody_cancels_goes_on_at_the_next_attempt(
-    cluster: Cluster, undisturbed: Study, tmp_path: Path
+    cluster: Cluster, ready: Study, undisturbed: Study, tmp_path: Path
 ) -> None:
-    study = long_study(tmp_path / "cancelled")
+    study = long_study(ready, tmp_path / "cancelled")
     with Driver(cluster, study) as driver:
         cluster.run("scancel", driver.wait_until_it_trains()["slurm_job"])
         driver.ends_well()
@@ -77,9 +81,9 @@ def test_a_training_that_somebody_cancels_goes_on_at_the_next_attempt(
 
 
 def test_a_training_that_outlives_its_time_goes_on_at_the_next_attempt(
-    cluster: Cluster, undisturbed: Study, tmp_path: Path
+    cluster: Cluster, ready: Study, undisturbed: Study, tmp_path: Path
 ) -> None:
-    study = long_study(tmp_path / "out of time")
+    study = long_study(ready, tmp_path / "out of time")
     resources = ("--set-resources", "finetune:slurm_partition=gpu", "finetune:runtime=attempt")
     with Driver(cluster, study, *resources) as driver:
         trainer = driver.wait_until_it_trains()
@@ -92,9 +96,9 @@ def test_a_training_that_outlives_its_time_goes_on_at_the_next_attempt(
 
 
 def test_a_killed_training_goes_on_from_the_newest_snapshot_that_is_whole(
-    cluster: Cluster, undisturbed: Study, tmp_path: Path
+    cluster: Cluster, ready: Study, undisturbed: Study, tmp_path: Path
 ) -> None:
-    study = long_study(tmp_path / "killed", snapshot_seconds=1)
+    study = long_study(ready, tmp_path / "killed", snapshot_seconds=1)
     with Driver(cluster, study) as driver:
         trainer = driver.wait_until_it_trains()
         driver.wait(lambda: len(snapshots(study)) > 1)
@@ -110,9 +114,9 @@ def test_a_killed_training_goes_on_from_the_newest_snapshot_that_is_whole(
 
 
 def test_of_a_node_that_is_given_up_the_living_training_stops(
-    cluster: Cluster, undisturbed: Study, tmp_path: Path
+    cluster: Cluster, ready: Study, undisturbed: Study, tmp_path: Path
 ) -> None:
-    study = long_study(tmp_path / "node lost")
+    study = long_study(ready, tmp_path / "node lost")
     with Driver(cluster, study) as driver:
         lost = driver.wait_until_it_trains()
         node = cluster.run("squeue", "-h", "-j", lost["slurm_job"], "-o", "%N").stdout.strip()
@@ -131,8 +135,10 @@ def test_of_a_node_that_is_given_up_the_living_training_stops(
     assert study.bytes_of_results() == undisturbed.bytes_of_results()
 
 
-def test_a_killed_driver_leaves_no_orphans(cluster: Cluster, undisturbed: Study, tmp_path: Path) -> None:
-    study = long_study(tmp_path / "driver killed")
+def test_a_killed_driver_leaves_no_orphans(
+    cluster: Cluster, ready: Study, undisturbed: Study, tmp_path: Path
+) -> None:
+    study = long_study(ready, tmp_path / "driver killed")
     with Driver(cluster, study) as driver:
         orphan = driver.wait_until_it_trains()
         with suspended(orphan["process"]):  # it has to live until it is cancelled
@@ -154,9 +160,9 @@ def test_a_killed_driver_leaves_no_orphans(cluster: Cluster, undisturbed: Study,
 
 
 def test_an_interrupted_driver_takes_its_jobs_along(
-    cluster: Cluster, undisturbed: Study, tmp_path: Path
+    cluster: Cluster, ready: Study, undisturbed: Study, tmp_path: Path
 ) -> None:
-    study = long_study(tmp_path / "driver interrupted")
+    study = long_study(ready, tmp_path / "driver interrupted")
     with Driver(cluster, study) as driver:
         job = driver.wait_until_it_trains()["slurm_job"]
         driver.process.send_signal(signal.SIGINT)
@@ -170,9 +176,9 @@ def test_an_interrupted_driver_takes_its_jobs_along(
 
 
 def test_a_driver_that_is_asked_to_end_lets_its_jobs_finish(
-    cluster: Cluster, undisturbed: Study, tmp_path: Path
+    cluster: Cluster, ready: Study, undisturbed: Study, tmp_path: Path
 ) -> None:
-    study = long_study(tmp_path / "driver ended")
+    study = long_study(ready, tmp_path / "driver ended")
     with Driver(cluster, study) as driver:
         driver.wait_until_it_trains()
         driver.process.send_signal(signal.SIGTERM)

@@ -24,9 +24,9 @@ def failures(study: Study) -> dict[str, dict[str, str]]:
 
 
 def test_a_controller_that_is_away_is_waited_for(
-    cluster: Cluster, undisturbed: Study, tmp_path: Path
+    cluster: Cluster, ready: Study, undisturbed: Study, tmp_path: Path
 ) -> None:
-    study = long_study(tmp_path / "controller away")
+    study = long_study(ready, tmp_path / "controller away")
     cluster.kill("slurmctld")
     try:
         with Driver(cluster, study) as driver:
@@ -62,8 +62,10 @@ def test_a_whole_slurm_that_is_away_is_waited_for(cluster: Cluster, tmp_path: Pa
     assert [row["status"] for row in study.table("runs.tsv")] == ["complete"] * 4
 
 
-def test_accounting_that_is_away_is_waited_for(cluster: Cluster, undisturbed: Study, tmp_path: Path) -> None:
-    study = long_study(tmp_path / "accounting away")
+def test_accounting_that_is_away_is_waited_for(
+    cluster: Cluster, ready: Study, undisturbed: Study, tmp_path: Path
+) -> None:
+    study = long_study(ready, tmp_path / "accounting away")
     with Driver(cluster, study) as driver:
         driver.wait_until_it_trains()
         cluster.kill("slurmdbd")
@@ -115,8 +117,8 @@ def test_a_driver_that_ends_submits_nothing_more(
     assert len(accounted(cluster, "JobID")) == before + 1
 
 
-def test_what_sbatch_refuses_is_said_with_the_remedy(cluster: Cluster, tmp_path: Path) -> None:
-    study = long_study(tmp_path / "refused")
+def test_what_sbatch_refuses_is_said_with_the_remedy(cluster: Cluster, ready: Study, tmp_path: Path) -> None:
+    study = long_study(ready, tmp_path / "refused")
     with Driver(cluster, study, "--set-resources", "finetune:slurm_partition=gpus") as driver:
         assert driver.ends() == 1
     row = failures(study)[CELL]
@@ -126,9 +128,9 @@ def test_what_sbatch_refuses_is_said_with_the_remedy(cluster: Cluster, tmp_path:
 
 
 def test_memory_is_raised_at_the_next_attempt_and_then_named(
-    cluster: Cluster, undisturbed: Study, tmp_path: Path
+    cluster: Cluster, ready: Study, undisturbed: Study, tmp_path: Path
 ) -> None:
-    study = long_study(tmp_path / "memory")
+    study = long_study(ready, tmp_path / "memory")
     partition = "finetune:slurm_partition=gpu"
     with Driver(cluster, study, "--retries=0", "--set-resources", partition, "finetune:mem_mb=300") as driver:
         assert driver.ends() == 1
@@ -155,9 +157,9 @@ def small_disk(cluster: Cluster, folder: Path, size: str) -> Iterator[None]:
 
 @pytest.mark.parametrize("place", ["work/runs", "results/runs"])
 def test_a_full_disk_is_one_sentence_and_the_run_goes_on_with_space(
-    place: str, cluster: Cluster, undisturbed: Study, tmp_path: Path
+    place: str, cluster: Cluster, ready: Study, undisturbed: Study, tmp_path: Path
 ) -> None:
-    study = long_study(tmp_path / "full", snapshot_seconds=2)
+    study = long_study(ready, tmp_path / "full", snapshot_seconds=2)
     folder = study.folder / place
     with small_disk(cluster, folder, "16k"):
         with Driver(cluster, study, "--retries=0") as driver:
