@@ -20,8 +20,6 @@ from tests.slurm.cluster import Cluster
 PROFILE = ("--profile", str(ROOT / "profiles/slurm"), "--slurm-init-seconds-before-status-checks=5")
 CELL = "main/english/single/sam/seed-1"
 EPOCHS = 120  # of a long study
-
-
 LONG: dict[str, object] = {
     "seeds": [1],
     "methods": {"sam": None},
