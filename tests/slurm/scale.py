@@ -107,7 +107,7 @@ def measure(cluster: Cluster, study: Study, snakefile: Path) -> Measured:
     before, used = len(accounted(cluster, "JobID")), resource.getrusage(resource.RUSAGE_CHILDREN)
     started = time.monotonic()
     with Driver(cluster, study, snakefile=snakefile) as driver:
-        assert driver.ends(3600) == 0, driver.output[-5000:]
+        assert driver.ends(4 * 3600) == 0, driver.output[-5000:]
     seconds = time.monotonic() - started
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     submits = accounted(cluster, "Submit")[before:]
