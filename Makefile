@@ -2,7 +2,8 @@
 # make test        linters, type checker, all tests that this machine can run
 # make test-slurm  the workflow on a real Slurm cluster of its own on this machine; needs root and Slurm
 # make chaos N=100  on a cluster like that, kill trainers, nodes and the command at random; same bytes?
-# make plan        what the study is going to take: cells, jobs, hours, disk; CONFIG=my/config.yaml
+# make fuzz N=20000  damaged files for every reader of data: each ends in data, or in one clear error?
+# make plan        what the study is going to take: cells, jobs, hours, disk; CONFIG=my/config.yaml DIRECTORY=my
 # make doctor      on the login node of a Slurm cluster: what does not fit, and a profile; CONFIG=my/config.yaml
 # make schemas     write workflow/schemas and profiles/slurm anew from their definitions
 # make bench       measure against the tutorial's loop and SetFit; needs SIB-200's data folder: SIB200=...
@@ -12,12 +13,13 @@ PYTHON ?= python3
 CORES ?= 4
 WORKERS ?= 2
 CONFIG ?= config/config.yaml
+DIRECTORY ?= .
 SIB200 ?= ../shared/data/sib-200
 N ?= 10
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: install demo test test-slurm chaos plan doctor lint schemas bench example-data
+.PHONY: install demo test test-slurm chaos fuzz plan doctor lint schemas bench example-data
 
 install: .venv/installed
 
@@ -28,6 +30,7 @@ install: .venv/installed
 	  { echo "error: $(PYTHON) is $$($(PYTHON) --version); expected Python 3.11 or newer: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
 	  { echo "error: $(PYTHON) cannot make virtual environments; on Debian: apt-get install python3-venv"; exit 1; }
+	@echo "installing into .venv: some minutes, 2 GB or more"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet "$$(sed -n 's/.*"\(torch==[^"]*\)".*/\1/p' pyproject.toml)"
 	$(BIN)/python -m pip install --quiet --editable '.[workflow,example]'
@@ -62,6 +65,9 @@ test-slurm: .venv/installed-test
 chaos: .venv/installed-test
 	$(BIN)/python -m tests.slurm.chaos --kills $(N)
 
+fuzz: .venv/installed-test
+	$(BIN)/python -m tests.fuzz --number $(N)
+
 # An environment of its own: what SetFit brings would slow the start of everything else that is measured.
 .venv-bench/installed: pyproject.toml
 	$(PYTHON) -m venv .venv-bench
@@ -77,7 +83,7 @@ schemas: .venv/installed
 	$(BIN)/python workflow/scripts/write_schemas.py --output workflow/schemas --profile profiles/slurm
 
 plan: .venv/installed
-	$(BIN)/python workflow/scripts/plan.py --configfile '$(CONFIG)'
+	$(BIN)/python workflow/scripts/plan.py --configfile '$(CONFIG)' --directory '$(DIRECTORY)'
 
 doctor: .venv/installed
 	$(BIN)/python workflow/scripts/doctor.py --configfile '$(CONFIG)'

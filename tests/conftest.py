@@ -78,13 +78,13 @@ def prepared_folder(
 ) -> Callable[[str], Path]:
     """Return the folder of a small prepared data set, by label type; not to be changed."""
     from polysharp.data import prepare_data
+    from polysharp.sources import Source
 
     root = tmp_path_factory.mktemp("prepared")
 
     def folder(label_type: str) -> Path:
         if not (root / label_type).exists():
-            source = small_source(label_type)
-            prepare_data(source, label_type, ("Text", "Labels"), ("train", "val", "test"), root / label_type)
+            prepare_data(Source(str(small_source(label_type))), label_type, {}, 0, root / label_type)
         return root / label_type
 
     return folder

@@ -17,6 +17,7 @@ from tests.tiny_models import write_tiny_model
 
 LANGUAGES = {
     "english": ("roberta", ["tax money bank", "nurse doctor hospital", "school teacher pupil"]),
+    "german": ("roberta", ["Steuer Geld Bank", "Pflege Arzt Klinik", "Schule Lehrer Schüler"]),
     "french": ("camembert", ["impôt argent banque", "infirmière médecin hôpital", "école maître élève"]),
     "turkish": ("xlm-roberta", ["vergi para banka", "hemşire doktor hastane", "okul öğretmen öğrenci"]),
 }

@@ -12,6 +12,7 @@ from shutil import rmtree
 
 import pytest
 
+from tests.conftest import write_source
 from tests.integration.conftest import DATASETS
 from tests.integration.study import Study, copy_of_the_repository, write_data
 
@@ -58,14 +59,14 @@ def test_a_failed_cell_leaves_the_others_and_is_shown(study: Study) -> None:
 def test_a_failing_language_that_is_taken_back_leaves_the_tables(study: Study) -> None:
     before = study.bytes_of_results()
     study.write_model("turkish")
-    (study.folder / "data/turkish/single").mkdir(parents=True)
+    write_source(study.folder / "data/turkish/single", {"train": {}, "val": {}, "test": {}})
     study.write_sheet([*DATASETS, ("turkish", "single")])
     study.configure()
     assert study.run("-c2", "--keep-going").returncode != 0
     assert "turkish" in (study.folder / "results/runs.tsv").read_text()
     assert not (study.folder / "results/manifest.json").exists()
     study.write_sheet(DATASETS)
-    assert study.jobs() == AGGREGATION
+    assert study.jobs() == AGGREGATION | {"merge_findings"}
     study.completed("-c2")
     assert study.bytes_of_results() == before
     assert (study.folder / "results/manifest.json").exists()
@@ -104,7 +105,7 @@ def test_a_method_that_one_data_set_has_too_few_texts_for(tmp_path: Path) -> Non
     assert study.jobs(snakefile=snakefile) == of_french | {"merge_reports", "plot_comparison"}
 
     path.write_text(whole, encoding="utf-8")
-    of_french |= {"tfidf main/french/single/tfidf/0", "prepare_data main/french/single"}
+    of_french |= {"tfidf main/french/single/tfidf/0", "prepare_data main/french/single", "merge_findings"}
     assert study.jobs(snakefile=snakefile) == of_french | AGGREGATION
     study.completed("-c2", snakefile=snakefile)
     assert statuses(study, "runs.tsv") == {"complete"}
@@ -186,7 +187,7 @@ def test_all_mistakes_are_listed_at_once_and_nothing_is_written(tmp_path: Path) 
         place + r"methods\.sma: not a known method; .*; did you mean 'sam'\?.*",
         r"--config: threads: 0: expected .* 1",
         r"config/datasets\.tsv, row 2: label_type: 'choosing': .*; did you mean 'single'\?",
-        r"config/datasets\.tsv, row 3: source: 'data/klingon/multi': no such folder in .*",
+        r"config/datasets\.tsv, row 3: source: 'data/klingon/multi': no such folder or file in .*",
         r"config/datasets\.tsv, row 4: source: 'data/{x}/\.\.': expected no braces, which .*",
     ):
         assert re.search(f"^{expected}$", errors, re.MULTILINE), errors
@@ -202,7 +203,7 @@ def test_hostile_names_are_data_and_nothing_else(tmp_path: Path) -> None:
     names = {
         "economy": "$(touch pwned)`touch pwned`",
         "health": "</script><b>'\"|{{ 7 * 7 }}",
-        "schools": "santé\tläs 学校",
+        "schools": "santé läs 学校",
     }
     for path in source.glob("*.json"):
         content = json.loads(path.read_text())

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from polysharp.configuration import ModelSettings
-from polysharp.matrix import model_slug
+from polysharp.slugs import model_slug
 from tests.integration.conftest import DATASETS, LATE, METHODS
 from tests.integration.study import Study, copy_of_the_repository, write_data
 
@@ -35,6 +35,8 @@ def test_a_language_more_trains_that_language_only(study: Study) -> None:
     assert study.jobs() == AGGREGATION | {
         f"prepare_model {model_slug(ModelSettings(name='./encoders/turkish'))}",
         "prepare_data main/turkish/single",
+        "summarise_data main/turkish/single",
+        "merge_findings",
         "finetune main/turkish/single/sam/1",
         "finetune main/turkish/single/sam/2",
         "probe main/turkish/single/probe/0",

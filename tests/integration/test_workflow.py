@@ -18,8 +18,8 @@ from tests.integration.study import ROOT, Study, copy_of_the_repository, counts,
 
 CELL = ["task", "language", "label_type", "method"]
 EXAMPLE = {
-    "prepare_model": 2, "prepare_data": 6, "finetune": 12, "probe": 6, "tfidf": 6,
-    "select_best": 6, "merge_reports": 1, "plot_comparison": 1,
+    "prepare_model": 2, "prepare_data": 6, "summarise_data": 6, "merge_findings": 1,
+    "finetune": 12, "probe": 6, "tfidf": 6, "select_best": 6, "merge_reports": 1, "plot_comparison": 1,
 }  # fmt: skip
 
 
@@ -58,7 +58,9 @@ def test_every_cell_and_data_set_leaves_its_files(finished: Study) -> None:
         assert (finished.folder / "logs/runs" / f"{path}.log").is_file()
     for language, label_type in DATASETS:
         folder = finished.folder / "results/data/main" / language / label_type
-        assert {path.name for path in folder.iterdir()} == {"examples.parquet", "labels.json", "findings.tsv"}
+        names = {"examples.parquet", "labels.json", "findings.tsv", "findings.json"}
+        names |= {"summary.tsv", "summary.json", "summary.png"}
+        assert {path.name for path in folder.iterdir()} == names
 
 
 def test_tables_name_no_host_and_no_time(finished: Study) -> None:

@@ -175,7 +175,7 @@ def test_a_closed_pipe_is_no_bug() -> None:
 
 
 def test_a_study_is_read_from_one_line_of_json(tmp_path: Path) -> None:
-    (tmp_path / "data").mkdir()
+    write_source(tmp_path / "data", make_texts("single"))
     (tmp_path / "datasets.tsv").write_text("language\tlabel_type\tsource\nenglish\tsingle\tdata\n")
     options = command_parser("")
     commands.add_study_options(options)

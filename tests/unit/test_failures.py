@@ -12,7 +12,7 @@ from polysharp.files import write_json, write_text
 from polysharp.matrix import Cell, Matrix, load_study
 from polysharp.runs import Paths
 from polysharp.tables import Run, read_run
-from tests.conftest import write_command
+from tests.conftest import write_command, write_source
 
 STUDY = {
     "seeds": [1, 2, 3],
@@ -24,7 +24,7 @@ STUDY = {
 
 @pytest.fixture
 def matrix(tmp_path: Path) -> Matrix:
-    (tmp_path / "data").mkdir()
+    write_source(tmp_path / "data", {split: {} for split in ("train", "val", "test")})
     rows = [f"{language}\tsingle\tdata" for language in ("english", "french")]
     write_text(tmp_path / "sheet.tsv", "\n".join(["language\tlabel_type\tsource", *rows]))
     return load_study(STUDY, [tmp_path])[1]

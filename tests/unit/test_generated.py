@@ -6,6 +6,7 @@ import tomllib
 
 import yaml
 
+from polysharp.checks import CHECKS
 from polysharp.configuration import Configuration, commented_defaults
 from polysharp.doctor import PUBLISHED, render
 from polysharp.models import PACKAGES
@@ -41,6 +42,12 @@ def test_every_key_of_the_example_is_explained() -> None:
         number = next((n for n, line in enumerate(lines) if re.match(rf"#?\s?{key}:", line)), None)
         assert number is not None, f"{key} is not in config/config.yaml"
         assert lines[number - 1].startswith("#"), f"no comment above {key}"
+
+
+def test_every_check_of_the_data_is_explained() -> None:
+    text = (ROOT / "config/README.md").read_text()
+    rows = [f"| `{name}` | {check.severity} | {check.title} |" for name, check in CHECKS.items()]
+    assert "\n".join(rows) + "\n\n" in text
 
 
 def test_conda_environments_have_the_pins_of_the_project() -> None:

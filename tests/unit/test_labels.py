@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import f1_score
@@ -62,6 +62,7 @@ def best_f1(scores: np.ndarray, truth: np.ndarray) -> float:
 
 
 @given(scored_texts())
+@example((np.array([[0.0], [5e-324]]), np.array([[False], [True]])))
 def test_no_other_threshold_gives_a_higher_f1(drawn: tuple[np.ndarray, np.ndarray]) -> None:
     scores, truth = drawn
     thresholds = tune_thresholds(scores, truth)

@@ -10,8 +10,12 @@ from hypothesis import strategies as st
 
 from polysharp.configuration import Configuration, ModelSettings
 from polysharp.errors import UserError
-from polysharp.matrix import SLUG, Dataset, Matrix, check_names, expand, load_study, model_slug, slug
+from polysharp.matrix import Matrix, check_names, expand, load_study
 from polysharp.runs import Paths
+from polysharp.sample_sheet import Dataset
+from polysharp.slugs import SLUG, model_slug, slug
+from polysharp.sources import Source
+from tests.conftest import write_source
 
 HEADER = "language\tlabel_type\tsource"
 
@@ -19,7 +23,7 @@ HEADER = "language\tlabel_type\tsource"
 def study(folder: Path, *rows: str, header: str = HEADER, **content: Any) -> Matrix:
     """Return the matrix of a sample sheet whose sources are folders beside it."""
     for name in ("single", "multi", "other"):
-        (folder / name).mkdir(exist_ok=True)
+        write_source(folder / name, {split: {} for split in ("train", "val", "test")})
     (folder / "datasets.tsv").write_text("\n".join([header, *rows]), encoding="utf-8")
     return load_study({"datasets": "datasets.tsv", **content}, [folder])[1]
 
@@ -124,20 +128,19 @@ def test_a_sound_sheet(tmp_path: Path) -> None:
         "",
         "# ideology comes later",
         "Packages \tEnglish\tsingle\tsingle\t\t",
-        "\tBrazilian Portuguese\tmulti\tmulti\ttext,klasse\ta,b,c",
-        header="task\tlanguage\tlabel_type\tsource\tcolumns\tsplits",
+        "\tBrazilian Portuguese\tmulti\tmulti\ttexto\tval,test,train",
+        header="task\tlanguage\tlabel_type\tsource\ttext\tsplits",
     )
     one, two = matrix.datasets
     assert one.path == "packages/english/single"
-    assert (one.columns, one.splits) == (("Text", "Labels"), ("train", "val", "test"))
-    assert one.source == str(tmp_path / "single")
+    assert one.source == Source(str(tmp_path / "single"))
     assert two.path == "main/brazilian-portuguese/multi"
-    assert (two.columns, two.splits) == (("text", "klasse"), ("a", "b", "c"))
+    assert two.source == Source(str(tmp_path / "multi"), text="texto", splits=("val", "test", "train"))
     assert (one.model.name, two.model.name) == ("roberta-base", "xlm-roberta-base")
 
 
 def test_windows_line_ends_and_a_byte_order_mark(tmp_path: Path) -> None:
-    (tmp_path / "single").mkdir()
+    write_source(tmp_path / "single", {name: {} for name in ("train", "val", "test")})
     text = f"\ufeff{HEADER}\r\nenglish\tsingle\tsingle\r\n"
     (tmp_path / "datasets.tsv").write_bytes(text.encode("utf-8"))
     _, matrix = load_study({"datasets": "datasets.tsv"}, [tmp_path])
@@ -163,25 +166,10 @@ def test_every_row_that_is_wrong_is_told_with_its_number(tmp_path: Path) -> None
         "datasets.tsv, row 5: label_type: 'singel': expected 'single' or 'multi'; did you mean 'single'?",
         "datasets.tsv, row 6: language: empty",
         "datasets.tsv, row 7: language: '日本': expected a name with latin letters or digits",
-        "datasets.tsv, row 8: source: 'singel': no such folder in FOLDER; did you mean 'single'?",
+        "datasets.tsv, row 8: source: 'singel': no such folder or file in FOLDER, nor a pattern of files; "
+        "did you mean 'single'?",
         "datasets.tsv, row 9: 2 more values than columns; expected one value per column",
         "datasets.tsv, row 10: source: empty",
-    )
-
-
-def test_columns_and_splits_that_cannot_be(tmp_path: Path) -> None:
-    header = f"{HEADER}\tcolumns\tsplits"
-    lines = refusal(
-        tmp_path,
-        "english\tsingle\tsingle\tText\ttrain,val",
-        "german\tsingle\tsingle\t,x\ttrain,test,test",
-        header=header,
-    )
-    assert lines == (
-        "datasets.tsv, row 2: columns: 'Text': expected two names, as in 'Text,Labels'",
-        "datasets.tsv, row 2: splits: 'train,val': expected three file names, as in 'train,val,test'",
-        "datasets.tsv, row 3: columns: ',x': expected two names, as in 'Text,Labels'",
-        "datasets.tsv, row 3: splits: 'train,test,test': expected three file names, as in 'train,val,test'",
     )
 
 
@@ -201,7 +189,8 @@ def test_data_sets_that_share_a_path(tmp_path: Path) -> None:
             "langauge\tlabel_type\tsource",
             (
                 "column 'langauge': not a known column; expected one of language, label_type, source, task, "
-                "columns, splits; did you mean 'language'?",
+                "text, labels, delimiter, group, language_column, split_column, splits; "
+                "did you mean 'language'?",
                 "column 'language': missing",
             ),
         ),
@@ -243,11 +232,11 @@ def test_configuration_and_sheet_are_told_together(tmp_path: Path) -> None:
 def test_the_first_base_that_has_a_source_is_taken(tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     for folder in (one / "data", two / "data", two / "more"):
-        folder.mkdir(parents=True)
+        write_source(folder, {name: {} for name in ("train", "val", "test")})
     sheet = f"{HEADER}\nenglish\tsingle\tdata\nenglish\tmulti\tmore\ngerman\tsingle\t{two}/data\n"
     (two / "datasets.tsv").write_text(sheet)
     _, matrix = load_study({"datasets": "datasets.tsv"}, [one, two])
-    sources = [dataset.source for dataset in matrix.datasets]
+    sources = [dataset.source.path for dataset in matrix.datasets]
     assert sources == [str(one / "data"), str(two / "more"), str(two / "data")]
 
 
@@ -294,8 +283,7 @@ def test_no_two_cells_share_a_path(chosen: list[str]) -> None:
     configuration = Configuration.model_validate({"methods": {name: {"base": "sam"} for name in chosen}})
     assume(not check_names(configuration))
     model = ModelSettings(name="x")
-    columns, splits = ("Text", "Labels"), ("train", "val", "test")
-    dataset = Dataset("main", "english", "single", "source", columns, splits, model)
+    dataset = Dataset("main", "english", "single", Source("source"), model)
     matrix = expand(configuration, [dataset])
     paths = Paths()
     assert len({paths.run(cell.path) for cell in matrix.cells}) == len(chosen) * len(configuration.seeds)

@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 
 from polysharp.files import write_json, write_text
-from polysharp.matrix import Matrix, load_study, model_slug
+from polysharp.matrix import Matrix, load_study
 from polysharp.plan import lines, make_plan
 from polysharp.runs import Paths
+from polysharp.slugs import model_slug
+from tests.conftest import write_source
 
 STUDY = {
     "datasets": "sheet.tsv",
@@ -20,7 +22,7 @@ STUDY = {
 
 @pytest.fixture
 def matrix(tmp_path: Path) -> Matrix:
-    (tmp_path / "data").mkdir()
+    write_source(tmp_path / "data", {split: {} for split in ("train", "val", "test")})
     rows = [f"{language}\tsingle\tdata" for language in ("english", "french")]
     write_text(tmp_path / "sheet.tsv", "\n".join(["language\tlabel_type\tsource", *rows]))
     return load_study(STUDY, [tmp_path])[1]

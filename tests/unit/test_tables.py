@@ -20,9 +20,10 @@ from polysharp.data import PreparedData, prepare_data, read_prepared
 from polysharp.errors import UserError
 from polysharp.files import read_json, sha256, write_json, write_text
 from polysharp.labels import encode
-from polysharp.matrix import Cell, Dataset, Matrix, load_study
+from polysharp.matrix import Cell, Matrix, load_study
 from polysharp.probe import Outcome, judge
 from polysharp.runs import Paths, read_predictions, write_run
+from polysharp.sample_sheet import Dataset
 from polysharp.selection import select_best
 from polysharp.tables import (
     COMPARISON_COLUMNS,
@@ -129,8 +130,7 @@ def make_study(folder: Path) -> Study:
     write_text(folder / "datasets.tsv", "\n".join(["task\tlanguage\tlabel_type\tsource", *rows]))
     study = open_study(folder)
     for dataset in study.matrix.datasets:
-        source, output = Path(dataset.source), study.paths.data(dataset.path)
-        prepare_data(source, dataset.label_type, dataset.columns, dataset.splits, output)
+        prepare_data(dataset.source, dataset.label_type, {}, 0, study.paths.data(dataset.path))
     return study
 
 
@@ -467,8 +467,8 @@ def test_runs_on_other_data_do_not_count(study: Study) -> None:
     dataset = study.cell("single", "sam", 1).dataset
     texts = make_texts("single")
     texts["test"]["Text"][0] += " changed"
-    source = write_source(Path(dataset.source), texts)
-    prepare_data(source, "single", dataset.columns, dataset.splits, study.paths.data(dataset.path))
+    write_source(Path(dataset.source.path), texts)
+    prepare_data(dataset.source, "single", {}, 0, study.paths.data(dataset.path))
     runs = study.write()["runs"]
     assert set(runs.filter(label_type="single")["status"]) == {"missing"}
     assert all("other data" in reason for reason in runs.filter(label_type="single")["reason"])
@@ -491,17 +491,11 @@ def permute_test_labels(study: Study) -> None:
         for cell in study.matrix.of(dataset):
             table = pl.read_parquet(study.paths.run(cell.path) / "predictions.parquet")
             logits[cell] = table
-        texts = json.loads((Path(dataset.source) / "test.json").read_text())
+        texts = json.loads((Path(dataset.source.path) / "test.json").read_text())
         order = np.random.default_rng(0).permutation(len(texts["Labels"]))
         texts["Labels"] = [texts["Labels"][index] for index in order]
-        (Path(dataset.source) / "test.json").write_text(json.dumps(texts))
-        prepare_data(
-            Path(dataset.source),
-            dataset.label_type,
-            dataset.columns,
-            dataset.splits,
-            study.paths.data(dataset.path),
-        )
+        (Path(dataset.source.path) / "test.json").write_text(json.dumps(texts))
+        prepare_data(dataset.source, dataset.label_type, {}, 0, study.paths.data(dataset.path))
         data = study.data(dataset)
         for cell, table in logits.items():
             report = read_json(study.paths.run(cell.path) / "report.json")

@@ -17,8 +17,9 @@ from typing import get_args
 import yaml
 
 from polysharp import slurm
+from polysharp.checks import CHECK_NAMES, CHECKS, Finding, Severity
 from polysharp.configuration import Configuration, Kind, Metric, explain_settings
-from polysharp.errors import Interrupted, UserError
+from polysharp.errors import Interrupted, UserError, nearest
 from polysharp.files import write_json
 from polysharp.lease import LeaseLost
 from polysharp.matrix import Matrix, load_study
@@ -113,6 +114,37 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--text-prefix", default="", metavar="TEXT", help="put before every text")
     parser.add_argument("--max-length", type=int, default=128, metavar="TOKENS", help="default: 128")
+
+
+def add_severity_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option of commands that look for something in data."""
+    parser.add_argument(
+        "--severity",
+        action="append",
+        default=[],
+        dest="severities",
+        type=_severity,
+        metavar="CHECK=SEVERITY",
+        help="error, warning or ignore, in place of a check's own; may be repeated",
+    )
+
+
+def _severity(entry: str) -> tuple[str, str]:
+    check, _, severity = entry.partition("=")
+    if check not in CHECK_NAMES:
+        raise argparse.ArgumentTypeError(f"{check!r}: no such check{nearest(check, CHECK_NAMES)}")
+    if severity not in get_args(Severity):
+        raise argparse.ArgumentTypeError(f"{entry!r}: expected error, warning or ignore")
+    return check, severity
+
+
+def log_findings(findings: Sequence[Finding]) -> None:
+    """Log what was found, with what to do and the first places of each."""
+    for finding in findings:
+        check = CHECKS[finding.check]
+        log.warning("%d %s; what to do: %s", finding.count, check.title, check.remedy)
+        for line in finding.lines():
+            log.warning("  %s", line)
 
 
 def run(

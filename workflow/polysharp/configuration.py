@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, get_args
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
+from polysharp.checks import CheckName, Severity
 from polysharp.errors import UserError, nearest
 
 LabelType = Literal["single", "multi"]
@@ -205,6 +206,13 @@ class Configuration(_Section):
         1,
         ge=1,
         description="Seeds that one job fine-tunes, one after the other: imports, texts and probe once.",
+    )
+    split_seed: int = Field(
+        0, ge=0, description="By which splits are drawn that datasets.tsv gives in shares."
+    )
+    checks: dict[CheckName, Severity] = Field(
+        {},
+        description="Of findings in the data: 'error', 'warning' or 'ignore' in place of a check's own.",
     )
     snapshot_seconds: float = Field(
         600, ge=0, description="Seconds between two snapshots of a training: a killed one loses no more work."

@@ -1,49 +1,31 @@
-"""Data sets: read from the tutorial's JSON files, checked, freed of leaks, and stored for training."""
+"""Data sets: read, checked, split, freed of leaks, and stored in the one form that training reads."""
 
 from __future__ import annotations
 
-import json
-import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
+import pyarrow as pa
 
+from polysharp.checks import MAX_LINES, CheckName, Finding, Severity
 from polysharp.configuration import LabelType
-from polysharp.errors import UserError, nearest
+from polysharp.errors import UserError
+from polysharp.examples import Example, read_examples
 from polysharp.files import read_json, replacing, sha256, write_json
+from polysharp.findings import collect, of_labels, of_language, of_rows, of_texts, without_leaks
 from polysharp.labels import label_order
+from polysharp.sources import SPLITS, Source
+from polysharp.splitting import make_splits
+from polysharp.tsv import write_table
 
-SPLITS = ("train", "validation", "test")
-EXAMPLES, LABELS, FINDINGS = "examples.parquet", "labels.json", "findings.tsv"
-MAX_LINES = 5  # mistakes of one file that are spelled out; the rest is counted
-
-
-@dataclass(frozen=True)
-class Example:
-    """A text with its labels. `row` counts from 1 in the file it came from."""
-
-    split: str
-    row: int
-    text: str
-    labels: tuple[str, ...]
-
-    @property
-    def id(self) -> str:
-        """Name of the text in the results: split and row."""
-        return f"{self.split}-{self.row}"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something in the data that a reader of the results should know. `row` 0 means the whole split."""
-
-    split: str
-    row: int
-    finding: str
+EXAMPLES, LABELS = "examples.parquet", "labels.json"
+FINDINGS, PLACES = "findings.tsv", "findings.json"
 
 
 @dataclass(frozen=True)
@@ -60,207 +42,101 @@ class PreparedData:
         return self.examples.filter(pl.col("split") == name)
 
 
-def read_source(
-    folder: Path, label_type: LabelType, columns: tuple[str, str], splits: tuple[str, str, str]
-) -> list[Example]:
-    """Read and check the three JSON files ``{"Text": [...], "Labels": [...]}`` of a data set.
+class RefusedData(UserError):
+    """Data that cannot be used, with everything that was found in them; the lines are the errors."""
 
-    Parameters
-    ----------
-    columns
-        Keys of the texts and of the labels.
-    splits
-        Names of the training, validation and test file, without ``.json``.
-
-    Raises
-    ------
-    UserError
-        With a line for what is wrong in any file: row, value and what was expected.
-    """
-    examples: list[Example] = []
-    lines: list[str] = []
-    for split, stem in zip(SPLITS, splits, strict=True):
-        path = folder / f"{stem}.json"
-        try:
-            texts, labels = _read_columns(path, columns)
-        except UserError as error:
-            lines += error.lines
-            continue
-        problems = []
-        for row, (text, given) in enumerate(zip(texts, labels, strict=True), 1):
-            try:
-                examples.append(Example(split, row, _check_text(text), _check_labels(given, label_type)))
-            except ValueError as error:
-                problems.append(f"{path}, row {row}: {error}")
-        lines += problems[:MAX_LINES]
-        if len(problems) > MAX_LINES:
-            lines.append(f"{path}: and {len(problems) - MAX_LINES} more rows like these")
-    if lines:
-        raise UserError(*lines)
-    return examples
-
-
-def _read_columns(path: Path, columns: tuple[str, str]) -> tuple[list[Any], list[Any]]:
-    if not path.is_file():
-        found = sorted(file.stem for file in path.parent.glob("*.json"))
-        present = ", ".join(found) or "no .json file"
-        raise UserError(f"{path}: not found; the folder has {present}{nearest(path.stem, found)}")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8") from None
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}, line {error.lineno}, column {error.colno}: not JSON: {error.msg}") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: a JSON {type(content).__name__}; expected {_FORM % columns}")
-    lines = []
-    for column in columns:
-        if column not in content:
-            lines.append(f"{path}: no key {column!r}; expected {_FORM % columns}{nearest(column, content)}")
-        elif not isinstance(content[column], list):
-            lines.append(f"{path}: {column!r} is a {type(content[column]).__name__}; expected a list")
-    if lines:
-        raise UserError(*lines)
-    texts, labels = (content[column] for column in columns)
-    if len(texts) != len(labels):
-        raise UserError(f"{path}: {len(texts)} texts but {len(labels)} labels; expected as many")
-    if not texts:
-        raise UserError(f"{path}: no texts; expected at least one")
-    return texts, labels
-
-
-_FORM = '{"%s": [...], "%s": [...]}'
-
-
-def _check_text(text: Any) -> str:
-    if not isinstance(text, str):
-        raise ValueError(f"text {text!r}: expected a string")
-    if not text.strip():
-        raise ValueError("the text is empty; expected at least one word")
-    return text
-
-
-def _check_labels(given: Any, label_type: LabelType) -> tuple[str, ...]:
-    """Return the labels of a text as sorted names; whole numbers count as names."""
-    if label_type == "single":
-        if isinstance(given, list):
-            raise ValueError(
-                f"labels {given!r}: expected one label, as label_type is 'single'; or say 'multi'"
-            )
-        return (_check_label(given),)
-    if not isinstance(given, list):
-        raise ValueError(f"labels {given!r}: expected a list, as label_type is 'multi'; or say 'single'")
-    return tuple(sorted({_check_label(label) for label in given}))
-
-
-def _check_label(label: Any) -> str:
-    if isinstance(label, bool) or not isinstance(label, str | int):
-        raise ValueError(f"label {label!r}: expected a string or a whole number")
-    name = str(label).strip()
-    if not name:
-        raise ValueError(f"label {label!r}: expected a name, it is empty")
-    return name
-
-
-def without_leaks(examples: Sequence[Example]) -> tuple[list[Example], list[Finding]]:
-    """Return the examples without copies across splits, and a finding for each that was left out.
-
-    A text that stands in test is left out of validation and training, one that stands in
-    validation out of training: what is reported stays as it was given. Texts count as the same
-    when they differ only in case, white space or Unicode composition.
-    """
-    first: dict[str, dict[str, Example]] = {split: {} for split in SPLITS}
-    for example in examples:
-        first[example.split].setdefault(_normalised(example.text), example)
-    kept, findings = [], []
-    for example in examples:
-        later = SPLITS[SPLITS.index(example.split) + 1 :]
-        copies = (first[split].get(_normalised(example.text)) for split in reversed(later))
-        copy = next((other for other in copies if other), None)
-        if copy is None:
-            kept.append(example)
-        else:
-            text = f"left out: the same text as {copy.split} row {copy.row}"
-            findings.append(Finding(example.split, example.row, text))
-    return kept, findings
-
-
-def _normalised(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFC", text).casefold().split())
-
-
-def findings_of(examples: Sequence[Example]) -> Iterator[Finding]:
-    """Yield what a reader of the results should know about labels and repeated texts."""
-    counts = {
-        split: Counter(name for example in examples if example.split == split for name in example.labels)
-        for split in SPLITS
-    }
-    first = {name: example for example in reversed(examples) for name in example.labels}
-    for name in label_order(example.labels for example in examples):
-        if not counts["train"][name]:
-            where, hint = first[name], nearest(name, counts["train"])
-            text = f"label {name!r} stands on no training text: it cannot be learnt, and counts as 0{hint}"
-            yield Finding(where.split, where.row, text)
-        for split in SPLITS[1:]:
-            if not counts[split][name]:
-                yield Finding(split, 0, f"label {name!r} has no text: its scores are 0 by definition")
-    seen: dict[tuple[str, str], Example] = {}
-    for example in examples:
-        other = seen.setdefault((example.split, _normalised(example.text)), example)
-        if other is not example:
-            same = "the same labels" if other.labels == example.labels else "other labels"
-            yield Finding(example.split, example.row, f"repeats row {other.row}, with {same}")
+    def __init__(self, findings: Sequence[Finding], *lines: str) -> None:
+        errors = [finding for finding in findings if finding.severity == "error"]
+        super().__init__(*(line for finding in errors for line in finding.lines()), *lines)
+        self.findings = findings
 
 
 def prepare_data(
-    folder: Path, label_type: LabelType, columns: tuple[str, str], splits: tuple[str, str, str], output: Path
+    source: Source,
+    label_type: LabelType,
+    severities: Mapping[CheckName, Severity],
+    seed: int,
+    output: Path,
+    language: str | None = None,
 ) -> list[Finding]:
-    """Read, check and store a data set in `output`; return the findings, which are stored too.
+    """Read, check, split and store a data set in `output`; return the findings, which are stored too.
+
+    Parameters
+    ----------
+    severities
+        Of the checks whose own is not wanted. Where one that concerns single rows is no error, the rows
+        that cannot be used are left out.
+    seed
+        By which splits are drawn, where `source` gives them in shares.
+    language
+        That the texts should be in, by its English name or its ISO code; None does not look.
 
     Raises
     ------
     UserError
-        When the data cannot be used; nothing is written then.
+        When the data cannot be read, or used (RefusedData); nothing is written then.
     """
-    given = read_source(folder, label_type, columns, splits)
-    examples, findings = without_leaks(given)
-    sizes = Counter(example.split for example in examples)
-    names = label_order(example.labels for example in examples)
-    lines = [
-        f"{folder}: every text of {split} stands in another split too; expected different texts"
-        for split in SPLITS
-        if not sizes[split]
-    ]
-    learnable = label_order(example.labels for example in examples if example.split == "train")
-    if len(learnable) < 2:
-        lines.append(f"{folder}: the training texts have the labels {learnable}; expected two or more")
-    if lines:
-        raise UserError(*lines)
-    findings += findings_of(examples)
-    _write_table(
+    examples, findings = _checked(source, label_type, severities, seed, language)
+    if any(finding.severity == "error" for finding in findings):
+        raise RefusedData(findings)
+    with replacing(output / EXAMPLES) as staging:
         pl.DataFrame(
             {
                 "id": [e.id for e in examples],
                 "split": [e.split for e in examples],
                 "text": [e.text for e in examples],
-                "labels": [list(e.labels) for e in examples],
+                "labels": _lists([e.labels for e in examples]),
             },
             schema={"id": pl.String, "split": pl.String, "text": pl.String, "labels": pl.List(pl.String)},
-        ),
-        output / EXAMPLES,
-    )
+        ).write_parquet(staging, statistics=False)
+    names = label_order(example.labels for example in examples)
     write_json(output / LABELS, {"label_type": label_type, "labels": names})
-    with replacing(output / FINDINGS) as staging:
-        rows = [(finding.split, finding.row, finding.finding) for finding in findings]
-        pl.DataFrame(rows, schema=["split", "row", "finding"], orient="row").write_csv(
-            staging, separator="\t"
-        )
+    write_findings(findings, output)
     return findings
 
 
-def _write_table(table: pl.DataFrame, path: Path) -> None:
-    with replacing(path) as staging:
-        table.write_parquet(staging, statistics=False)
+def _checked(
+    source: Source,
+    label_type: LabelType,
+    severities: Mapping[CheckName, Severity],
+    seed: int,
+    language: str | None,
+) -> tuple[list[Example], list[Finding]]:
+    """Return the examples that are kept, and everything that was found."""
+    given, problems = read_examples(source, label_type)
+    seen = [*of_rows(problems)]
+    if not given:
+        raise RefusedData(collect(seen, {}))
+    examples, leaks = without_leaks(make_splits(given, source, seed))
+    sizes = Counter(example.split for example in examples)
+    lines = [
+        f"{source.path}: every text of {split} stands in another split too; expected different texts"
+        for split in SPLITS
+        if not sizes[split]
+    ]
+    learnable = label_order(example.labels for example in examples if example.split == "train")
+    if len(learnable) < 2:
+        lines.append(f"{source.path}: the training texts have the labels {learnable}; expected two or more")
+    if lines:
+        raise RefusedData(collect(seen, severities), *lines)
+    seen += [*leaks, *of_labels(examples), *of_texts(examples)]
+    if language is not None and severities.get("language") != "ignore":
+        seen += of_language(examples, language)
+    return examples, collect(seen, severities)
+
+
+def _lists(values: Sequence[Sequence[str]]) -> pl.Series:
+    """Return a column of lists of text; polars takes ten times as long over Python's own lists."""
+    ends = np.cumsum([0, *map(len, values)])
+    flat = pa.array(list(chain.from_iterable(values)), pa.large_string())
+    return pl.Series(pa.LargeListArray.from_arrays(ends, flat))
+
+
+def write_findings(findings: Sequence[Finding], folder: Path) -> None:
+    """Write findings as a table, with the first places of each, and as JSON with all of them."""
+    write_json(folder / PLACES, [finding.as_dict() for finding in findings])
+    rows = [{**finding.as_dict(), "places": " | ".join(finding.places[:MAX_LINES])} for finding in findings]
+    write_table(rows, ["severity", "check", "count", "finding", "remedy", "places"], folder / FINDINGS)
 
 
 def read_prepared(folder: Path) -> PreparedData:

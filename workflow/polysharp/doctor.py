@@ -16,8 +16,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from polysharp import slurm
 from polysharp.configuration import check_configuration
 from polysharp.errors import UserError, nearest
-from polysharp.matrix import SEED_MINUTES, model_slug
+from polysharp.files import expanded
+from polysharp.matrix import SEED_MINUTES
 from polysharp.models import IDENTITY
+from polysharp.slugs import model_slug
 from polysharp.slurm import Partition
 
 GPU_MINUTES, CPU_MINUTES = SEED_MINUTES, 30  # asked for at the first attempt
@@ -182,7 +184,7 @@ def models(content: Mapping[str, Any], prepared: Path) -> list[Finding]:
             text = "installed" if here else "not installed; see the README"
             found.append(Finding("ok" if here else "wrong", f"model {model.name}: {text}"))
         elif model.name.startswith((".", "/", "~")):
-            here = Path(model.name).expanduser().is_dir()
+            here = expanded(model.name).is_dir()
             text = "the folder is there" if here else "no such folder"
             found.append(Finding("ok" if here else "wrong", f"model {model.name}: {text}"))
         else:

@@ -12,28 +12,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import (
-    AutoConfig,
-    AutoTokenizer,
-    BatchEncoding,
-    DataCollatorWithPadding,
-    PretrainedConfig,
-    PreTrainedTokenizerBase,
-)
+from transformers import AutoTokenizer, BatchEncoding, DataCollatorWithPadding, PreTrainedTokenizerBase
 
 from polysharp.configuration import ModelSettings
 from polysharp.data import PreparedData, training_rows
 from polysharp.labels import Indicators, encode
+from polysharp.models import read_positions
 
 log = logging.getLogger("polysharp.encoding")
 
 INFERENCE_BATCH = 32  # texts per forward pass without gradients; fixed, as it moves the last digits
-
-ROBERTA_KIN = (
-    "roberta", "camembert", "xlm-roberta", "xlm-roberta-xl", "roberta-prelayernorm", "xmod",
-    "mpnet", "longformer", "data2vec-text", "ibert",
-)  # fmt: skip
-UNLIMITED = 1 << 30  # relative positions have no last one
 
 
 class Encoder:
@@ -42,7 +30,7 @@ class Encoder:
     def __init__(self, folder: Path, settings: ModelSettings) -> None:
         self.tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
         self.prefix = settings.text_prefix
-        self.max_length = min(settings.max_length, _positions(AutoConfig.from_pretrained(folder)))
+        self.max_length = min(settings.max_length, read_positions(folder))
         self._collate = DataCollatorWithPadding(self.tokenizer)
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
@@ -53,15 +41,6 @@ class Encoder:
     def batch(self, ids: Sequence[Sequence[int]]) -> BatchEncoding[Any]:
         """Return input_ids and attention_mask (texts, tokens), padded to the longest of these texts."""
         return BatchEncoding(self._collate([{"input_ids": list(row)} for row in ids]))
-
-
-def _positions(config: PretrainedConfig) -> int:
-    """Return how many tokens a model can tell apart by position; a tokenizer does not always know.
-
-    RoBERTa and its kin count positions from the number after the padding token's on.
-    """
-    reserved = config.pad_token_id + 1 if config.model_type in ROBERTA_KIN else 0
-    return int(getattr(config, "max_position_embeddings", UNLIMITED)) - reserved
 
 
 @dataclass

@@ -11,7 +11,8 @@ from polysharp import slurm
 from polysharp.files import read_json
 from polysharp.matrix import Cell, Matrix
 from polysharp.runs import REPORT, Paths
-from polysharp.tables import CELL, Run, failures, write_table
+from polysharp.tables import CELL, Run, failures
+from polysharp.tsv import write_table
 
 TABLE = "failures.tsv"
 COLUMNS = [*CELL, "seed", "class", "reason", "log", "slurm_job", "remedy"]
@@ -107,7 +108,8 @@ def summary(found: Sequence[Failure], lines: int) -> list[str]:
     said = []
     for (failure_class, reason, log), group in groups.items():
         first = group[0]
-        who = first.cell.path if len(group) == 1 else f"{first.cell.dataset.path} ({len(group)} cells)"
+        datasets = sorted({failure.cell.dataset.path for failure in group})
+        who = first.cell.path if len(group) == 1 else f"{', '.join(datasets)} ({len(group)} cells)"
         jobs = sorted({failure.slurm_job for failure in group if failure.slurm_job})
         job = f"; Slurm job {', '.join(jobs)}" if jobs else ""
         said.append(f"failed ({failure_class}): {who}: {reason}; log: {log}{job}; {REMEDIES[failure_class]}")

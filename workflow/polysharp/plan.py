@@ -8,8 +8,9 @@ from pathlib import Path
 from statistics import mean
 
 from polysharp.files import read_json
-from polysharp.matrix import Cell, Job, Matrix, model_slug
+from polysharp.matrix import Cell, Job, Matrix
 from polysharp.runs import COSTS, REPORT, Paths
+from polysharp.slugs import model_slug
 
 HOUR = 3600
 GIGABYTE = 10**9

@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from polysharp.configuration import Configuration, Metric
 from polysharp.data import LABELS, read_prepared
-from polysharp.files import read_json, replacing, sha256, write_json
+from polysharp.files import read_json, sha256, write_json
 from polysharp.labels import Indicators
-from polysharp.matrix import Cell, Dataset, Matrix, model_slug
+from polysharp.matrix import Cell, Matrix
 from polysharp.runs import COSTS, REPORTED, Paths, read_predictions, read_report
+from polysharp.sample_sheet import Dataset
+from polysharp.slugs import hub_slug, model_slug
 from polysharp.statistics import Bootstrap, Difference, adjusted, interval, paired_difference, verdict
+from polysharp.tsv import write_table
 
 TABLES = ("report.tsv", "comparison.tsv", "runs.tsv", "costs.tsv")
 MANIFEST = "manifest.json"
@@ -53,6 +55,8 @@ COSTS_COLUMNS = [*CELL, "seed", "seconds", "memory_mb", "gpu", "gpu_memory_mb", 
 def failures(cell: Cell, paths: Paths) -> list[Path]:
     """Return where the reasons lie for which a cell can be missing, the nearest first."""
     steps = [f"runs/{cell.path}", f"data/{cell.dataset.path}"]
+    if cell.dataset.hub is not None:
+        steps.append(f"sources/{hub_slug(cell.dataset.hub)}")
     if cell.kind != "tfidf":  # which needs no model
         steps.append(f"models/{model_slug(cell.dataset.model)}")
     return [paths.work / step / "failure.json" for step in steps]
@@ -93,6 +97,20 @@ def best_run(runs: Iterable[Run], metric: Metric) -> Run | None:
     """Return the run that is best on validation; of equally good ones the first."""
     complete = [run for run in runs if run.report]
     return max(complete, key=lambda run: run.report["scores"]["validation"][metric], default=None)
+
+
+def left_at_the_start(runs: Sequence[Run]) -> list[str]:
+    """Return a line per method of which cells were no better after any epoch than before the first."""
+    lines = []
+    for method in dict.fromkeys(run.cell.method for run in runs if run.cell.kind == "finetune"):
+        of_method = [run for run in runs if run.cell.method == method and run.report]
+        kept = sum(run.report.get("best_epoch") == 0 for run in of_method)
+        if kept:
+            lines.append(
+                f"{method}: in {kept} of {len(of_method)} cells no epoch was better on validation than the "
+                "state before training, which is kept (best_epoch 0); other settings may train better"
+            )
+    return lines
 
 
 def write_tables(matrix: Matrix, configuration: Configuration, paths: Paths) -> list[Run]:
@@ -322,18 +340,3 @@ def _costs_row(run: Run, paths: Paths) -> dict[str, Any]:
 def _cell(cell: Cell) -> dict[str, Any]:
     data = cell.dataset
     return dict(zip(CELL, (data.task, data.language, data.label_type, cell.method), strict=True))
-
-
-def write_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], path: Path) -> None:
-    """Write rows as a tab-separated table: fixed columns, six digits, nothing where nothing is known."""
-    cells = [[_shown(row.get(column)) for column in columns] for row in rows]
-    with replacing(path) as staging:
-        pl.DataFrame(cells, schema=dict.fromkeys(columns, pl.String), orient="row").write_csv(
-            staging, separator="\t", quote_style="necessary"
-        )
-
-
-def _shown(value: Any) -> str | None:
-    if value in (None, ""):
-        return None
-    return f"{value:.6f}" if isinstance(value, float) else str(value)

@@ -28,7 +28,10 @@ def _tune(scores: NDArray[np.float64], truth: NDArray[np.bool_]) -> float:
     if not truth.any():
         return DEFAULT
     distinct = np.unique(scores)
-    candidates = np.concatenate(([distinct[0] / 2], (distinct[:-1] + distinct[1:]) / 2, [DEFAULT]))
+    lower, upper = distinct[:-1], distinct[1:]
+    between = (lower + upper) / 2
+    between = np.where(between > lower, between, upper)  # of neighbouring numbers half-way may be the lower
+    candidates = np.concatenate(([distinct[0] / 2], between, [DEFAULT]))
     predicted = scores[None, :] >= candidates[:, None]
     f1 = 2 * (predicted & truth).sum(1) / (predicted.sum(1) + truth.sum())
     best = candidates[f1 >= f1.max() - 1e-12]

@@ -1,7 +1,7 @@
 # Shared by all the files of rules: the library, the checked configuration, the matrix of cells.
 #
 # Inputs:  config/config.yaml (or --configfile), the sample sheet it names
-# Defines: STUDY, MATRIX, JOBS, TRAINED, DATASETS, MODELS, PUBLISHED, TABLES, job_of, dataset_of, prepared
+# Defines: STUDY, MATRIX, JOBS, TRAINED, DATASETS, MODELS, FETCHED, PUBLISHED, TABLES, SEVERITIES, SUMMARISED, job_of, dataset_of, prepared, needed
 import json
 import os
 import signal
@@ -25,8 +25,9 @@ os.environ.update(
 
 from polysharp import driver
 from polysharp.errors import UserError
-from polysharp.matrix import load_study, model_slug
+from polysharp.matrix import load_study
 from polysharp.patience import be_the_driver, cancel_what_is_left, submit_nothing_after
+from polysharp.slugs import hub_slug, model_slug
 
 be_the_driver()
 submit_nothing_after(signal.SIGINT)  # SIGTERM comes in hooks.smk: what it does is set later
@@ -54,8 +55,12 @@ JOBS = {job.path: job for job in MATRIX.jobs}
 TRAINED = {job: f"results/runs/{job.output}" for job in MATRIX.jobs}
 DATASETS = {dataset.path: dataset for dataset in MATRIX.datasets}
 MODELS = {model_slug(dataset.model): dataset.model for dataset in MATRIX.datasets}
+FETCHED = {hub_slug(dataset.hub): dataset.hub for dataset in MATRIX.datasets if dataset.hub}
 PUBLISHED = sorted({cell.dataset.path for cell in MATRIX.cells if cell.has_checkpoint})
 TABLES = [f"results/{name}.tsv" for name in ("report", "comparison", "runs", "costs")]
+SEVERITIES = [f"--severity={check}={severity}" for check, severity in STUDY.checks.items()]
+# Without a method that has a model nothing says how many tokens a text has.
+SUMMARISED = sorted({cell.dataset.path for cell in MATRIX.cells if cell.kind != "tfidf"})
 # What the tables depend on, as an argument of the scripts that look at the whole study.
 STUDY_ARGUMENTS = ["--config", STUDY.model_dump_json(), *(f"--base={base}" for base in BASES)]
 
@@ -76,6 +81,7 @@ wildcard_constraints:
     label_type="single|multi",
     seed=r"\d+",
     model=one_of(MODELS),
+    source=one_of(FETCHED),
 
 
 def dataset_of(wildcards):
@@ -96,6 +102,14 @@ def settings_of(wildcards):
 def prepared(dataset):
     """Return the prepared files of a data set."""
     return [f"results/data/{dataset.path}/{name}" for name in ("examples.parquet", "labels.json")]
+
+
+def needed(path):
+    """Return a data set's path with the folders in work/ of what it needs, as an argument of the scripts."""
+    dataset = DATASETS[path]
+    folders = [f"sources/{hub_slug(dataset.hub)}"] if dataset.hub else []
+    folders += [f"models/{model_slug(dataset.model)}"] if path in SUMMARISED else []
+    return f"{path}={','.join(folders)}"
 
 
 def data_of(wildcards):

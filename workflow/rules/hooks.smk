@@ -1,20 +1,34 @@
 # What happens before the first job and after a failure.
 #
 # Inputs:  Slurm's queue; whatever a run has left
-# Outputs: the tables as far as they can be made, results/failures.tsv
+# Outputs: the tables as far as they can be made, results/check.tsv, results/failures.tsv
 
 
 PREFIX = getattr(workflow.executor_settings, "jobname_prefix", None) or "polysharp"
+LOCAL = [] if hasattr(workflow.executor_settings, "jobname_prefix") else ["--local"]
+
+
+def check_alone():
+    """Return whether data are to be checked, and nothing is to be trained."""
+    return set(workflow.dag_settings.targets) == {"check"}
 
 
 # A run that was killed may have left jobs in the queue, which this one would submit a second time.
 onstart:
+    # Reasons of an earlier run, for what may have been mended since; what still is wrong says so again.
+    for step in ("data", "models", "sources"):
+        for left in Path("work", step).rglob("failure.json"):
+            left.unlink()
     submit_nothing_after(signal.SIGTERM)
-    shell('python "$POLYSHARP_SCRIPTS/cancel_orphans.py" --prefix {PREFIX:q}')
+    shell('python "$POLYSHARP_SCRIPTS/cancel_orphans.py" --prefix {PREFIX:q} {LOCAL:q}')
 
 
 onsuccess:
     driver.end(os.getpid())
+    if check_alone():
+        print("All data sets can be trained on. What was found:", Path("results/check.tsv").resolve())
+    elif not workflow.dag_settings.targets:
+        print("The merged classification reports:", Path("results/report.tsv").resolve())
 
 
 # When cells failed, the tables are brought up to date from what there is, the failed ones shown. They
@@ -22,4 +36,12 @@ onsuccess:
 onerror:
     cancel_what_is_left()
     driver.end(os.getpid())
-    shell('python "$POLYSHARP_SCRIPTS/merge_reports.py" {STUDY_ARGUMENTS:q} --log logs/merge_reports.log')
+    datasets = [needed(path) for path in DATASETS]
+    shell(
+        'python "$POLYSHARP_SCRIPTS/merge_findings.py" --datasets {datasets:q} --log logs/merge_findings.log'
+        " || true"
+    )
+    if not check_alone():
+        shell(
+            'python "$POLYSHARP_SCRIPTS/merge_reports.py" {STUDY_ARGUMENTS:q} --log logs/merge_reports.log'
+        )

@@ -1,12 +1,13 @@
 # Models and data in the one form that training reads. On a cluster these run on the login node,
 # which is where the internet is.
 #
-# Inputs:  what the configuration names a model; the JSON files of a data set
-# Outputs: models/{model}/, results/data/{task}/{language}/{label_type}/
+# Inputs:  what the configuration names a model; the files of a data set, or what the hub has of it
+# Outputs: models/{model}/, sources/{source}/, results/data/{task}/{language}/{label_type}/
 
 
 localrules:
     prepare_model,
+    fetch_data,
     prepare_data,
 
 
@@ -17,6 +18,7 @@ rule prepare_model:
     log:
         "logs/models/{model}.log",
     priority: 1  # what is wrong shows before anything is trained
+    retries: 0  # a mistake stays one
     conda:
         "../../envs/training.yaml"
     params:
@@ -28,29 +30,46 @@ rule prepare_model:
         " --log {log:q}"
 
 
+rule fetch_data:
+    output:
+        "sources/{source}/fetched.json",
+    log:
+        "logs/sources/{source}.log",
+    priority: 1  # what is wrong shows before anything is trained
+    retries: 0  # a mistake stays one
+    conda:
+        "../../envs/tables.yaml"
+    params:
+        source=lambda wildcards: str(FETCHED[wildcards.source]),
+    shell:
+        'exec python "$POLYSHARP_SCRIPTS/fetch_data.py" --source {params.source:q}'
+        " --output sources/{wildcards.source} --failure work/sources/{wildcards.source}/failure.json"
+        " --log {log:q}"
+
+
 rule prepare_data:
     input:
-        lambda wildcards: [
-            path
-            for split in dataset_of(wildcards).splits
-            if (path := Path(dataset_of(wildcards).source) / f"{split}.json").exists()
-        ],
+        lambda wildcards: dataset_of(wildcards).inputs,
     output:
         "results/data/{task}/{language}/{label_type}/examples.parquet",
         "results/data/{task}/{language}/{label_type}/labels.json",
         "results/data/{task}/{language}/{label_type}/findings.tsv",
+        "results/data/{task}/{language}/{label_type}/findings.json",
     log:
         "logs/data/{task}/{language}/{label_type}.log",
     priority: 1  # what is wrong shows before anything is trained
+    retries: 0  # a mistake stays one
     conda:
         "../../envs/tables.yaml"
     params:
-        source=lambda wildcards: dataset_of(wildcards).source,
-        columns=lambda wildcards: dataset_of(wildcards).columns,
-        splits=lambda wildcards: dataset_of(wildcards).splits,
+        source=lambda wildcards: dataset_of(wildcards).source.as_arguments(),
+        severities=SEVERITIES,
+        seed=lambda wildcards: (
+            [f"--split-seed={STUDY.split_seed}"] if dataset_of(wildcards).source.shares else []
+        ),
     shell:
-        'exec python "$POLYSHARP_SCRIPTS/prepare_data.py" --source {params.source:q} --label-type {wildcards.label_type}'
-        " --columns {params.columns:q} --splits {params.splits:q}"
+        'exec python "$POLYSHARP_SCRIPTS/prepare_data.py" {params.source:q} --label-type {wildcards.label_type}'
+        " --language {wildcards.language} {params.severities:q} {params.seed:q}"
         " --output results/data/{wildcards.task}/{wildcards.language}/{wildcards.label_type}"
         " --failure work/data/{wildcards.task}/{wildcards.language}/{wildcards.label_type}/failure.json"
         " --log {log:q}"

@@ -25,6 +25,9 @@ def parser() -> argparse.ArgumentParser:
         default="polysharp",
         help="how the names of our jobs begin: slurm-jobname-prefix of the profile (default: polysharp)",
     )
+    result.add_argument(
+        "--local", action="store_true", help="this run needs no Slurm: say nothing where it does not answer"
+    )
     return result
 
 
@@ -39,8 +42,9 @@ def main(arguments: argparse.Namespace) -> None:
         return
     try:
         orphans = slurm.queued(arguments.prefix, Path.cwd())
-    except UserError as error:  # a run on this machine alone needs no Slurm
-        log.warning("Slurm does not say whether an earlier run left jobs: %s", error)
+    except UserError as error:
+        if not arguments.local:
+            log.warning("Slurm does not say whether an earlier run left jobs: %s", error)
         orphans = []
     if orphans:
         slurm.cancel(orphans)

@@ -22,13 +22,15 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> None:
     from polysharp.failures import find_failures, summary, write_failures
     from polysharp.runs import Paths
-    from polysharp.tables import write_tables
+    from polysharp.tables import left_at_the_start, write_tables
 
     configuration, matrix = read_study(arguments)
     runs = write_tables(matrix, configuration, Paths())
     failures = find_failures(runs, matrix, Paths())
     write_failures(failures, Paths())
     for line in summary(failures, MAX_LINES):
+        log.warning("%s", line)
+    for line in left_at_the_start(runs):
         log.warning("%s", line)
     failed = [run for run in runs if run.status == "failed"]
     complete = sum(run.status == "complete" for run in runs)

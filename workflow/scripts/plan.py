@@ -5,6 +5,7 @@ snakemake -c1 results/runs/<task>/<language>/<label_type>/<method>/seed-<n>/job.
 """
 
 import argparse
+import os
 from pathlib import Path
 
 import yaml
@@ -25,6 +26,13 @@ def parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="the study (default: config/config.yaml)",
     )
+    result.add_argument(
+        "--directory",
+        type=Path,
+        default=Path(),
+        metavar="FOLDER",
+        help="where the study runs, as given to snakemake (default: here)",
+    )
     return result
 
 
@@ -36,6 +44,9 @@ def main(arguments: argparse.Namespace) -> None:
         content = yaml.safe_load(arguments.configfile.read_text(encoding="utf-8")) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UserError(f"{arguments.configfile}: cannot be read: {' '.join(str(error).split())}") from None
+    if not arguments.directory.is_dir():
+        raise UserError(f"--directory {arguments.directory}: no such folder")
+    os.chdir(arguments.directory)
     configuration, matrix = load_study(content, [Path(), ROOT], [str(arguments.configfile)])
     plan = make_plan(matrix, Path("models"), Paths())
     print("\n".join(lines(plan, configuration.seeds_per_job)))

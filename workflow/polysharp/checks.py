@@ -1,0 +1,147 @@
+"""What is looked for in data: every check, how severe a finding of it is, and what to do about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+Severity = Literal["error", "warning", "ignore"]
+CheckName = Literal[
+    "encoding",
+    "text",
+    "labels",
+    "control_characters",
+    "size",
+    "untrained_label",
+    "group_in_two_splits",
+    "copy_in_another_split",
+    "near_copy_in_another_split",
+    "contradiction",
+    "copy",
+    "near_copy",
+    "language",
+    "unknown_language",
+    "similar_labels",
+    "small_split",
+    "untested_label",
+    "rare_label",
+    "imbalance",
+    "cut_text",
+]
+CHECK_NAMES: tuple[CheckName, ...] = get_args(CheckName)
+LONGEST_TEXT = 100_000  # characters: some fifty pages, of which a model reads the first
+RARE = 5  # training texts of a label
+SMALL = 20  # texts of validation or test: one of them is five points of accuracy
+MAX_LINES = 5  # places of one finding that are spelled out; the rest is counted
+UNEQUAL = 20  # times as many training texts of one label as of another
+
+
+@dataclass(frozen=True)
+class Check:
+    """A kind of finding. `title` is said of how many there are, and `remedy` what to do."""
+
+    severity: Severity
+    title: str
+    remedy: str
+
+
+CHECKS: dict[CheckName, Check] = {
+    "encoding": Check("error", "texts or labels that are not UTF-8", "save the file as UTF-8"),
+    "text": Check("error", "rows without a text", "write the text, or remove the row"),
+    "labels": Check("error", "rows whose labels cannot be used", "mend the label, or remove the row"),
+    "control_characters": Check(
+        "error", "texts or labels with control characters", "remove them; they come from damaged files"
+    ),
+    "size": Check(
+        "error", f"texts of more than {LONGEST_TEXT:,} characters", "give what is to be classified alone"
+    ),
+    "untrained_label": Check(
+        "error",
+        "labels in validation or test that no training text has",
+        "mend the label, or give it a training text: it cannot be learnt, and counts as 0",
+    ),
+    "group_in_two_splits": Check(
+        "error", "groups with texts in two splits", "split by group: splits 80%,10%,10%"
+    ),
+    "copy_in_another_split": Check(
+        "warning",
+        "texts that stand in another split too",
+        "nothing: they were left out of training or validation",
+    ),
+    "near_copy_in_another_split": Check(
+        "warning",
+        "texts that are nearly the same as one in a later split",
+        "look at them: what is learnt by heart makes test scores too good",
+    ),
+    "contradiction": Check(
+        "warning", "texts that stand there again with other labels", "decide for one of them"
+    ),
+    "copy": Check("warning", "texts that stand there again, with the same labels", "remove those not meant"),
+    "near_copy": Check(
+        "warning", "texts nearly the same as another of their split", "remove those not meant"
+    ),
+    "language": Check(
+        "warning",
+        "texts in another language than stated (of a sample of 200)",
+        "give them a row of their own in the sample sheet, or remove them",
+    ),
+    "unknown_language": Check(
+        "warning",
+        "names of languages that are not known",
+        "mend the name; otherwise nothing: whether the texts are in it was not looked at",
+    ),
+    "similar_labels": Check(
+        "warning", "labels that are nearly written as another", "write each label in one way"
+    ),
+    "small_split": Check(
+        "warning",
+        f"splits with fewer than {SMALL} texts",
+        "label more texts, or make the split larger: one text more or less right changes its scores much",
+    ),
+    "untested_label": Check(
+        "warning",
+        "labels without a text in validation or test",
+        "nothing can be said about them there: their scores are 0 by definition",
+    ),
+    "rare_label": Check(
+        "warning", f"labels with fewer than {RARE} training texts", "label more texts with them"
+    ),
+    "imbalance": Check(
+        "warning",
+        f"labels with {UNEQUAL} times fewer training texts than the most frequent one",
+        "read their rows in report.tsv, not the accuracy",
+    ),
+    "cut_text": Check(
+        "warning",
+        "texts that are longer than the model reads",
+        "raise max_length of the model, or shorten them",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check has found: how often, and every place with what stands there."""
+
+    check: CheckName
+    severity: Severity
+    count: int
+    places: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the finding with what it means and what to do."""
+        check = CHECKS[self.check]
+        return {
+            "check": self.check,
+            "severity": self.severity,
+            "count": self.count,
+            "finding": check.title,
+            "remedy": check.remedy,
+            "places": list(self.places),
+        }
+
+    def lines(self) -> list[str]:
+        """Return the first places as lines, and how many more there are."""
+        surplus = self.count - MAX_LINES
+        more = [f"and {surplus} more {CHECKS[self.check].title}"] if surplus > 0 else []
+        return [*self.places[:MAX_LINES], *more]

@@ -1,0 +1,64 @@
+# What the data hold, and what was found in them: `snakemake -c2 check`, and beside every run.
+#
+# Inputs:  results/data/{task}/{language}/{label_type}/, models/{model}/
+# Outputs: results/data/{task}/{language}/{label_type}/summary.{tsv,json,png}, results/check.{tsv,json}
+
+
+localrules:
+    summarise_data,
+    merge_findings,
+    check,
+
+
+rule summarise_data:
+    input:
+        data_of,
+        lambda wildcards: model_of(wildcards)[0],
+    output:
+        "results/data/{task}/{language}/{label_type}/summary.tsv",
+        "results/data/{task}/{language}/{label_type}/summary.json",
+        report(
+            "results/data/{task}/{language}/{label_type}/summary.png",
+            caption="../report/summary.rst",
+            category="Data",
+        ),
+    log:
+        "logs/data/{task}/{language}/{label_type}/summary.log",
+    priority: 1  # what is wrong shows before anything is trained
+    retries: 0  # a mistake stays one
+    conda:
+        "../../envs/tables.yaml"
+    params:
+        model=lambda wildcards: f"models/{model_slug(dataset_of(wildcards).model)}",
+        reading=reading_of,
+        severities=SEVERITIES,
+    shell:
+        'exec python "$POLYSHARP_SCRIPTS/summarise_data.py" --model {params.model:q} {params.reading:q}'
+        " --data results/data/{wildcards.task}/{wildcards.language}/{wildcards.label_type}"
+        " --output results/data/{wildcards.task}/{wildcards.language}/{wildcards.label_type}"
+        " {params.severities:q} --log {log:q}"
+
+
+rule merge_findings:
+    input:
+        [f"results/data/{path}/findings.json" for path in DATASETS],
+        [f"results/data/{path}/summary.json" for path in SUMMARISED],
+    output:
+        report("results/check.tsv", caption="../report/check.rst", category="Data"),
+        "results/check.json",  # there only when no data set is missing or refused
+    log:
+        "logs/merge_findings.log",
+    priority: 1  # what is wrong shows before anything is trained
+    retries: 0  # a mistake stays one
+    conda:
+        "../../envs/tables.yaml"
+    params:
+        datasets=[needed(path) for path in DATASETS],
+    shell:
+        'exec python "$POLYSHARP_SCRIPTS/merge_findings.py" --datasets {params.datasets:q} --log {log:q}'
+
+
+rule check:
+    input:
+        "results/check.tsv",
+        "results/check.json",

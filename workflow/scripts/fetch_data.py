@@ -1,0 +1,46 @@
+"""Fetch a data set of the hub: one Parquet file for every split."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from polysharp.commands import command_parser, run
+from polysharp.errors import UserError
+from polysharp.sources import HubSource, parse_hub
+
+
+def parser() -> argparse.ArgumentParser:
+    result = command_parser(__doc__)
+    result.add_argument(
+        "--source",
+        required=True,
+        type=_source,
+        metavar="HUB",
+        help="hub:org/name, hub:org/name@revision, or hub:org/name@revision#configuration",
+    )
+    result.add_argument("--output", required=True, type=Path, metavar="FOLDER", help="the folder to write")
+    return result
+
+
+def _source(text: str) -> HubSource:
+    try:
+        return parse_hub(text)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def main(arguments: argparse.Namespace) -> None:
+    # Read when huggingface_hub and datasets are imported, which happens below.
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    if not sys.stderr.isatty():
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+        os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+    from polysharp.hub_data import fetch_data
+
+    fetch_data(arguments.source, arguments.output)
+
+
+if __name__ == "__main__":
+    arguments = parser().parse_args()
+    run(main, arguments, "fetch_data")

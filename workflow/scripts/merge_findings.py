@@ -1,0 +1,37 @@
+"""Merge what was found in all data sets into check.tsv, and say it."""
+
+import argparse
+import logging
+
+from polysharp.commands import command_parser, run
+
+log = logging.getLogger("polysharp.merge_findings")
+
+
+def parser() -> argparse.ArgumentParser:
+    result = command_parser(__doc__)
+    result.add_argument(
+        "--datasets",
+        nargs="+",
+        required=True,
+        metavar="TASK/LANGUAGE/LABEL_TYPE[=FOLDER,...]",
+        help="all of the study, and the folders in work/ of what each needs",
+    )
+    return result
+
+
+def main(arguments: argparse.Namespace) -> None:
+    from polysharp.overview import TABLE, write_overview
+    from polysharp.runs import Paths
+
+    parts = [dataset.partition("=") for dataset in arguments.datasets]
+    needed = {path: folders.split(",") if folders else [] for path, _, folders in parts}
+    found = write_overview(needed, Paths())
+    for line in found.lines():
+        log.warning("%s", line)
+    log.info("%s: %s", Paths().results / TABLE, found)
+
+
+if __name__ == "__main__":
+    arguments = parser().parse_args()
+    run(main, arguments, "merge_findings")

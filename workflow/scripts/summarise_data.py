@@ -1,0 +1,31 @@
+"""Count texts, labels and tokens of a prepared data set, and draw them."""
+
+import argparse
+from pathlib import Path
+
+from polysharp.commands import add_model_options, add_severity_option, command_parser, log_findings, run
+
+
+def parser() -> argparse.ArgumentParser:
+    result = command_parser(__doc__)
+    result.add_argument(
+        "--data", type=Path, required=True, metavar="FOLDER", help="data set as prepare_data.py left it"
+    )
+    add_model_options(result)
+    add_severity_option(result)
+    result.add_argument("--output", type=Path, required=True, metavar="FOLDER")
+    return result
+
+
+def main(arguments: argparse.Namespace) -> None:
+    from polysharp.data import read_prepared
+    from polysharp.summary import summarise, write_summary
+
+    data = read_prepared(arguments.data)
+    summary = summarise(data, arguments.model, arguments.text_prefix, arguments.max_length)
+    log_findings(write_summary(summary, dict(arguments.severities), arguments.output))
+
+
+if __name__ == "__main__":
+    arguments = parser().parse_args()
+    run(main, arguments, f"summary of {arguments.data}")
