@@ -77,7 +77,7 @@ def prepared_folder(
     small_source: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], Path]:
     """Return the folder of a small prepared data set, by label type; not to be changed."""
-    from polysharp.data import prepare_data
+    from polysharp.preparation import prepare_data
     from polysharp.sources import Source
 
     root = tmp_path_factory.mktemp("prepared")

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polysharp.data import PreparedData, prepare_data, read_prepared, training_rows
+from polysharp.data import PreparedData, read_prepared, training_rows
 from polysharp.errors import UserError
+from polysharp.preparation import prepare_data
 from polysharp.sources import SPLITS, Source
 from tests.conftest import make_texts, write_source
 

@@ -10,7 +10,7 @@ from polysharp.errors import NotFinite, OutOfMemory, UserError
 from polysharp.failures import KILLED, REMEDIES, SLURM, find_failures, summary, write_failures
 from polysharp.files import write_json, write_text
 from polysharp.matrix import Cell, Matrix, load_study
-from polysharp.runs import Paths
+from polysharp.paths import Paths
 from polysharp.tables import Run, read_run
 from tests.conftest import write_command, write_source
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from polysharp.configuration import Configuration, ModelSettings
-from polysharp.data import prepare_data, read_prepared
+from polysharp.data import read_prepared
 from polysharp.errors import UserError
+from polysharp.preparation import prepare_data
 from polysharp.sample_sheet import read_datasets
 from polysharp.slugs import SLUG, hub_slug, model_slug, slug
 from polysharp.sources import HubSource, Source

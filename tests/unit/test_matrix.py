@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from polysharp.configuration import Configuration, ModelSettings
 from polysharp.errors import UserError
 from polysharp.matrix import Matrix, check_names, expand, load_study
-from polysharp.runs import Paths
+from polysharp.paths import Paths
 from polysharp.sample_sheet import Dataset
 from polysharp.slugs import SLUG, model_slug, slug
 from polysharp.sources import Source

@@ -6,8 +6,8 @@ import pytest
 
 from polysharp.files import write_json, write_text
 from polysharp.matrix import Matrix, load_study
+from polysharp.paths import Paths
 from polysharp.plan import lines, make_plan
-from polysharp.runs import Paths
 from polysharp.slugs import model_slug
 from tests.conftest import write_source
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from polysharp.data import prepare_data
 from polysharp.errors import UserError
+from polysharp.preparation import prepare_data
 from polysharp.sources import Source
 from tests.conftest import make_texts
 

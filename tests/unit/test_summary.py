@@ -9,11 +9,12 @@ import pytest
 from PIL import Image
 from transformers import AutoTokenizer
 
-from polysharp.data import RefusedData, prepare_data, read_prepared, write_findings
+from polysharp.data import read_prepared
 from polysharp.files import read_json, write_json
 from polysharp.models import prepare_model
 from polysharp.overview import write_overview
-from polysharp.runs import Paths
+from polysharp.paths import Paths
+from polysharp.preparation import RefusedData, prepare_data, write_findings
 from polysharp.sources import Source
 from polysharp.summary import summarise, write_summary
 from tests.conftest import make_texts, write_source

@@ -16,13 +16,15 @@ from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_sc
 from sklearn.preprocessing import MultiLabelBinarizer
 
 from polysharp.configuration import Configuration
-from polysharp.data import PreparedData, prepare_data, read_prepared
+from polysharp.data import PreparedData, read_prepared
 from polysharp.errors import UserError
 from polysharp.files import read_json, sha256, write_json, write_text
 from polysharp.labels import encode
 from polysharp.matrix import Cell, Matrix, load_study
+from polysharp.paths import Paths
+from polysharp.preparation import prepare_data
 from polysharp.probe import Outcome, judge
-from polysharp.runs import Paths, read_predictions, write_run
+from polysharp.runs import read_predictions, write_run
 from polysharp.sample_sheet import Dataset
 from polysharp.selection import select_best
 from polysharp.tables import (

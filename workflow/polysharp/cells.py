@@ -14,7 +14,8 @@ from polysharp.errors import Interrupted
 from polysharp.files import remove_staging
 from polysharp.hardware import fingerprint
 from polysharp.lease import Lease
-from polysharp.runs import CHECKPOINT, code_sha256, read_report, write_run
+from polysharp.paths import CHECKPOINT
+from polysharp.runs import code_sha256, read_report, write_run
 from polysharp.snapshots import Snapshots, StopRequest
 from polysharp.training import FineTuning, Foundation
 

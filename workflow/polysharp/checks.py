@@ -29,6 +29,7 @@ CheckName = Literal[
     "cut_text",
 ]
 CHECK_NAMES: tuple[CheckName, ...] = get_args(CheckName)
+FINDINGS, PLACES, SUMMARY = "findings.tsv", "findings.json", "summary.json"  # files of a data set
 LONGEST_TEXT = 100_000  # characters: some fifty pages, of which a model reads the first
 RARE = 5  # training texts of a label
 SMALL = 20  # texts of validation or test: one of them is five points of accuracy

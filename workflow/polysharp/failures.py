@@ -10,7 +10,8 @@ from typing import Any
 from polysharp import slurm
 from polysharp.files import read_json
 from polysharp.matrix import Cell, Matrix
-from polysharp.runs import REPORT, Paths
+from polysharp.paths import Paths
+from polysharp.runs import REPORT
 from polysharp.tables import CELL, Run, failures
 from polysharp.tsv import write_table
 

@@ -6,11 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from polysharp.checks import MAX_LINES
-from polysharp.data import PLACES
+from polysharp.checks import MAX_LINES, PLACES, SUMMARY
 from polysharp.files import read_json, write_json
-from polysharp.runs import Paths
-from polysharp.summary import JSON
+from polysharp.paths import Paths
 from polysharp.tsv import write_table
 
 TABLE, CHECKED = "check.tsv", "check.json"
@@ -91,4 +89,4 @@ def _found(dataset: str, needed: Sequence[str], paths: Paths) -> list[dict[str, 
     if not (folder / PLACES).is_file():
         return None
     findings: list[dict[str, Any]] = read_json(folder / PLACES)
-    return findings + (read_json(folder / JSON)["findings"] if (folder / JSON).is_file() else [])
+    return findings + (read_json(folder / SUMMARY)["findings"] if (folder / SUMMARY).is_file() else [])

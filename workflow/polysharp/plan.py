@@ -9,7 +9,8 @@ from statistics import mean
 
 from polysharp.files import read_json
 from polysharp.matrix import Cell, Job, Matrix
-from polysharp.runs import COSTS, REPORT, Paths
+from polysharp.paths import Paths
+from polysharp.runs import COSTS, REPORT
 from polysharp.slugs import model_slug
 
 HOUR = 3600

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,29 +16,8 @@ from polysharp.metrics import classification_report, scores
 from polysharp.probe import Outcome, probabilities
 
 REPORT, PREDICTIONS, HISTORY, COSTS = "report.json", "predictions.parquet", "history.jsonl", "costs.json"
-CHECKPOINT = "checkpoint"  # folder of a trained classifier
 RECEIPT = "job.json"  # what a job of several cells declares to have made
 REPORTED = ("validation", "test")
-
-
-@dataclass(frozen=True)
-class Paths:
-    """The folders of a study, relative to where it runs; cells and data sets are named by their paths."""
-
-    results: Path = Path("results")
-    work: Path = Path("work")
-
-    def run(self, cell: str) -> Path:
-        """Return the folder of a cell's results."""
-        return self.results / "runs" / cell
-
-    def data(self, dataset: str) -> Path:
-        """Return the folder of a prepared data set."""
-        return self.results / "data" / dataset
-
-    def checkpoint(self, cell: str) -> Path:
-        """Return the folder of a cell's trained classifier."""
-        return self.work / "runs" / cell / CHECKPOINT
 
 
 def write_run(

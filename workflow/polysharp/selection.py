@@ -12,10 +12,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from polysharp import VERSION
 from polysharp.configuration import Metric
-from polysharp.data import SPLITS, read_prepared
+from polysharp.data import read_prepared
 from polysharp.errors import UserError
 from polysharp.files import read_json, write_json, write_text
-from polysharp.runs import RECEIPT, REPORT, Paths
+from polysharp.paths import Paths
+from polysharp.runs import RECEIPT, REPORT
+from polysharp.sources import SPLITS
 
 THRESHOLDS, CARD = "thresholds.json", "README.md"
 

@@ -6,10 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 
 import numpy as np
-from iterstrat.ml_stratifiers import IterativeStratification
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from polysharp.errors import UserError
 from polysharp.examples import Example
@@ -51,6 +48,8 @@ def make_splits(examples: Sequence[Example], source: Source, seed: int) -> list[
 
 def _draw(examples: Sequence[Example], shares: Mapping[str, float], seed: int) -> list[str]:
     """Return the split of every example."""
+    from iterstrat.ml_stratifiers import IterativeStratification  # slow to load, and mostly not needed
+
     unit_of = _units(examples)
     random = np.random.RandomState(seed)  # what the library takes; its stream never changes
     order = random.permutation(unit_of.max() + 1)
@@ -66,6 +65,9 @@ def _draw(examples: Sequence[Example], shares: Mapping[str, float], seed: int) -
 
 def _units(examples: Sequence[Example]) -> NDArray[np.int32]:
     """Return the number of the unit that every example belongs to: what shares a text or a group with it."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     keys = [[("text", e.key), *([("group", e.group)] if e.group else [])] for e in examples]
     nodes = {key: len(examples) + number for number, key in enumerate(dict.fromkeys(chain(*keys)))}
     edges = np.array([(row, nodes[key]) for row, of_row in enumerate(keys) for key in of_row])

@@ -12,7 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from polysharp.checks import CheckName, Finding, Severity
+from polysharp.checks import SUMMARY, CheckName, Finding, Severity
 from polysharp.data import PreparedData
 from polysharp.figures import draw_summary
 from polysharp.files import write_json
@@ -22,7 +22,7 @@ from polysharp.sources import SPLITS
 from polysharp.tsv import write_table
 
 PERCENTILES = (5, 25, 50, 75, 95, 100)
-TABLE, JSON, PICTURE = "summary.tsv", "summary.json", "summary.png"
+TABLE, PICTURE = "summary.tsv", "summary.png"
 COLUMNS = ["split", "measure", "name", "value"]
 
 
@@ -85,6 +85,6 @@ def write_summary(summary: Summary, severities: Mapping[CheckName, Severity], fo
         "measures": table.to_dicts(),
         "findings": [finding.as_dict() for finding in findings],
     }
-    write_json(folder / JSON, content)
+    write_json(folder / SUMMARY, content)
     draw_summary(table, summary.tokens, summary.max_length, folder / PICTURE)
     return findings

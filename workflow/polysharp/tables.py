@@ -15,7 +15,8 @@ from polysharp.data import LABELS, read_prepared
 from polysharp.files import read_json, sha256, write_json
 from polysharp.labels import Indicators
 from polysharp.matrix import Cell, Matrix
-from polysharp.runs import COSTS, REPORTED, Paths, read_predictions, read_report
+from polysharp.paths import Paths
+from polysharp.runs import COSTS, REPORTED, read_predictions, read_report
 from polysharp.sample_sheet import Dataset
 from polysharp.slugs import hub_slug, model_slug
 from polysharp.statistics import Bootstrap, Difference, adjusted, interval, paired_difference, verdict

@@ -22,7 +22,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     from polysharp.overview import TABLE, write_overview
-    from polysharp.runs import Paths
+    from polysharp.paths import Paths
 
     parts = [dataset.partition("=") for dataset in arguments.datasets]
     needed = {path: folders.split(",") if folders else [] for path, _, folders in parts}

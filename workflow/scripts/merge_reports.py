@@ -21,7 +21,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     from polysharp.failures import find_failures, summary, write_failures
-    from polysharp.runs import Paths
+    from polysharp.paths import Paths
     from polysharp.tables import left_at_the_start, write_tables
 
     configuration, matrix = read_study(arguments)

@@ -37,8 +37,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: argparse.Namespace) -> None:
+    from polysharp.paths import Paths
     from polysharp.plan import lines, make_plan
-    from polysharp.runs import Paths
 
     try:
         content = yaml.safe_load(arguments.configfile.read_text(encoding="utf-8")) or {}

@@ -46,7 +46,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     gc.disable()  # of a hundred thousand texts none is garbage, and to look takes a tenth of the time
-    from polysharp.data import FINDINGS, PLACES, RefusedData, prepare_data, write_findings
+    from polysharp.checks import FINDINGS, PLACES
+    from polysharp.preparation import RefusedData, prepare_data, write_findings
 
     source = Source(
         arguments.source,

@@ -24,7 +24,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    from polysharp.runs import Paths
+    from polysharp.paths import Paths
     from polysharp.selection import select_best
 
     best = select_best(arguments.cells, arguments.metric, Paths(), arguments.output)
