@@ -138,11 +138,12 @@ def _rows(
         except _Wrong as wrong:
             yield Problem(wrong.check, place, wrong.text)
             continue
-        for value, control in [(text, _CONTROL), *((label, _CONTROL_IN_LABEL) for label in labels)]:
-            if match := control.search(value):
-                at = value[max(0, match.start() - 10) : match.start() + 10]
-                yield Problem("control_characters", place, f"U+{ord(match[0]):04X} in {at!r}", fatal=False)
-                break
+        match = _CONTROL.search(text)
+        for label in labels:
+            match = match or _CONTROL_IN_LABEL.search(label)
+        if match:
+            at = match.string[max(0, match.start() - 10) : match.start() + 10]
+            yield Problem("control_characters", place, f"U+{ord(match[0]):04X} in {at!r}", fatal=False)
         if len(text) > LONGEST_TEXT:
             yield Problem("size", place, f"a text of {len(text):,} characters", fatal=False)
         group = None if source.group is None else _plain(table.columns[source.group][index])

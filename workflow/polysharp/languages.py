@@ -45,8 +45,8 @@ def in_another_language(texts: Sequence[str], stated: Language) -> list[tuple[in
     sample = sorted(random.Random(0).sample(long, min(SAMPLE, len(long))))
     detector = LanguageDetectorBuilder.from_all_languages().with_low_accuracy_mode().build()
     found: dict[Language, list[int]] = defaultdict(list)
-    for number in sample:
-        values = detector.compute_language_confidence_values(texts[number])
+    told = detector.compute_language_confidence_values_in_parallel([texts[number] for number in sample])
+    for number, values in zip(sample, told, strict=True):
         likely, probability = values[0].language, values[0].value
         if likely != stated and probability > SURE:
             of_stated = next((entry.value for entry in values if entry.language == stated), 0.0)

@@ -25,6 +25,7 @@ from polysharp.sources import WORKBOOKS, format_of
 
 _PLACE = re.compile(r"(row|line) \d")
 MAX_BYTES = 2 << 30  # of a file, unpacked: what is larger is no collection of labelled texts
+HEADER = 1 << 16  # characters in which a header has to end
 SEPARATORS = ",;\t|"  # that a CSV file may have; the one by which the columns are found is taken
 Columns = tuple[dict[str, list[Any]], list[int]]  # of one length, by name; the numbers of the rows
 
@@ -221,7 +222,7 @@ def _read_delimited(content: bytes, wanted: Sequence[str], separators: str = SEP
 def _found(text: str, separator: str, wanted: Sequence[str]) -> tuple[int, int]:
     """Return how many of the wanted columns a separator finds in the header, and how many columns."""
     try:
-        header = next(csv.reader(StringIO(text, newline=""), delimiter=separator), [])
+        header = next(csv.reader(StringIO(text[:HEADER], newline=""), delimiter=separator), [])
     except csv.Error:
         return 0, 0
     header = [name.strip() for name in header]

@@ -7,6 +7,7 @@ Whoever writes a pickle decides what happens when it is read. Torch reads tensor
 from __future__ import annotations
 
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -45,7 +46,10 @@ def _convert(folder: Path, destination: Path) -> None:
         files = sorted({Path(file).name for file in read_json(folder / INDEX)["weight_map"].values()})
     weights: dict[str, torch.Tensor] = {}
     for file in files:
-        content = torch.load(folder / file, map_location="cpu", weights_only=True)
+        try:
+            content = torch.load(folder / file, map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError:  # torch's own words say how to open it all the same
+            raise UserError(f"{file} holds something else than tensors, or is damaged: not opened") from None
         if not isinstance(content, dict):
             raise UserError(f"{file} holds a {type(content).__name__}; expected tensors by name")
         for name, tensor in content.items():
