@@ -46,7 +46,6 @@ class Hub:
     gated: set[str] = field(default_factory=set)
     token: str | None = None  # without which nothing is there
     faults: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    asked: list[str] = field(default_factory=list)
     port: int = 0
 
     def add(
@@ -91,7 +90,6 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = self.path.partition("?")[0].strip("/")
-        self.hub.asked.append(f"{self.command} {path}")
         api, kind, name, what, revision, file = self._route([unquote(part) for part in path.split("/")])
         if name in self.hub.moved:
             there = self.path.replace(name, self.hub.moved[name], 1)

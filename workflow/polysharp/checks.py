@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 Severity = Literal["error", "warning", "ignore"]
 CheckName = Literal[
@@ -30,6 +31,7 @@ CheckName = Literal[
 ]
 CHECK_NAMES: tuple[CheckName, ...] = get_args(CheckName)
 FINDINGS, PLACES, SUMMARY = "findings.tsv", "findings.json", "summary.json"  # files of a data set
+COLUMNS = ["severity", "check", "count", "finding", "remedy", "places"]  # of tables of findings
 LONGEST_TEXT = 100_000  # characters: some fifty pages, of which a model reads the first
 RARE = 5  # training texts of a label
 SMALL = 20  # texts of validation or test: one of them is five points of accuracy
@@ -129,7 +131,7 @@ class Finding:
     count: int
     places: tuple[str, ...]
 
-    def as_dict(self) -> dict[str, object]:
+    def as_dict(self) -> dict[str, Any]:
         """Return the finding with what it means and what to do."""
         check = CHECKS[self.check]
         return {
@@ -146,3 +148,8 @@ class Finding:
         surplus = self.count - MAX_LINES
         more = [f"and {surplus} more {CHECKS[self.check].title}"] if surplus > 0 else []
         return [*self.places[:MAX_LINES], *more]
+
+
+def as_row(finding: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a finding, as :meth:`Finding.as_dict` gives it, as a row of a table: its first places alone."""
+    return {**finding, "places": " | ".join(finding["places"][:MAX_LINES])}

@@ -1,6 +1,6 @@
 """Errors that a user can mend, and the help that goes with them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
@@ -43,3 +43,13 @@ def nearest(name: object, valid: Iterable[object]) -> str:
     """Return ``"; did you mean 'x'?"`` for the valid name closest to `name`, or nothing."""
     matches = get_close_matches(str(name), [str(candidate) for candidate in valid], n=1)
     return f"; did you mean {matches[0]!r}?" if matches else ""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error says that says anything, or the error's name."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def some_of(names: Sequence[str]) -> str:
+    """Return the first twenty names, and how many more there are."""
+    return ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")

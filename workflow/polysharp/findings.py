@@ -116,11 +116,12 @@ def of_labels(examples: Sequence[Example]) -> Iterator[Seen]:
             yield "small_split", f"{split}: {texts}"
     train = counts["train"]
     names = label_order(example.labels for example in examples)
+    frequent, most = [name for name in names if train[name] >= RARE], max(train.values(), default=0)
     alike: dict[str, str] = {}
     for name in names:
         other = alike.setdefault(_bare(name), name)
         if other == name and sum(counts[split][name] for split in SPLITS) < RARE:
-            other = _misspelt(name, [label for label in names if train[label] >= RARE]) or name
+            other = _misspelt(name, frequent) or name
         if other != name:
             yield "similar_labels", f"{name!r} ({first[name].place}) and {other!r} ({first[other].place})"
         for split in SPLITS[1:]:
@@ -131,8 +132,8 @@ def of_labels(examples: Sequence[Example]) -> Iterator[Seen]:
             yield "untrained_label", f"{where.place} ({where.split}): {name!r}{nearest(name, train)}"
         elif train[name] < RARE:
             yield "rare_label", f"{name!r}: {train[name]}"
-        if 0 < UNEQUAL * train[name] < max(train.values(), default=0):
-            yield "imbalance", f"{name!r}: {train[name]}, against {max(train.values())}"
+        if 0 < UNEQUAL * train[name] < most:
+            yield "imbalance", f"{name!r}: {train[name]}, against {most}"
 
 
 def _split(example: Example) -> str:

@@ -11,10 +11,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
-from polysharp.errors import UserError
+from polysharp.errors import UserError, first_line
 
 log = logging.getLogger("polysharp")
 
@@ -118,8 +119,12 @@ def sizes(repository: Repository) -> dict[str, int]:
     return {entry.path: entry.size for entry in tree if isinstance(entry, RepoFile)}
 
 
+@cache
 def _answers(repository: Repository) -> bool:
-    """Return whether the hub answers, and has the repository; raise what it says where it has not."""
+    """Return whether the hub answers, and has the repository; raise what it says where it has not.
+
+    Asked once: one that does not answer is waited for long enough.
+    """
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HTTPError, OfflineModeIsEnabled
 
@@ -172,7 +177,9 @@ def _persistently(ask: Callable[[], Answer], repository: Repository) -> Answer:
             if not _may_pass(error):
                 raise
             wait = FIRST_WAIT_SECONDS * 2 ** (attempt - 1)
-            log.warning("%s: the hub did not answer (%s); again in %.0f s", repository, _reason(error), wait)
+            log.warning(
+                "%s: the hub did not answer (%s); again in %.0f s", repository.title, first_line(error), wait
+            )
             time.sleep(wait)
     return ask()
 
@@ -252,9 +259,6 @@ def _explained(repository: Repository) -> Iterator[None]:
         ) from None
     except (errors.HTTPError, OSError) as error:
         raise UserError(
-            f"{repository.title}: the download failed ({_reason(error)}); try again, or give a local folder"
+            f"{repository.title}: the download failed ({first_line(error)}); try again,"
+            " or give a local folder"
         ) from None
-
-
-def _reason(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -13,9 +13,10 @@ from typing import Any
 
 import polars as pl
 
-from polysharp.errors import UserError, nearest
+from polysharp.errors import UserError, first_line, nearest, some_of
 from polysharp.files import replacing_folder, sha256, write_json
 from polysharp.hub import Repository, Snapshot, download, sizes, suggest_revision
+from polysharp.readers import MAX_BYTES
 from polysharp.sources import FETCHED, HubSource
 
 log = logging.getLogger("polysharp")
@@ -24,7 +25,6 @@ CARD = "README.md"
 # What is read: texts and tables. Anything else stays where it is, pickled tables above all.
 READABLE = ("*.csv", "*.tsv", "*.json", "*.jsonl", "*.parquet", "*.csv.gz", "*.json.gz", "*.jsonl.gz")
 BUILDERS = ("csv", "json", "parquet")  # of the library datasets: those that read such files
-MAX_BYTES = 2 << 30
 
 
 def fetch_data(source: HubSource, destination: Path) -> None:
@@ -78,7 +78,7 @@ def _read_card(repository: Repository) -> dict[str, Any]:
     try:
         return dict(DatasetCard.load(path).data.to_dict()) if path.is_file() else {}
     except Exception as error:  # whatever stands in a file from outside
-        raise UserError(f"{repository.title}: its {CARD} cannot be read: {_first_line(error)}") from None
+        raise UserError(f"{repository.title}: its {CARD} cannot be read: {first_line(error)}") from None
 
 
 def _part(
@@ -103,7 +103,7 @@ def _part(
         )
     if configuration is None and len(names) > 1 and "default" not in names:
         raise UserError(
-            f"{repository.title}: has the configurations {_listed(names)}; say which, as in "
+            f"{repository.title}: has the configurations {some_of(names)}; say which, as in "
             f"'hub:{repository.name}#{names[0]}'"
         )
     chosen = configuration or ("default" if "default" in names else names[0])
@@ -161,12 +161,8 @@ def _patterns(entry: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _unknown(repository: Repository, configuration: str, names: Sequence[str]) -> str:
-    there = f"it has {_listed(names)}{nearest(configuration, names)}"
+    there = f"it has {some_of(names)}{nearest(configuration, names)}"
     return f"{repository.title}: no configuration {configuration!r}; {there}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
 
 
 def _convert(
@@ -242,8 +238,4 @@ def _explained(repository: Repository) -> Iterator[None]:
         cause: BaseException = error
         while cause.__cause__ is not None:
             cause = cause.__cause__
-        raise UserError(f"{repository.title}: cannot be read: {_first_line(cause)}") from None
-
-
-def _first_line(error: BaseException) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise UserError(f"{repository.title}: cannot be read: {first_line(cause)}") from None

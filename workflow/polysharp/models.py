@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from polysharp.errors import UserError, nearest
+from polysharp.errors import UserError, first_line, nearest
 from polysharp.files import expanded, read_json, replacing_folder, sha256, write_json
 from polysharp.hub import Repository, download, suggest_revision
 from polysharp.unpickle import INDEX, WEIGHTS, unpickle
@@ -330,16 +330,12 @@ def _as_user_error(name: str) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, RuntimeError, EOFError, ImportError, KeyError) as error:
-        reason = _first_line(error)
+        reason = first_line(error)
     except SafetensorError as error:
-        reason = f"its weights are damaged: {_first_line(error)}"
+        reason = f"its weights are damaged: {first_line(error)}"
     else:
         return
     raise UserError(f"model {name}: cannot be loaded: {reason}")
-
-
-def _first_line(error: Exception) -> str:
-    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__).strip()
 
 
 @contextmanager

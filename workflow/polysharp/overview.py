@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from polysharp.checks import MAX_LINES, PLACES, SUMMARY
+from polysharp.checks import COLUMNS, PLACES, SUMMARY, as_row
 from polysharp.files import read_json, write_json
 from polysharp.paths import Paths
 from polysharp.tsv import write_table
@@ -20,7 +20,6 @@ REFUSED = {
     "finding": "data sets that cannot be read, or whose model cannot be had",
     "remedy": "mend what it says",
 }
-COLUMNS = [*NAMES, "severity", "check", "count", "finding", "remedy", "places"]
 
 
 @dataclass(frozen=True)
@@ -67,8 +66,7 @@ def write_overview(datasets: Mapping[str, Sequence[str]], paths: Paths) -> Overv
         for dataset, entries in found.items()
         for entry in entries or []
     ]
-    shown = [{**row, "places": " | ".join(row["places"][:MAX_LINES])} for row in rows]
-    write_table(shown, COLUMNS, paths.results / TABLE)
+    write_table([as_row(row) for row in rows], [*NAMES, *COLUMNS], paths.results / TABLE)
     unchecked = [dataset for dataset, entries in found.items() if entries is None]
     if unchecked or any(row["severity"] == "error" for row in rows):
         (paths.results / CHECKED).unlink(missing_ok=True)

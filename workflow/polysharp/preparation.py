@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from polysharp.checks import FINDINGS, MAX_LINES, PLACES, CheckName, Finding, Severity
+from polysharp.checks import COLUMNS, FINDINGS, PLACES, CheckName, Finding, Severity, as_row
 from polysharp.configuration import LabelType
 from polysharp.data import EXAMPLES, LABELS
 from polysharp.errors import UserError
@@ -116,6 +116,6 @@ def _lists(values: Sequence[Sequence[str]]) -> pl.Series:
 
 def write_findings(findings: Sequence[Finding], folder: Path) -> None:
     """Write findings as a table, with the first places of each, and as JSON with all of them."""
-    write_json(folder / PLACES, [finding.as_dict() for finding in findings])
-    rows = [{**finding.as_dict(), "places": " | ".join(finding.places[:MAX_LINES])} for finding in findings]
-    write_table(rows, ["severity", "check", "count", "finding", "remedy", "places"], folder / FINDINGS)
+    entries = [finding.as_dict() for finding in findings]
+    write_json(folder / PLACES, entries)
+    write_table([as_row(entry) for entry in entries], COLUMNS, folder / FINDINGS)

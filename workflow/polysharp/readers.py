@@ -20,7 +20,7 @@ from typing import IO, Any
 
 import polars as pl
 
-from polysharp.errors import UserError, nearest
+from polysharp.errors import UserError, first_line, nearest, some_of
 from polysharp.sources import WORKBOOKS, format_of
 
 _PLACE = re.compile(r"(row|line) \d")
@@ -163,7 +163,7 @@ def _chosen(header: Sequence[str], wanted: Sequence[str], place: str = "") -> li
     """Return the wanted columns of a header, each once, in its order."""
     found = {name for want in wanted for name in matching_columns(want, header)}
     lines = [
-        f"{place}column {want!r}: missing; the columns are {_listed(header)}{nearest(want, header)}"
+        f"{place}column {want!r}: missing; the columns are {_quoted(header)}{nearest(want, header)}"
         for want in wanted
         if not matching_columns(want, header)
     ]
@@ -177,9 +177,8 @@ def _chosen(header: Sequence[str], wanted: Sequence[str], place: str = "") -> li
     return [name for name in header if name in found]
 
 
-def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(repr(name) for name in names[:20])
-    return shown + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+def _quoted(names: Sequence[str]) -> str:
+    return some_of([repr(name) for name in names])
 
 
 # --- Formats --------------------------------------------------------------------------------------
@@ -236,13 +235,13 @@ def _read_tabbed(content: bytes, wanted: Sequence[str]) -> Columns:
 def _read_workbook(content: bytes, wanted: Sequence[str], sheet: str | None = None) -> Columns:
     import fastexcel
 
-    with _of_rust("a workbook"):
+    with _of_rust():
         workbook = fastexcel.read_excel(content)
         names = workbook.sheet_names
         if sheet is None and len(names) > 1:
-            raise _Unreadable(f"has the sheets {_listed(names)}; say which after a '#', as in '#{names[0]}'")
+            raise _Unreadable(f"has the sheets {_quoted(names)}; say which after a '#', as in '#{names[0]}'")
         if sheet is not None and sheet not in names:
-            raise _Unreadable(f"no sheet {sheet!r}; it has {_listed(names)}{nearest(sheet, names)}")
+            raise _Unreadable(f"no sheet {sheet!r}; it has {_quoted(names)}{nearest(sheet, names)}")
         # Everything as text, as it is shown: a column's type would be guessed from its first values.
         cells = workbook.load_sheet(sheet or 0, header_row=None, skip_rows=0, dtypes="string").to_polars()
     if not len(cells):
@@ -263,7 +262,7 @@ def _read_parquet(content: bytes, wanted: Sequence[str]) -> Columns:
         table = parquet.read_table(BytesIO(content), columns=chosen)
         columns = {name: table[name].to_pylist() for name in chosen}
     except (ArrowException, OSError, ValueError) as error:
-        raise _Unreadable(f"cannot be read as Parquet: {_first_line(error)}") from None
+        raise _Unreadable(f"cannot be read as Parquet: {first_line(error)}") from None
     return columns, list(range(1, len(table) + 1))
 
 
@@ -345,18 +344,14 @@ def _form(wanted: Sequence[str]) -> str:
 
 
 @contextmanager
-def _of_rust(kind: str) -> Iterator[None]:
+def _of_rust() -> Iterator[None]:
     """Turn what a library in Rust raises over a damaged file, panics included, into what is wrong."""
     try:
         yield
     except (_Unreadable, KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:
-        raise _Unreadable(f"cannot be read as {kind}: {_first_line(error)}") from None
-
-
-def _first_line(error: BaseException) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise _Unreadable(f"cannot be read as a workbook: {first_line(error)}") from None
 
 
 def _cut(lines: list[str], most: int = 5) -> list[str]:

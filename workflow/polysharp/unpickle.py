@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from polysharp.errors import UserError
+from polysharp.errors import UserError, first_line
 from polysharp.files import read_json
 
 WEIGHTS, INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
@@ -63,5 +63,4 @@ if __name__ == "__main__":
     try:
         _convert(Path(sys.argv[1]), Path(sys.argv[2]))
     except Exception as error:
-        lines = [line for line in str(error).splitlines() if line.strip()]
-        sys.exit(lines[0].strip() if lines else type(error).__name__)
+        sys.exit(first_line(error))
