@@ -5,7 +5,7 @@
 # make fuzz N=20000  damaged files for every reader of data: each ends in data, or in one clear error?
 # make plan        what the study is going to take: cells, jobs, hours, disk; CONFIG=my/config.yaml DIRECTORY=my
 # make doctor      on the login node of a Slurm cluster: what does not fit, and a profile; CONFIG=my/config.yaml
-# make schemas     write workflow/schemas and profiles/slurm anew from their definitions
+# make schemas     write workflow/schemas, profiles/slurm and docs/tables.md anew from their definitions
 # make bench       measure against the tutorial's loop and SetFit; needs SIB-200's data folder: SIB200=...
 # make example-data  build the embedded example's texts anew from the Debian archive, through apt
 
@@ -80,7 +80,7 @@ bench: .venv/installed-test .venv-bench/installed
 	$(BIN)/python bench/bench.py
 
 schemas: .venv/installed
-	$(BIN)/python workflow/scripts/write_schemas.py --output workflow/schemas --profile profiles/slurm
+	$(BIN)/python workflow/scripts/write_schemas.py --output workflow/schemas --profile profiles/slurm --tables docs/tables.md
 
 plan: .venv/installed
 	$(BIN)/python workflow/scripts/plan.py --configfile '$(CONFIG)' --directory '$(DIRECTORY)'

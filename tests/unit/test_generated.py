@@ -7,6 +7,7 @@ import tomllib
 import yaml
 
 from polysharp.checks import CHECKS
+from polysharp.columns import data_dictionary
 from polysharp.configuration import Configuration, commented_defaults
 from polysharp.doctor import PUBLISHED, render
 from polysharp.models import PACKAGES
@@ -29,6 +30,10 @@ def test_schema_and_defaults_are_those_of_the_definition() -> None:
 
 def test_the_published_profile_is_the_doctors_template() -> None:
     assert (ROOT / "profiles/slurm/config.yaml").read_text() == render(PUBLISHED), "run `make schemas`"
+
+
+def test_the_data_dictionary_is_that_of_the_tables() -> None:
+    assert (ROOT / "docs/tables.md").read_text() == data_dictionary(), "run `make schemas`"
 
 
 def test_the_commented_defaults_are_the_defaults() -> None:

@@ -1,133 +1,351 @@
 """Intervals, paired tests and verdicts."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import false_discovery_control
+from scipy.stats import binom, binomtest, nct, norm, ttest_1samp
+from scipy.stats import t as student
 from sklearn.metrics import accuracy_score, f1_score
 
+from polysharp.averages import MEAN, POOLED, Languages
 from polysharp.configuration import LabelType
-from polysharp.statistics import Bootstrap, Difference, adjusted, interval, paired_difference, verdict
+from polysharp.estimates import Tally, score
+from polysharp.statistics import Comparison, Difference, Estimate, adjusted, compare, resamples, verdict
 
 TEXTS, DRAWS = 40, 60
 Predictions = list[tuple[np.ndarray, np.ndarray]]
 
 
-def predictions(label_type: LabelType, seeds: int, right: float = 0.7, seed: int = 0) -> Predictions:
+def predictions(
+    label_type: LabelType, seeds: int, right: float = 0.7, seed: int = 0, texts: int = TEXTS
+) -> Predictions:
     """Return true and predicted labels of several seeds, `right` of them right."""
     draw = np.random.default_rng(seed)
     if label_type == "single":
-        truth = np.eye(3, dtype=bool)[np.random.default_rng(9).integers(0, 3, TEXTS)]
-        others = (np.eye(3, dtype=bool)[draw.integers(0, 3, TEXTS)] for _ in range(seeds))
+        truth = np.eye(3, dtype=bool)[np.random.default_rng(9).integers(0, 3, texts)]
+        others = (np.eye(3, dtype=bool)[draw.integers(0, 3, texts)] for _ in range(seeds))
     else:
-        truth = np.random.default_rng(9).random((TEXTS, 3)) < 0.4
-        others = (draw.random((TEXTS, 3)) < 0.4 for _ in range(seeds))
-    return [(truth, np.where(draw.random((TEXTS, 1)) < right, truth, other)) for other in others]
+        truth = np.random.default_rng(9).random((texts, 3)) < 0.4
+        others = (draw.random((texts, 3)) < 0.4 for _ in range(seeds))
+    return [(truth, np.where(draw.random((texts, 1)) < right, truth, other)) for other in others]
 
 
-def rows_of(
-    given: Predictions, label_type: LabelType, key: str = "a", seeds: int = 3
-) -> dict[str, np.ndarray]:
-    return Bootstrap(TEXTS, seeds, DRAWS, key).rows(given, label_type)
+def binary(right: np.ndarray) -> Predictions:
+    """Return predictions of two labels, (seeds, texts), right where it says so."""
+    truth = np.tile([[True, False]], (right.shape[1], 1))
+    return [(truth, np.where(of_seed[:, None], truth, ~truth)) for of_seed in right]
+
+
+def difference(one: Predictions, other: Predictions, draws: int = 2000) -> Difference:
+    return Tally.of(one, draws).minus(Tally.of(other, draws), "accuracy")
+
+
+def of_seeds(values: list[float], draws: int = 2000) -> Difference:
+    """Return a difference that no text makes, only seeds."""
+    observed = np.array(values)
+    return Difference(observed, np.tile(observed, (draws, 1)), np.zeros(draws))
+
+
+# --- Resamples ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("label_type", ["single", "multi"])
 def test_draws_are_scikit_learns_on_the_resampled_texts(label_type: LabelType) -> None:
-    given, bootstrap = predictions(label_type, seeds=3), Bootstrap(TEXTS, 3, DRAWS, "a")
-    rows = bootstrap.rows(given, label_type)
-    for number in range(10):
-        texts = np.repeat(np.arange(TEXTS), bootstrap._weights[number].astype(int))
+    given = predictions(label_type, seeds=3)
+    rows = Tally.of(given, DRAWS).rows()
+    for number, weights in enumerate(resamples(TEXTS, DRAWS).weights[:10]):
+        texts = np.repeat(np.arange(TEXTS), weights.astype(int))
         assert len(texts) == TEXTS
-        seeds = [int(u * 3) for u in bootstrap._seeds[number]]
-        of_seeds = [(given[seed][0][texts], given[seed][1][texts]) for seed in seeds]
-        per_label = np.mean([f1_score(*pair, average=None, zero_division=0) for pair in of_seeds], axis=0)
-        np.testing.assert_allclose(rows["(labels)"][number], per_label)
-        for average in ("macro", "weighted") if label_type == "single" else ("micro", "macro", "samples"):
-            expected = np.mean([f1_score(*pair, average=average, zero_division=0) for pair in of_seeds])
-            assert rows[f"{average} avg"][number] == pytest.approx(expected)
-        assert rows["accuracy"][number] == pytest.approx(np.mean([accuracy_score(*p) for p in of_seeds]))
+        drawn = [(truth[texts], predicted[texts]) for truth, predicted in given]
+        per_label = [f1_score(*pair, average=None, zero_division=0) for pair in drawn]
+        np.testing.assert_allclose(rows["(labels)"].resampled[number], per_label)
+        for average in ("micro", "macro", "weighted"):
+            expected = [f1_score(*pair, average=average, zero_division=0) for pair in drawn]
+            assert rows[f"{average} avg"].resampled[number] == pytest.approx(expected)
+        expected = [accuracy_score(*pair) for pair in drawn]
+        assert rows["accuracy"].resampled[number] == pytest.approx(expected)
 
 
-def test_seeds_are_drawn_too() -> None:
-    bootstrap = Bootstrap(TEXTS, 3, 2000, "a")
-    chosen = (bootstrap._seeds * 3).astype(int)
-    assert set(chosen.ravel().tolist()) == {0, 1, 2}
-    assert np.bincount(chosen.ravel()) / chosen.size == pytest.approx([1 / 3] * 3, abs=0.03)
-    constant = [
-        (truth, truth if number else ~truth) for number, (truth, _) in enumerate(predictions("multi", 2))
-    ]
-    draws = rows_of(constant, "multi", seeds=2)["accuracy"]
-    assert set(draws.tolist()) == {0.0, 0.5, 1.0}
+@pytest.mark.parametrize("seeds", [(1, 1), (3, 3), (3, 1)])
+def test_swapped_scores_are_those_of_methods_that_changed_places(seeds: tuple[int, int]) -> None:
+    one, other = (predictions("multi", n, 0.5 + n / 10, seed=n) for n in seeds)
+    found = Tally.of(one, DRAWS).minus(Tally.of(other, DRAWS), "macro_f1")
+    for number, swaps in enumerate(resamples(TEXTS, DRAWS).swaps[:10]):
+        differences = []
+        for index, (truth, ours) in enumerate(one):
+            theirs = other[index % len(other)][1]
+            mixed = [np.where(swaps[:, None] == 1, *pair) for pair in ((theirs, ours), (ours, theirs))]
+            mine, its = (f1_score(truth, labels, average="macro", zero_division=0) for labels in mixed)
+            differences.append(mine - its)
+        assert found.swapped[number] == pytest.approx(np.mean(differences))
+    assert found.mean == pytest.approx(
+        np.mean([f1_score(*pair, average="macro", zero_division=0) for pair in one])
+        - np.mean([f1_score(*pair, average="macro", zero_division=0) for pair in other])
+    )
 
 
-def test_the_key_alone_decides_the_draws() -> None:
-    given = predictions("multi", seeds=3)
-    one, again, other = (rows_of(given, "multi", key)["macro avg"] for key in ("a/b", "a/b", "a/c"))
-    assert np.array_equal(one, again)
-    assert not np.array_equal(one, other)
+def test_the_number_of_texts_alone_decides_the_draws() -> None:
+    assert np.array_equal(resamples(30, 50).weights, resamples(30, 50).weights)
+    resamples.cache_clear()
+    weights = resamples(30, 2000).weights
+    assert set(weights.sum(1)) == {30}
+    assert weights.mean(0) == pytest.approx(np.ones(30), abs=0.1)
+    assert weights.var() == pytest.approx(29 / 30, rel=0.05)
+    assert resamples(30, 2000).swaps.mean() == pytest.approx(0.5, abs=0.01)
 
 
-def test_methods_pair_in_texts_and_seeds() -> None:
-    """The same predictions differ by nothing in any draw; one seed and several share the texts."""
-    given, bootstrap = predictions("single", seeds=3), Bootstrap(TEXTS, 3, DRAWS, "a")
-    one, two = (bootstrap.rows(given, "single")["macro avg"] for _ in range(2))
-    assert paired_difference(0.0, one, two) == Difference(0.0, 0.0, 0.0, 1.0)
-    single = bootstrap.rows(given[:1], "single")["accuracy"]
-    threefold = bootstrap.rows(given[:1] * 3, "single")["accuracy"]
-    np.testing.assert_allclose(single, threefold)
+# --- Intervals ------------------------------------------------------------------------------------
 
 
 def test_intervals_cover_the_estimate_and_narrow_with_more_texts() -> None:
     widths = []
     for texts in (30, 480):
-        truth = np.tile(np.eye(2, dtype=bool), (texts // 2, 1))
-        predicted = truth.copy()
-        predicted[: texts // 3] = ~predicted[: texts // 3]
-        low, high = interval(Bootstrap(texts, 1, 500, "a").rows([(truth, predicted)], "single")["accuracy"])
+        right = np.arange(texts) >= texts // 3
+        low, high = Tally.of(binary(right[None]), 2000).estimate("accuracy").interval()
         assert low < 2 / 3 < high
         widths.append(high - low)
-    assert widths[1] == pytest.approx(widths[0] / 4, rel=0.25)
+    assert widths[1] == pytest.approx(widths[0] / 4, rel=0.1)
+    assert widths[0] == pytest.approx(2 * 1.96 * np.sqrt(2 / 9 / 30), rel=0.1)
 
 
-def test_interval_is_the_95_percent_percentile_interval() -> None:
-    assert interval(np.arange(0, 1001) / 1000) == pytest.approx((0.025, 0.975))
+@pytest.mark.parametrize("seeds", [2, 3, 5, 10])
+def test_where_only_seeds_differ_the_interval_is_students(seeds: int) -> None:
+    values = np.linspace(-0.01, 0.02, seeds)
+    expected = student.interval(0.95, seeds - 1, values.mean(), values.std(ddof=1) / np.sqrt(seeds))
+    assert of_seeds(values.tolist()).interval() == pytest.approx(expected, rel=0.01)
 
 
-def test_a_p_value_is_never_zero() -> None:
-    assert paired_difference(1.0, np.ones(99), np.zeros(99)).p_value == pytest.approx(0.02)
-    assert paired_difference(-1.0, np.zeros(1999), np.ones(1999)).p_value == pytest.approx(0.001)
+def test_an_interval_stays_within_what_a_score_can_be() -> None:
+    wild = Estimate(np.array([0.5, 1.0]), np.tile([0.5, 1.0], (2000, 1)))
+    assert wild.interval().tolist() == [0, 1]
+    assert of_seeds([-0.9, 0.9]).interval().tolist() == [-1, 1]
 
 
-@given(st.lists(st.integers(-3, 3), min_size=1, max_size=50))
-def test_p_values_do_not_depend_on_who_is_the_reference(differences: list[int]) -> None:
-    draws, reference = np.array(differences, float), np.zeros(len(differences))
-    one, other = paired_difference(0.0, draws, reference), paired_difference(0.0, reference, draws)
-    assert 0 < one.p_value == other.p_value <= 1
-    assert (one.low, one.high) == pytest.approx((-other.high, -other.low))
+def test_what_a_seed_and_a_text_do_together_counts_once() -> None:
+    """Seeds that are right on texts of their own: the mean varies less by far than seeds and texts apart."""
+    draw, texts, seeds, values = np.random.default_rng(0), 200, 5, []
+    for _ in range(400):
+        values.append((draw.random((seeds, texts)) < 0.8).mean())
+    true_width = 2 * 1.96 * np.std(values)
+    widths = []
+    for _ in range(60):
+        right = draw.random((seeds, texts)) < 0.8
+        low, high = Tally.of(binary(right), 500).estimate("accuracy").interval()
+        widths.append(high - low)
+    assert 1 < np.mean(widths) / true_width < 1.5  # Student's t with 4 degrees of freedom: 1.42
 
 
-@given(st.dictionaries(st.text(max_size=3), st.floats(0.0001, 1), max_size=12))
-def test_adjusted_p_values_are_scipys(p_values: dict[str, float]) -> None:
-    found = adjusted(p_values)
-    assert list(found) == list(p_values)
-    if p_values:
-        expected = false_discovery_control(list(p_values.values()), method="bh")
-        assert list(found.values()) == pytest.approx(expected)
-    assert all(found[key] >= p_values[key] - 1e-12 for key in p_values)
+@pytest.mark.parametrize(("seeds", "spread"), [(2, 0.03), (3, 0.03), (5, 0.0), (5, 0.03)])
+def test_intervals_cover_what_would_come_of_all_seeds_and_texts(seeds: int, spread: float) -> None:
+    draw, true, covered, number = np.random.default_rng(1), 0.6, 0, 300
+    for _ in range(number):
+        level = true + spread * draw.standard_normal((seeds, 1))
+        hard = draw.random(150)  # the same texts are hard for every seed, with some luck
+        right = 0.7 * hard + 0.3 * draw.random((seeds, 150)) < _quantile(level)
+        low, high = Tally.of(binary(right), 300).estimate("accuracy").interval()
+        covered += low <= true <= high
+    assert covered >= binom.ppf(0.001, number, 0.95)
+
+
+def _quantile(level: np.ndarray) -> np.ndarray:
+    """Return below what 0.7 u + 0.3 v lies with a probability, .22 to .78; u and v even in [0, 1]."""
+    return 0.7 * level + 0.15
+
+
+# --- Tests ----------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.integers(-20, 30), min_size=2, max_size=8).filter(lambda v: len(set(v)) > 1))
+def test_where_only_seeds_differ_the_test_is_students(values: list[int]) -> None:
+    scores = [value / 1000 for value in values]
+    assert of_seeds(scores).p_value == pytest.approx(ttest_1samp(scores, 0).pvalue, rel=0.05, abs=1e-3)
+
+
+@pytest.mark.parametrize(("wins", "losses", "texts"), [(6, 0, 11), (12, 3, 40), (30, 15, 200), (5, 5, 50)])
+def test_where_only_texts_differ_the_test_is_that_of_signs(wins: int, losses: int, texts: int) -> None:
+    one, other = np.ones((2, 1, texts), dtype=bool)
+    one[0, :losses], other[0, losses : losses + wins] = False, False
+    found = difference(binary(one), binary(other), 20_000)
+    assert found.mean == pytest.approx((wins - losses) / texts)
+    assert found.p_value == pytest.approx(binomtest(wins, wins + losses).pvalue, abs=0.01)
+
+
+def test_far_out_the_p_value_goes_on_below_what_draws_can_tell() -> None:
+    one, other = np.ones((2, 1, 400), dtype=bool)
+    other[0, :60] = False
+    assert difference(binary(one), binary(other)).p_value == pytest.approx(2 * norm.sf(60 / 60**0.5), rel=0.6)
+    far = of_seeds([0.100, 0.101, 0.102, 0.103, 0.104])
+    assert far.p_value == pytest.approx(ttest_1samp(far.observed, 0).pvalue, rel=1e-6)
+    both = Difference(far.observed, far.resampled, np.random.default_rng(0).normal(0, 0.02, 2000))
+    assert far.p_value < both.p_value < 2 * norm.sf(0.102 / 0.02) * 1.5
+
+
+def test_the_same_predictions_do_not_differ() -> None:
+    given = predictions("single", seeds=3)
+    found = compare(difference(given, given), testable=True)
+    assert found == Comparison(0.0, 0.0, 0.0, 1.0)
+
+
+def test_who_is_the_reference_does_not_matter() -> None:
+    one, other = (predictions("multi", 3, right, seed=number) for number, right in ((1, 0.7), (2, 0.6)))
+    ours, theirs = difference(one, other), difference(other, one)
+    assert ours.p_value == pytest.approx(theirs.p_value)
+    assert ours.interval() == pytest.approx(-theirs.interval()[::-1], abs=0.01)
+
+
+# What a study looks like: seeds, texts, how much seeds and texts vary, whether the other method has seeds.
+STUDIES = [(2, 100, 0.3, 3), (3, 100, 0.6, 3), (3, 200, 0.3, 1), (5, 100, 0.0, 5), (5, 200, 0.6, 1)]
+
+
+def made_up(
+    draw: np.random.Generator, seeds: int, hard: np.ndarray, spread: float, level: float = 1.8
+) -> np.ndarray:
+    """Return which texts the seeds of a method are right on: logit-normal over seeds and texts."""
+    own = hard + draw.normal(0, 0.5, hard.shape)
+    logits = level + own + draw.normal(0, spread, (seeds, 1))
+    return np.asarray(draw.random(logits.shape) < 1 / (1 + np.exp(-logits)))
+
+
+@pytest.mark.parametrize(("seeds", "texts", "spread", "others"), STUDIES)
+def test_methods_of_the_same_distribution_are_rarely_told_apart(
+    seeds: int, texts: int, spread: float, others: int
+) -> None:
+    draw, number, claimed, naive = np.random.default_rng(3), 300, 0, 0
+    for _ in range(number):
+        hard = draw.normal(0, 1.5, texts)
+        others_spread = spread if others > 1 else 0.0
+        one, other = (
+            made_up(draw, seeds, hard, spread),
+            made_up(draw, min(others, seeds), hard, others_spread),
+        )
+        found = difference(binary(one), binary(other), 300)
+        claimed += verdict(compare(found, True), found.p_value) != "tie"
+        texts_alone = one.mean(0) - other.mean(0)
+        naive += abs(texts_alone.mean()) > 1.96 * texts_alone.std() / texts**0.5
+    assert claimed <= binom.ppf(0.99, number, 0.05)
+    if spread == 0.6:  # what a test over texts alone would claim: seeds do matter here
+        assert naive > binom.ppf(0.999, number, 0.10)
 
 
 @pytest.mark.parametrize(
-    ("difference", "p_adjusted", "expected"),
+    ("seeds", "size", "spread"), [(3, 0.05, 0.02), (5, 0.02, 0.02), (10, 0.02, 0.02), (10, 0.01, 0.02)]
+)
+def test_seeds_find_a_true_difference_as_often_as_theory_says(seeds: int, size: float, spread: float) -> None:
+    """The power of Student's test: a t distribution that is not central."""
+    draw, number = np.random.default_rng(4), 600
+    scores = draw.normal(size, spread, (number, seeds))
+    found = np.mean([of_seeds(values.tolist(), 200).p_value < 0.05 for values in scores])
+    limit, shift = student.ppf(0.975, seeds - 1), size / spread * seeds**0.5
+    theory = nct.sf(limit, seeds - 1, shift) + nct.cdf(-limit, seeds - 1, shift)
+    assert found == pytest.approx(theory, abs=4 * np.sqrt(theory * (1 - theory) / number) + 0.01)
+
+
+@pytest.mark.parametrize(
+    ("better", "worse", "texts"), [(0.12, 0.06, 400), (0.10, 0.05, 200), (0.2, 0.05, 150)]
+)
+def test_texts_find_a_true_difference_as_often_as_theory_says(
+    better: float, worse: float, texts: int
+) -> None:
+    """The power of McNemar's test (Connor 1987, Biometrics 43, 207-211)."""
+    draw, number, claimed = np.random.default_rng(5), 400, 0
+    for _ in range(number):
+        luck = draw.random(texts)
+        one = ~((luck >= better) & (luck < better + worse))
+        found = difference(binary(one[None]), binary((luck >= better)[None]), 400)
+        claimed += found.p_value < 0.05
+    both, size = better + worse, better - worse
+    theory = norm.sf((1.96 * both**0.5 - size * texts**0.5) / (both - size**2) ** 0.5)
+    assert claimed / number == pytest.approx(theory, abs=0.08)
+
+
+# --- Several comparisons --------------------------------------------------------------------------
+
+
+@given(st.lists(st.one_of(st.none(), st.floats(0.0001, 1)), max_size=12))
+def test_p_values_are_adjusted_by_holms_steps(p_values: list[float | None]) -> None:
+    found = adjusted(p_values)
+    assert [value is None for value in found] == [value is None for value in p_values]
+    tests = sorted(value for value in p_values if value is not None)
+    steps, highest = {}, 0.0
+    for rank, value in enumerate(tests):
+        highest = max(highest, min(1.0, value * (len(tests) - rank)))
+        steps[value] = highest
+    for value, shown in zip(p_values, found, strict=True):
+        if value is not None:
+            assert shown is not None and value - 1e-12 <= shown
+            assert shown == pytest.approx(steps[value]) or tests.count(value) > 1
+
+
+@pytest.mark.parametrize(
+    ("comparison", "p_adjusted", "expected"),
     [
-        (Difference(0.1, 0.05, 0.15, 0.01), 0.02, "better"),
-        (Difference(-0.1, -0.15, -0.05, 0.01), 0.02, "worse"),
-        (Difference(0.1, 0.05, 0.15, 0.01), 0.05, "tie"),
-        (Difference(0.1, -0.01, 0.15, 0.01), 0.02, "tie"),
-        (Difference(0.1, 0.0, 0.15, 0.01), 0.02, "tie"),
-        (Difference(-0.1, -0.15, 0.0, 0.01), 0.02, "tie"),
-        (Difference(0.0, 0.0, 0.0, 1.0), 1.0, "tie"),
+        (Comparison(0.1, 0.05, 0.15, 0.01), 0.02, "better"),
+        (Comparison(-0.1, -0.15, -0.05, 0.01), 0.02, "worse"),
+        (Comparison(0.1, 0.05, 0.15, 0.01), 0.05, "tie"),
+        (Comparison(0.1, -0.01, 0.15, 0.01), 0.02, "tie"),
+        (Comparison(0.1, 0.0, 0.15, 0.01), 0.02, "tie"),
+        (Comparison(-0.1, -0.15, 0.0, 0.01), 0.02, "tie"),
+        (Comparison(0.0, 0.0, 0.0, 1.0), 1.0, "tie"),
+        (Comparison(0.1, 0.05, 0.15, None), None, "tie"),
     ],
 )
-def test_verdicts(difference: Difference, p_adjusted: float, expected: str) -> None:
-    assert verdict(difference, p_adjusted) == expected
+def test_verdicts(comparison: Comparison, p_adjusted: float | None, expected: str) -> None:
+    assert verdict(comparison, p_adjusted) == expected
+
+
+# --- Averages over languages ----------------------------------------------------------------------
+
+
+def languages(*given: dict[str, Predictions]) -> Languages:
+    result = Languages()
+    for of_language in given:
+        tallies = {method: Tally.of(seeds, 2000) for method, seeds in of_language.items()}
+        result.add(["a", "b", "c"], score(tallies, "accuracy", "probe"))
+    return result
+
+
+def width(estimate: Estimate) -> float:
+    low, high = estimate.interval()
+    return float(high - low)
+
+
+def test_translations_of_the_same_texts_are_no_further_evidence() -> None:
+    english = {"sam": predictions("single", 3, seed=1), "probe": predictions("single", 1, 0.5, seed=2)}
+    german = {"sam": predictions("single", 3, seed=3), "probe": predictions("single", 1, 0.5, seed=4)}
+    alone = languages(english).averages("accuracy", "probe")[MEAN]
+    twice = languages(english, english).averages("accuracy", "probe")[MEAN]
+    both = languages(english, german).averages("accuracy", "probe")[MEAN]
+    for method in ("sam", "probe"):
+        assert width(twice.estimates[method]) == pytest.approx(width(alone.estimates[method]))
+    assert width(both.estimates["probe"]) < 0.9 * width(alone.estimates["probe"])
+    assert twice.differences["sam"].p_value == pytest.approx(alone.differences["sam"].p_value)
+
+
+def test_pooled_is_the_score_of_all_texts_together() -> None:
+    small, large = (
+        {"sam": predictions("single", 2, 0.8, seed=n, texts=n), "probe": predictions("single", 1, 0.5, n, n)}
+        for n in (20, 100)
+    )
+    averages = languages(small, large).averages("accuracy", "probe")
+    together = [
+        [np.concatenate(parts) for parts in zip(one, other, strict=True)]
+        for one, other in zip(small["sam"], large["sam"], strict=True)
+    ]
+    assert averages[POOLED].estimates["sam"].observed == pytest.approx(
+        [accuracy_score(*pair) for pair in together]
+    )
+    apart = [np.mean([accuracy_score(*seeds[n]) for seeds in (small["sam"], large["sam"])]) for n in (0, 1)]
+    assert averages[MEAN].estimates["sam"].observed == pytest.approx(apart)
+
+
+def test_languages_with_other_labels_are_not_pooled() -> None:
+    given: Callable[[int], dict[str, Predictions]] = lambda n: {"sam": predictions("single", 2, seed=n)}  # noqa: E731
+    result = languages(given(1), given(2))
+    assert set(result.averages("accuracy", None)) == {MEAN, POOLED}
+    tallies = {method: Tally.of(seeds, 2000) for method, seeds in given(3).items()}
+    result.add(["a", "b", "other"], score(tallies, "accuracy", None))
+    assert set(result.averages("accuracy", None)) == {MEAN}
+    assert (result.added, len(result.estimates)) == (3, 1)

@@ -12,31 +12,25 @@ import numpy as np
 import polars as pl
 import pytest
 import yaml
-from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
+from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precision_score, recall_score
 from sklearn.preprocessing import MultiLabelBinarizer
 
+from polysharp.columns import AVERAGES, COMPARISON, REPORT, TABLES
 from polysharp.configuration import Configuration
 from polysharp.data import PreparedData, read_prepared
 from polysharp.errors import UserError
+from polysharp.exports import LATEX, PARQUET, write_latex
 from polysharp.files import read_json, sha256, write_json, write_text
 from polysharp.labels import encode
 from polysharp.matrix import Cell, Matrix, load_study
 from polysharp.paths import Paths
 from polysharp.preparation import prepare_data
 from polysharp.probe import Outcome, judge
+from polysharp.progress import best_run, failures, read_run
 from polysharp.runs import read_predictions, write_run
 from polysharp.sample_sheet import Dataset
 from polysharp.selection import select_best
-from polysharp.tables import (
-    COMPARISON_COLUMNS,
-    MANIFEST,
-    REPORT_COLUMNS,
-    TABLES,
-    best_run,
-    failures,
-    read_run,
-    write_tables,
-)
+from polysharp.tables import MANIFEST, write_tables
 from tests.conftest import make_texts, write_source
 
 STUDY = {
@@ -105,11 +99,24 @@ class Study:
 
     def read(self) -> dict[str, pl.DataFrame]:
         return {
-            name.removesuffix(".tsv"): pl.read_csv(
-                self.paths.results / name, separator="\t", infer_schema_length=None
+            table.file.removesuffix(".tsv"): pl.read_csv(
+                self.paths.results / table.file, separator="\t", infer_schema_length=None
             )
-            for name in TABLES
+            for table in TABLES
         }
+
+    def all_predictions(self, method: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return true and predicted single labels of all languages, as indicators."""
+        parts = [
+            pl.read_parquet(self.paths.run(cell.path) / "predictions.parquet").filter(
+                pl.col("split") == "test"
+            )
+            for cell in self.matrix.cells
+            if cell.dataset.label_type == "single" and cell.method == method and cell.seed in (seed, 0)
+        ]
+        both = pl.concat(parts)
+        labels = sorted({label for labels in both["y_true"] for label in labels})
+        return encode(both["y_true"].to_list(), labels), encode(both["y_pred"].to_list(), labels)
 
     def bytes(self) -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in self.paths.results.iterdir() if path.is_file()}
@@ -211,9 +218,9 @@ def test_not_a_number_is_never_published(study: Study, tmp_path: Path) -> None:
 
 def test_columns_are_the_contract(finished: Study) -> None:
     tables = finished.read()
-    assert tables["report"].columns == REPORT_COLUMNS
-    assert " ".join(REPORT_COLUMNS) == REPORT_CONTRACT
-    assert tables["comparison"].columns == COMPARISON_COLUMNS
+    assert tables["report"].columns == REPORT.names
+    assert " ".join(REPORT.names) == REPORT_CONTRACT
+    assert tables["comparison"].columns == COMPARISON.names
     assert len(tables["comparison"]) == 8
     assert len(tables["runs"]) == len(tables["costs"]) == 2 * (3 + 3 + 3 + 1)
     assert set(tables["runs"]["status"]) == {"complete"}
@@ -358,32 +365,224 @@ def test_without_a_reference_nothing_is_compared(study: Study) -> None:
 
 def test_tables_are_the_same_bytes_when_written_again(study: Study) -> None:
     before = study.bytes()
-    assert set(before) == {*TABLES, MANIFEST}
+    assert set(before) == {*(table.file for table in TABLES), PARQUET, LATEX, MANIFEST}
     study.write()
     assert study.bytes() == before
 
 
 def test_tables_are_plain(finished: Study) -> None:
-    for name in TABLES:
-        text = (finished.paths.results / name).read_bytes().decode("utf-8")
+    for table in TABLES:
+        text = (finished.paths.results / table.file).read_bytes().decode("utf-8")
         assert "\r" not in text and text.endswith("\n")
         widths = {line.count("\t") for line in text.splitlines()}
         assert len(widths) == 1
     row = (finished.paths.results / "report.tsv").read_text().splitlines()[1].split("\t")
-    for value in (row[REPORT_COLUMNS.index(name)] for name in ("f1_mean", "f1_sd", "f1_ci_low", "best_f1")):
+    for value in (row[REPORT.names.index(name)] for name in ("f1_mean", "f1_sd", "f1_ci_low", "best_f1")):
         assert len(value.partition(".")[2]) == 6
 
 
 def test_manifest_names_the_tables_that_can_be_compared(finished: Study) -> None:
     sums = read_json(finished.paths.results / MANIFEST)["sha256"]
     assert sums == {
-        name: sha256(finished.paths.results / name) for name in ("report.tsv", "comparison.tsv", "runs.tsv")
+        name: sha256(finished.paths.results / name)
+        for name in [*(table.file for table in TABLES if table.file != "costs.tsv"), PARQUET, LATEX]
     }
 
 
 def test_costs_are_those_of_the_jobs(finished: Study) -> None:
     costs = finished.read()["costs"]
     assert set(costs["seconds"]) == {1.5} and set(costs["host"]) == {"here"}
+
+
+def test_the_best_of_a_data_set_is_told_apart_from_all_others(study: Study) -> None:
+    def standing(label_type: str) -> dict[str, str | None]:
+        rows = study.read()["comparison"].filter(label_type=label_type)
+        return dict(rows.select("method", "standing").iter_rows())
+
+    for seed in (1, 2, 3):
+        study.train(study.cell("multi", "sam", seed), skill=9)
+    study.write()
+    assert standing("multi") == {"sam": "best", "adamw": None, "twin": None, "tfidf": None}
+    for seed in (1, 2, 3):
+        study.train(study.cell("multi", "twin", seed), skill=9)  # sam's predictions
+        study.train(study.cell("multi", "adamw", seed), skill=8.8)
+    study.write()
+    assert standing("multi") == {"sam": "tie", "adamw": "tie", "twin": "tie", "tfidf": None}
+    shutil.rmtree(study.paths.run(study.cell("multi", "tfidf", 0).path))
+    study.write()
+    assert set(standing("multi").values()) == {None}  # one is not there: nothing is claimed
+
+
+def test_confusions_follow_from_the_stored_predictions(finished: Study) -> None:
+    table = finished.read()["confusions"]
+    matrix = np.zeros((4, 4))
+    labels = ["animals", "food", "music", "rare"]
+    for seed in (1, 2, 3):
+        cell = finished.cell("single", "sam", seed)
+        stored = pl.read_parquet(finished.paths.run(cell.path) / "predictions.parquet")
+        stored = stored.filter(pl.col("split") == "test").explode("y_true").explode("y_pred")
+        matrix += confusion_matrix(stored["y_true"], stored["y_pred"], labels=labels)
+    shown = table.filter(label_type="single", method="sam", split="test")
+    found = {(row["true"], row["predicted"]): row["texts_mean"] for row in shown.to_dicts()}
+    for i, true in enumerate(labels):
+        for j, predicted in enumerate(labels):
+            assert found.get((true, predicted), 0) == pytest.approx(matrix[i, j] / 3, abs=1e-6)
+    assert sum(found.values()) == pytest.approx(30, abs=1e-5)
+    several = table.filter(label_type="multi", method="sam", split="test")
+    assert several["true"].null_count() and several["predicted"].null_count()
+
+
+def test_curves_are_means_over_seeds(study: Study) -> None:
+    for seed, value in ((1, 0.5), (2, 0.7), (3, 0.6)):
+        history = [
+            {"epoch": 0, "validation_macro_f1": value - 0.1},
+            {"epoch": 1, "train_loss": seed / 10, "validation_macro_f1": value},
+        ]
+        path = study.paths.run(study.cell("single", "sam", seed).path) / "history.jsonl"
+        path.write_text("".join(json.dumps(entry) + "\n" for entry in history))
+    rows = study.write()["curves"].filter(label_type="single", method="sam").to_dicts()
+    assert [row["epoch"] for row in rows] == [0, 1]
+    assert (rows[0]["loss_mean"], rows[0]["validation_mean"], rows[0]["n_seeds"]) == (None, 0.5, 3)
+    assert rows[1]["loss_mean"] == pytest.approx(0.2)
+    assert (rows[1]["validation_mean"], rows[1]["validation_sd"]) == pytest.approx((0.6, 0.1))
+    assert (rows[1]["metric"], rows[1]["chosen"]) == ("macro_f1", 0)  # the best epoch was 2
+
+
+def test_runs_from_another_environment_are_flagged(study: Study) -> None:
+    parts = ["torch 2.13.0", "x86_64 AVX2", "1 threads"]
+    for cell in study.matrix.cells:
+        path = study.paths.run(cell.path) / "report.json"
+        other = ["NVIDIA H200", *parts[:2], "4 threads"] if cell.seed == 2 else parts
+        arithmetic = "bfloat16" if cell.method == "sam" else "float32"  # a setting of the method
+        write_json(path, read_json(path) | {"determinism": ", ".join([*other, arithmetic])})
+    tables = study.write()
+    for row in tables["runs"].to_dicts():
+        assert row["differs"] == ("NVIDIA H200, 4 threads" if row["seed"] == 2 else None)
+    environments = dict(tables["comparison"].select("method", "environments").iter_rows())
+    assert environments == {"sam": 2, "adamw": 2, "twin": 2, "tfidf": 2}  # that of the reference counts
+
+
+def test_one_seed_of_a_random_method_is_not_tested(study: Study) -> None:
+    alone = open_study(study.paths.results.parent, STUDY | {"seeds": [1]})
+    rows = alone.write()["comparison"].filter(label_type="multi").to_dicts()
+    for row in rows:
+        assert (row["p_value"], row["verdict"]) == (
+            (None, "reference") if row["method"] == "adamw" else (None, "tie")
+        )
+        assert row["standing"] == "tie"
+
+
+def test_nothing_is_claimed_of_a_method_whose_seeds_are_not_all_there(study: Study) -> None:
+    shutil.rmtree(study.paths.run(study.cell("multi", "sam", 2).path))
+    rows = {row["method"]: row for row in study.write()["comparison"].filter(label_type="multi").to_dicts()}
+    sam = rows["sam"]
+    assert (sam["status"], sam["coverage"], sam["n_seeds"]) == ("partial", pytest.approx(2 / 3, abs=1e-6), 2)
+    assert sam["test_mean"] is not None and sam["verdict"] is None and sam["difference"] is None
+    assert rows["tfidf"]["verdict"] is not None
+
+
+# --- Averages over languages ----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """A study of three languages, of which one has other labels for `multi`; not to be changed."""
+    folder = tmp_path_factory.mktemp("three")
+    rows = []
+    for language in ("english", "german", "polish"):
+        for label_type in ("single", "multi"):
+            texts = make_texts(label_type)
+            if (language, label_type) == ("polish", "multi"):
+                texts["train"]["Labels"][0] = ["rare"]
+            write_source(folder / language / label_type, texts)
+            rows.append(f"main\t{language}\t{label_type}\t{language}/{label_type}")
+    write_text(folder / "datasets.tsv", "\n".join(["task\tlanguage\tlabel_type\tsource", *rows]))
+    study = open_study(folder)
+    for dataset in study.matrix.datasets:
+        prepare_data(dataset.source, dataset.label_type, {}, 0, study.paths.data(dataset.path))
+    for cell in study.matrix.cells:
+        study.train(cell, SKILL[cell.method] + len(cell.dataset.language) / 10)
+    study.write()
+    return study
+
+
+def test_averages_are_those_of_the_languages_and_of_all_texts(three: Study) -> None:
+    tables = three.read()
+    averages = tables["averages"]
+    assert averages.columns == AVERAGES.names
+    assert averages.select("label_type", "average").unique(maintain_order=True).rows() == [
+        ("multi", "mean of languages"),  # whose labels differ: nothing to pool
+        ("single", "mean of languages"),
+        ("single", "pooled"),
+    ]
+    per_language = tables["comparison"]
+    for row in averages.to_dicts():
+        of_row = per_language.filter(label_type=row["label_type"], method=row["method"])
+        assert (row["languages"], row["languages_expected"]) == (3, 3)
+        if row["average"] == "pooled":
+            pairs = [three.all_predictions(row["method"], seed) for seed in range(1, 4)]
+            pairs = pairs[:1] if row["method"] == "tfidf" else pairs
+            expected = [f1_score(*pair, average="macro", zero_division=0) for pair in pairs]
+            assert row["test_mean"] == pytest.approx(np.mean(expected), abs=1e-6)
+        else:
+            assert row["test_mean"] == pytest.approx(of_row["test_mean"].mean(), abs=2e-6)
+        assert row["test_ci_low"] < row["test_mean"] < row["test_ci_high"]
+        if row["method"] == "adamw":
+            assert (row["verdict"], row["wins"]) == ("reference", None)
+            continue
+        verdicts = of_row["verdict"].to_list()
+        counted = [verdicts.count(verdict) for verdict in ("better", "tie", "worse")]
+        assert [row["wins"], row["ties"], row["losses"]] == counted
+    twin = averages.filter(method="twin")
+    assert set(twin["difference"]) == {0} and set(twin["verdict"]) == {"tie"}
+
+
+def test_only_complete_languages_are_averaged(three: Study, tmp_path: Path) -> None:
+    shutil.copytree(three.paths.results.parent, tmp_path / "copy")
+    study = open_study(tmp_path / "copy")
+    shutil.rmtree(study.paths.run("main/german/single/twin/seed-3"))
+    averages = study.write()["averages"].filter(label_type="single", average="mean of languages")
+    assert set(averages.select("languages", "languages_expected").rows()) == {(2, 3)}
+    kept = study.read()["comparison"].filter(label_type="single").filter(pl.col("language") != "german")
+    for row in averages.to_dicts():
+        expected = kept.filter(method=row["method"])["test_mean"].mean()
+        assert row["test_mean"] == pytest.approx(expected, abs=2e-6)
+
+
+# --- The comparison for programs and papers -------------------------------------------------------
+
+
+def test_parquet_holds_what_the_table_holds(three: Study) -> None:
+    table = three.read()["comparison"]
+    frame = pl.read_parquet(three.paths.results / PARQUET)
+    assert frame.columns == table.columns
+    assert frame.schema["difference"] == pl.Float64 and frame.schema["n_test"] == pl.Int64
+    for name in frame.columns:
+        for exact, printed in zip(frame[name], table[name], strict=True):
+            assert exact == printed or f"{exact:.6f}" == f"{printed:.6f}"
+
+
+def test_latex_is_a_table_that_can_be_read(three: Study, tmp_path: Path) -> None:
+    text = (three.paths.results / LATEX).read_text()
+    lines = [line for line in text.splitlines() if line.startswith(("english", "german", "polish"))]
+    assert len(lines) == 6 and all(line.endswith(r" \\") and line.count("&") == 5 for line in lines)
+    rows = three.read()["comparison"].filter(language="english", label_type="multi").to_dicts()
+    sam = rows[0]
+    assert f"{sam['test_mean']:.3f}"[1:] in lines[0] and f"[{sam['test_ci_low']:.3f}"[0] in lines[0]
+    assert text.count("\\begin{tabular}{llcccc}") == text.count("\\end{tabular}") == 1
+    assert "3 seeds" in text and "macro F1" in text
+    hostile = [{**row, "language": r"a_b & 50% \input{x} $#^~{}"} for row in rows]
+    write_latex(hostile, tmp_path / "hostile.tex")
+    row = next(line for line in (tmp_path / "hostile.tex").read_text().splitlines() if line.startswith("a"))
+    assert row.startswith(r"a\_b \& 50\% \textbackslash{}input\{x\} \$\#\textasciicircum{}")
+
+
+def test_many_data_sets_make_a_table_of_several_pages(three: Study, tmp_path: Path) -> None:
+    rows = three.read()["comparison"].filter(label_type="single", language="english").to_dicts()
+    many = [{**row, "language": f"language-{number}"} for number in range(50) for row in rows]
+    write_latex(many, tmp_path / "many.tex")
+    text = (tmp_path / "many.tex").read_text()
+    assert "longtable" in text and "\\begin{table}" not in text and text.count("language-") == 50
 
 
 # --- Cells that are not there ---------------------------------------------------------------------
@@ -640,6 +839,6 @@ def test_ties_go_to_the_first(study: Study) -> None:
 def test_predictions_are_read_in_the_order_of_the_labels(finished: Study) -> None:
     cell = finished.cell("single", "sam", 1)
     data = finished.data(cell.dataset)
-    truth, predicted = read_predictions(finished.paths.run(cell.path), "test", data.labels)
+    truth, predicted = read_predictions(finished.paths.run(cell.path), data.labels)["test"]
     assert np.array_equal(truth, encode(data.split("test")["labels"].to_list(), data.labels))
     assert predicted.sum(axis=1).tolist() == [1] * 30

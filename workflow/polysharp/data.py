@@ -48,8 +48,13 @@ def read_prepared(folder: Path) -> PreparedData:
         pl.read_parquet(folder / EXAMPLES),
         content["labels"],
         content["label_type"],
-        sha256(folder / EXAMPLES, folder / LABELS),
+        prepared_sha256(folder),
     )
+
+
+def prepared_sha256(folder: Path) -> str:
+    """Return the SHA-256 of the prepared data set in `folder`."""
+    return sha256(folder / EXAMPLES, folder / LABELS)
 
 
 def training_rows(data: PreparedData, size: int | None, seed: int) -> pl.DataFrame:

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from polysharp import slurm
+from polysharp.columns import CELL
 from polysharp.files import read_json
 from polysharp.matrix import Cell, Matrix
 from polysharp.paths import Paths
+from polysharp.progress import Run, failures
 from polysharp.runs import REPORT
-from polysharp.tables import CELL, Run, failures
 from polysharp.tsv import write_table
 
 TABLE = "failures.tsv"

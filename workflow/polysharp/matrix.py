@@ -27,6 +27,7 @@ class Cell:
     kind: Kind
     seed: int
     settings: tuple[str, ...]
+    random: bool  # whether another seed may give another result
 
     @property
     def path(self) -> str:
@@ -119,12 +120,11 @@ def expand(configuration: Configuration, datasets: Sequence[Dataset]) -> Matrix:
     """Return every cell of the study. The configuration has been checked before."""
     methods = {slug(name): resolve_method(configuration, name) for name in configuration.methods}
     cells = [
-        Cell(dataset, method, kind, seed, as_arguments(settings.model_dump()))
+        Cell(dataset, method, kind, seed, as_arguments(settings.model_dump()), random)
         for dataset in datasets
         for method, (kind, settings) in methods.items()
-        for seed in (
-            configuration.seeds if kind == "finetune" or settings.train_size else [DETERMINISTIC_SEED]
-        )
+        for random in [kind == "finetune" or settings.train_size is not None]
+        for seed in (configuration.seeds if random else [DETERMINISTIC_SEED])
     ]
     return Matrix(
         tuple(datasets), tuple(methods), tuple(cells), tuple(_jobs(cells, configuration.seeds_per_job))

@@ -12,12 +12,12 @@ import polars as pl
 from polysharp.data import PreparedData
 from polysharp.files import read_json, replacing, sha256, write_json, write_text
 from polysharp.labels import Indicators, decide, decode, encode
-from polysharp.metrics import classification_report, scores
+from polysharp.metrics import classification_report, expected_calibration_error, scores
 from polysharp.probe import Outcome, probabilities
+from polysharp.sources import REPORTED
 
 REPORT, PREDICTIONS, HISTORY, COSTS = "report.json", "predictions.parquet", "history.jsonl", "costs.json"
 RECEIPT = "job.json"  # what a job of several cells declares to have made
-REPORTED = ("validation", "test")
 
 
 def write_run(
@@ -34,7 +34,7 @@ def write_run(
     about
         What else report.json says: settings, model, determinism.
     """
-    frames, reports, metrics = [], {}, {}
+    frames, reports, metrics, calibration = [], {}, {}, {}
     for split in REPORTED:
         examples = data.split(split)
         truth = encode(examples["labels"].to_list(), data.labels)
@@ -43,6 +43,7 @@ def write_run(
         rows = classification_report(truth, predicted, data.labels, data.label_type)
         reports[split] = [row.as_dict() for row in rows]
         metrics[split] = scores(truth, predicted)
+        calibration[split] = expected_calibration_error(truth, predicted_scores, data.label_type)
         frames.append(
             pl.DataFrame(
                 {
@@ -61,6 +62,7 @@ def write_run(
         "thresholds": outcome.decision.thresholds,
         "best_epoch": outcome.best_epoch,
         "scores": metrics,
+        "ece": calibration,
         "report": reports,
         "data_sha256": data.sha256,
         "code_sha256": code_sha256(),
@@ -92,7 +94,16 @@ def read_report(folder: Path) -> dict[str, Any] | None:
         return None
 
 
-def read_predictions(folder: Path, split: str, names: Sequence[str]) -> tuple[Indicators, Indicators]:
-    """Return true and predicted labels (texts, labels) of one split of a cell."""
-    table = pl.read_parquet(folder / PREDICTIONS).filter(pl.col("split") == split)
-    return encode(table["y_true"].to_list(), names), encode(table["y_pred"].to_list(), names)
+def read_predictions(folder: Path, names: Sequence[str]) -> dict[str, tuple[Indicators, Indicators]]:
+    """Return true and predicted labels (texts, labels) of a cell, by split."""
+    table = pl.read_parquet(folder / PREDICTIONS, columns=["split", "y_true", "y_pred"])
+    parts = {split: table.filter(pl.col("split") == split) for split in REPORTED}
+    return {
+        split: (encode(part["y_true"].to_list(), names), encode(part["y_pred"].to_list(), names))
+        for split, part in parts.items()
+    }
+
+
+def read_history(folder: Path) -> list[dict[str, Any]]:
+    """Return the entries of a cell's history: of an epoch each, or of a candidate of a baseline."""
+    return [json.loads(line) for line in (folder / HISTORY).read_text().splitlines()]

@@ -14,6 +14,7 @@ FORMATS = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".xlsx", ".xls", ".ods"
 WORKBOOKS = (".xlsx", ".xls", ".ods")
 PACKED = (".gz", ".bz2", ".xz", ".zip")
 SPLITS = ("train", "validation", "test")
+REPORTED = SPLITS[1:]  # the ones that scores are of
 NAMES = ("train", "val", "test")  # of files, or of values in a column, where the sheet says nothing
 SHARES = ("80%", "10%", "10%")
 HUB = "hub:"

@@ -1,117 +1,34 @@
-"""The tables of a study: report.tsv, comparison.tsv, runs.tsv, costs.tsv."""
+"""The tables of a study, from whatever of it is there."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from polysharp.configuration import Configuration, Metric
-from polysharp.data import LABELS, read_prepared
+from polysharp import columns
+from polysharp.averages import Languages
+from polysharp.columns import METRICS, TABLES
+from polysharp.configuration import Configuration
+from polysharp.data import read_prepared
+from polysharp.estimates import Predictions, Tally, score
+from polysharp.exports import LATEX, PARQUET, write_latex, write_parquet
 from polysharp.files import read_json, sha256, write_json
-from polysharp.labels import Indicators
 from polysharp.matrix import Cell, Matrix
+from polysharp.metrics import confusions
 from polysharp.paths import Paths
-from polysharp.runs import COSTS, REPORTED, read_predictions, read_report
+from polysharp.progress import Run, best_run, read_run
+from polysharp.runs import COSTS, read_history, read_predictions
 from polysharp.sample_sheet import Dataset
-from polysharp.slugs import hub_slug, model_slug
-from polysharp.statistics import Bootstrap, Difference, adjusted, interval, paired_difference, verdict
+from polysharp.sources import REPORTED
+from polysharp.statistics import Estimate, adjusted, compare, verdict
 from polysharp.tsv import write_table
 
-TABLES = ("report.tsv", "comparison.tsv", "runs.tsv", "costs.tsv")
 MANIFEST = "manifest.json"
-CELL = ["task", "language", "label_type", "method"]
-HEADLINE: Mapping[Metric, str] = {
-    "macro_f1": "macro avg",
-    "micro_f1": "micro avg",
-    "weighted_f1": "weighted avg",
-    "accuracy": "accuracy",
-}
-REPORT_COLUMNS = [
-    *CELL, "split", "row_type", "row",
-    "precision_mean", "precision_sd", "recall_mean", "recall_sd",
-    "f1_mean", "f1_sd", "f1_ci_low", "f1_ci_high",
-    "support", "n_seeds", "n_expected", "status", "best_seed", "best_f1",
-]  # fmt: skip
-COMPARISON_COLUMNS = [
-    *CELL, "status", "n_seeds", "n_expected", "n_test", "metric",
-    "validation_mean", "validation_sd", "test_mean", "test_sd", "test_ci_low", "test_ci_high",
-    "accuracy_mean",
-    "reference", "difference", "difference_ci_low", "difference_ci_high", "p_value", "p_adjusted", "verdict",
-    "best_seed",
-]  # fmt: skip
-RUNS_COLUMNS = [
-    *CELL, "seed", "status", "reason",
-    *(f"{split}_{metric}" for split in REPORTED for metric in HEADLINE),
-    "best_epoch", "thresholds", "model", "model_revision", "model_sha256", "data_sha256",
-    "determinism", "code_sha256",
-]  # fmt: skip
-COSTS_COLUMNS = [*CELL, "seed", "seconds", "memory_mb", "gpu", "gpu_memory_mb", "host"]
-
-
-def failures(cell: Cell, paths: Paths) -> list[Path]:
-    """Return where the reasons lie for which a cell can be missing, the nearest first."""
-    steps = [f"runs/{cell.path}", f"data/{cell.dataset.path}"]
-    if cell.dataset.hub is not None:
-        steps.append(f"sources/{hub_slug(cell.dataset.hub)}")
-    if cell.kind != "tfidf":  # which needs no model
-        steps.append(f"models/{model_slug(cell.dataset.model)}")
-    return [paths.work / step / "failure.json" for step in steps]
-
-
-@dataclass(frozen=True)
-class Run:
-    """What is known of a cell: its report, or why there is none."""
-
-    cell: Cell
-    status: str  # complete | failed | missing
-    reason: str
-    report: Mapping[str, Any]
-
-
-def read_run(cell: Cell, paths: Paths) -> Run:
-    """Return what is known of a cell. A report made from other settings or data counts as missing."""
-    for path in failures(cell, paths):
-        if path.is_file():
-            return Run(cell, "failed", read_json(path)["reason"], {})
-    report = read_report(paths.run(cell.path))
-    if report is None:
-        return Run(cell, "missing", "not trained yet, or killed; see the log", {})
-    if tuple(f"{key}={json.dumps(value)}" for key, value in report["settings"].items()) != cell.settings:
-        return Run(cell, "missing", "trained with other settings; not yet again with these", {})
-    if (paths.data(cell.dataset.path) / LABELS).is_file() and report["data_sha256"] != _data_sha256(
-        cell, paths
-    ):
-        return Run(cell, "missing", "trained on other data; not yet again on these", {})
-    return Run(cell, "complete", "", report)
-
-
-def _data_sha256(cell: Cell, paths: Paths) -> str:
-    return read_prepared(paths.data(cell.dataset.path)).sha256
-
-
-def best_run(runs: Iterable[Run], metric: Metric) -> Run | None:
-    """Return the run that is best on validation; of equally good ones the first."""
-    complete = [run for run in runs if run.report]
-    return max(complete, key=lambda run: run.report["scores"]["validation"][metric], default=None)
-
-
-def left_at_the_start(runs: Sequence[Run]) -> list[str]:
-    """Return a line per method of which cells were no better after any epoch than before the first."""
-    lines = []
-    for method in dict.fromkeys(run.cell.method for run in runs if run.cell.kind == "finetune"):
-        of_method = [run for run in runs if run.cell.method == method and run.report]
-        kept = sum(run.report.get("best_epoch") == 0 for run in of_method)
-        if kept:
-            lines.append(
-                f"{method}: in {kept} of {len(of_method)} cells no epoch was better on validation than the "
-                "state before training, which is kept (best_epoch 0); other settings may train better"
-            )
-    return lines
+Row = dict[str, Any]
 
 
 def write_tables(matrix: Matrix, configuration: Configuration, paths: Paths) -> list[Run]:
@@ -122,27 +39,46 @@ def write_tables(matrix: Matrix, configuration: Configuration, paths: Paths) -> 
     """
     (paths.results / MANIFEST).unlink(missing_ok=True)
     runs = [read_run(cell, paths) for cell in sorted(matrix.cells, key=_order(matrix))]
-    report: list[dict[str, Any]] = []
-    comparison: list[dict[str, Any]] = []
-    for dataset in sorted(matrix.datasets, key=lambda d: (d.task, d.language, d.label_type)):
-        block = _DatasetTables(
-            dataset, matrix, configuration, paths, [r for r in runs if r.cell.dataset == dataset]
-        )
-        report += block.report()
-        comparison += block.comparison()
-    _adjust(comparison)
-    contents = {
-        "report.tsv": (report, REPORT_COLUMNS),
-        "comparison.tsv": (comparison, COMPARISON_COLUMNS),
-        "runs.tsv": ([_runs_row(run) for run in runs], RUNS_COLUMNS),
-        "costs.tsv": ([_costs_row(run, paths) for run in runs], COSTS_COLUMNS),
-    }
-    for name, (rows, columns) in contents.items():
-        write_table(rows, columns, paths.results / name)
+    tables = _all_rows(matrix, configuration, paths, runs)
+    for table in TABLES:
+        write_table(tables[table.file], table.names, paths.results / table.file)
+    write_parquet(tables[columns.COMPARISON.file], paths.results / PARQUET)
+    write_latex(tables[columns.COMPARISON.file], paths.results / LATEX)
     if all(run.status == "complete" for run in runs):
-        sums = {name: sha256(paths.results / name) for name in TABLES if name != "costs.tsv"}
-        write_json(paths.results / MANIFEST, {"sha256": sums})
+        compared = [*(table.file for table in TABLES if table is not columns.COSTS), PARQUET, LATEX]
+        write_json(
+            paths.results / MANIFEST, {"sha256": {name: sha256(paths.results / name) for name in compared}}
+        )
     return runs
+
+
+def _all_rows(
+    matrix: Matrix, configuration: Configuration, paths: Paths, runs: Sequence[Run]
+) -> dict[str, list[Row]]:
+    """Return the rows of every table by its file."""
+    by_dataset: dict[Dataset, list[Run]] = defaultdict(list)
+    for run in runs:
+        by_dataset[run.cell.dataset].append(run)
+    tables: dict[str, list[Row]] = {table.file: [] for table in TABLES}
+    languages: dict[tuple[str, str], Languages] = defaultdict(Languages)
+    for dataset, of_dataset in by_dataset.items():
+        block = DatasetTables(dataset, matrix.methods, configuration, paths, of_dataset)
+        tables[columns.REPORT.file] += block.report()
+        tables[columns.COMPARISON.file] += block.comparison()
+        tables[columns.CONFUSIONS.file] += block.confusions()
+        tables[columns.CURVES.file] += block.curves()
+        of_task = languages[dataset.task, dataset.label_type]
+        of_task.expected += 1
+        if block.is_complete:
+            of_task.add(block.labels, block.scored)
+    tables[columns.AVERAGES.file] = list(_averages(languages, matrix, configuration))
+    tables[columns.RUNS.file] = _runs_rows(runs)
+    tables[columns.COSTS.file] = [_costs_row(run, paths) for run in runs]
+    _judge(tables[columns.COMPARISON.file])
+    _judge(tables[columns.AVERAGES.file])
+    _rank(tables[columns.COMPARISON.file])
+    _count_verdicts(tables[columns.AVERAGES.file], tables[columns.COMPARISON.file])
+    return tables
 
 
 def _order(matrix: Matrix) -> Any:
@@ -153,191 +89,321 @@ def _order(matrix: Matrix) -> Any:
     return key
 
 
-class _DatasetTables:
-    """The rows of one data set in report.tsv and comparison.tsv."""
+class DatasetTables:
+    """The rows of one data set."""
 
     def __init__(
         self,
         dataset: Dataset,
-        matrix: Matrix,
+        methods: Sequence[str],
         configuration: Configuration,
         paths: Paths,
         runs: Sequence[Run],
     ) -> None:
-        self.dataset, self.configuration, self.paths = dataset, configuration, paths
-        self.metric: Metric = configuration.selection_metric
-        self.by_method = {m: [r for r in runs if r.cell.method == m] for m in matrix.methods}
+        """Read the predictions of `runs`, those of the data set."""
+        self.dataset, self.paths = dataset, paths
+        self.metric, self.reference = configuration.selection_metric, configuration.report.reference
+        self.draws = configuration.report.bootstrap
+        self.by_method = {m: [run for run in runs if run.cell.method == m] for m in methods}
+        self.complete = {
+            m: done for m, of_method in self.by_method.items() if (done := [r for r in of_method if r.report])
+        }
+        self.is_complete = all(run.report for run in runs)
         self.labels: list[str] = []
         self.sizes: dict[str, int] = {}
-        complete = [run for run in runs if run.report]
-        if complete:
+        if self.complete:
             data = read_prepared(paths.data(dataset.path))
             self.labels = data.labels
             self.sizes = {split: len(data.split(split)) for split in REPORTED}
-        self.draws = {
-            split: {
-                method: self._bootstrap(split, [run for run in of_method if run.report])
-                for method, of_method in self.by_method.items()
-                if any(run.report for run in of_method)
-            }
-            for split in REPORTED
+        self.predictions = {method: self._read(done) for method, done in self.complete.items()}
+        self.tallies = {
+            method: {split: Tally.of(pairs, self.draws) for split, pairs in of_splits.items()}
+            for method, of_splits in self.predictions.items()
         }
+        comparable = {
+            method: of_splits["test"]
+            for method, of_splits in self.tallies.items()
+            if len(self.complete[method]) == len(self.by_method[method])
+        }
+        self.scored = score(comparable, self.metric, self.reference)
 
-    def _bootstrap(self, split: str, runs: Sequence[Run]) -> dict[str, np.ndarray]:
-        bootstrap = Bootstrap(
-            self.sizes[split],
-            max(len(of_method) for of_method in self.by_method.values()),
-            self.configuration.report.bootstrap,
-            f"{self.dataset.path}/{split}",
-        )
-        predictions: list[tuple[Indicators, Indicators]] = [
-            read_predictions(self.paths.run(run.cell.path), split, self.labels) for run in runs
-        ]
-        return bootstrap.rows(predictions, self.dataset.label_type)
+    def _read(self, runs: Sequence[Run]) -> dict[str, Predictions]:
+        """Return the predictions of a method's seeds, by split."""
+        of_seeds = [read_predictions(self.paths.run(run.cell.path), self.labels) for run in runs]
+        return {split: [of_seed[split] for of_seed in of_seeds] for split in REPORTED}
 
-    def _identity(self, method: str) -> dict[str, Any]:
-        runs = self.by_method[method]
-        complete = sum(1 for run in runs if run.report)
-        status = "complete" if complete == len(runs) else "partial" if complete else "missing"
+    def _identity(self, method: str) -> Row:
+        present, expected = len(self.complete.get(method, [])), len(self.by_method[method])
         data = self.dataset
         return {
-            **dict(zip(CELL, (data.task, data.language, data.label_type, method), strict=True)),
-            "status": status,
-            "n_seeds": complete,
-            "n_expected": len(runs),
+            "task": data.task,
+            "language": data.language,
+            "label_type": data.label_type,
+            "method": method,
+            "status": "complete" if present == expected else "partial" if present else "missing",
+            "n_seeds": present,
+            "n_expected": expected,
         }
 
-    def report(self) -> list[dict[str, Any]]:
-        """Return the rows of report.tsv; a method without any run gets one that says so."""
-        rows: list[dict[str, Any]] = []
-        for method, runs in self.by_method.items():
-            complete = [run for run in runs if run.report]
-            best = best_run(runs, self.metric)
+    def report(self) -> Iterator[Row]:
+        """Yield the rows of report.tsv; a method without any run gets one per split that says so."""
+        for method, of_method in self.by_method.items():
+            best = best_run(of_method, self.metric)
             for split in REPORTED:
+                identity = {**self._identity(method), "split": split}
                 if best is None:
-                    shown = {"row_type": "average", "row": "macro avg"}
-                    rows.append({**self._identity(method), "split": split, **shown})
+                    yield {**identity, "row_type": "average", "row": "macro avg"}
                     continue
+                rows = self.tallies[method][split].rows()
+                of_labels = rows["(labels)"].interval()
                 for index, row in enumerate(best.report["report"][split]):
-                    of_seeds = [run.report["report"][split][index] for run in complete]
-                    rows.append(
-                        {
-                            **self._identity(method),
-                            "split": split,
-                            "row_type": row["row_type"],
-                            "row": row["row"],
-                            **_mean_and_sd("precision", [seed["precision"] for seed in of_seeds]),
-                            **_mean_and_sd("recall", [seed["recall"] for seed in of_seeds]),
-                            **_mean_and_sd("f1", [seed["f1"] for seed in of_seeds]),
-                            **_interval(self.draws[split][method], row, index),
-                            "support": row["support"],
-                            "best_seed": best.cell.seed,
-                            "best_f1": row["f1"],
-                        }
-                    )
-        return rows
+                    is_label = row["row_type"] == "label"
+                    low, high = of_labels[:, index] if is_label else rows[row["row"]].interval()
+                    seeds = [run.report["report"][split][index] for run in self.complete[method]]
+                    yield {
+                        **identity,
+                        "row_type": row["row_type"],
+                        "row": row["row"],
+                        **_mean_and_sd("precision", [seed["precision"] for seed in seeds]),
+                        **_mean_and_sd("recall", [seed["recall"] for seed in seeds]),
+                        **_mean_and_sd("f1", [seed["f1"] for seed in seeds]),
+                        "f1_ci_low": float(low),
+                        "f1_ci_high": float(high),
+                        "support": row["support"],
+                        "best_seed": best.cell.seed,
+                        "best_f1": row["f1"],
+                    }
 
-    def comparison(self) -> list[dict[str, Any]]:
-        """Return the rows of comparison.tsv, one per method."""
-        reference = self.configuration.report.reference
-        return [self._compared(method, reference) for method in self.by_method]
+    def comparison(self) -> Iterator[Row]:
+        """Yield the rows of comparison.tsv, one per method."""
+        for method, of_method in self.by_method.items():
+            row = {**self._identity(method), "metric": self.metric, "reference": self.reference}
+            row["coverage"] = row["n_seeds"] / row["n_expected"]
+            best = best_run(of_method, self.metric)
+            if best is None:
+                yield row
+                continue
+            reports = [run.report for run in self.complete[method]]
+            yield {
+                **row,
+                "n_test": self.sizes["test"],
+                **_mean_and_sd("validation", [r["scores"]["validation"][self.metric] for r in reports]),
+                **_scored("test", self.tallies[method]["test"].estimate(self.metric)),
+                "accuracy_mean": float(np.mean([r["scores"]["test"]["accuracy"] for r in reports])),
+                "ece_mean": _mean([r.get("ece", {}).get("test") for r in reports]),
+                "best_seed": best.cell.seed,
+                "environments": self._environments(method),
+                **self._compared(method),
+            }
 
-    def _compared(self, method: str, reference: str | None) -> dict[str, Any]:
-        row: dict[str, Any] = {**self._identity(method), "metric": self.metric, "reference": reference}
-        best = best_run(self.by_method[method], self.metric)
-        if best is None:
-            return row
-        complete = [run.report["scores"] for run in self.by_method[method] if run.report]
-        validation = [scores["validation"][self.metric] for scores in complete]
-        test = [scores["test"][self.metric] for scores in complete]
-        draws = self._headline(method)
-        low, high = interval(draws)
-        row |= {
-            "n_test": self.sizes["test"],
-            **_mean_and_sd("validation", validation),
-            **_mean_and_sd("test", test),
-            "test_ci_low": low,
-            "test_ci_high": high,
-            "accuracy_mean": float(np.mean([scores["test"]["accuracy"] for scores in complete])),
-            "best_seed": best.cell.seed,
-        }
-        if reference == method:
-            row["verdict"] = "reference"
-        elif reference is not None and reference in self.draws["test"]:
-            others = [run.report["scores"] for run in self.by_method[reference] if run.report]
-            estimate = float(np.mean(test) - np.mean([scores["test"][self.metric] for scores in others]))
-            row["_difference"] = paired_difference(estimate, draws, self._headline(reference))
-        return row
+    def _compared(self, method: str) -> Row:
+        """Return the difference to the reference, and those between the highest method and this one."""
+        found: Row = {}
+        if self.reference == method:
+            found["verdict"] = "reference"
+        elif method in self.scored.differences:
+            testable = self._is_testable(method, self.reference)
+            found["_difference"] = compare(self.scored.differences[method], testable)
+        if self.is_complete and len(self.by_method) > 1:
+            highest = max(self.by_method, key=lambda m: float(self.scored.estimates[m].mean))
+            found["_behind"] = None
+            if method != highest:
+                tallies = self.scored.tallies
+                difference = tallies[highest].minus(tallies[method], self.metric)
+                found["_behind"] = compare(difference, self._is_testable(highest, method))
+        return found
 
-    def _headline(self, method: str) -> np.ndarray:
-        name = HEADLINE[self.metric]
-        if name == "micro avg" and self.dataset.label_type == "single":
-            name = "accuracy"  # they are the same for single labels
-        return self.draws["test"][method][name]
+    def _is_testable(self, *methods: str | None) -> bool:
+        """Whether the seeds tell how much they vary: one alone of a method that draws at random does not."""
+        cells = [[run.cell for run in self.by_method[str(method)]] for method in methods]
+        return all(len(of_method) > 1 or not of_method[0].random for of_method in cells)
+
+    def _environments(self, method: str) -> int:
+        runs = [*self.complete[method], *self.complete.get(str(self.reference), [])]
+        return len({environment for run in runs if (environment := _environment(run))})
+
+    def confusions(self) -> Iterator[Row]:
+        """Yield the rows of confusions.tsv."""
+        for method, of_splits in self.predictions.items():
+            for split, pairs in of_splits.items():
+                total: Counter[tuple[str, str]] = Counter()
+                for pair in pairs:
+                    total.update(confusions(*pair, self.labels))
+                for (true, predicted), count in sorted(total.items()):
+                    yield {
+                        **self._identity(method),
+                        "split": split,
+                        "true": true,
+                        "predicted": predicted,
+                        "texts_mean": count / len(pairs),
+                    }
+
+    def curves(self) -> Iterator[Row]:
+        """Yield the rows of curves.tsv."""
+        name = f"validation_{self.metric}"
+        for method, runs in self.complete.items():
+            history = [entry for run in runs for entry in read_history(self.paths.run(run.cell.path))]
+            for epoch in sorted({entry["epoch"] for entry in history if "epoch" in entry}):
+                entries = [entry for entry in history if entry.get("epoch") == epoch]
+                yield {
+                    **self._identity(method),
+                    "epoch": epoch,
+                    "metric": self.metric,
+                    **_mean_and_sd("loss", [entry.get("train_loss") for entry in entries]),
+                    **_mean_and_sd("validation", [entry.get(name) for entry in entries]),
+                    "chosen": sum(run.report["best_epoch"] == epoch for run in runs),
+                    "n_seeds": len(entries),
+                }
 
 
-def _mean_and_sd(name: str, values: Sequence[float | None]) -> dict[str, float | None]:
-    numbers = [value for value in values if value is not None]
+def _averages(
+    languages: Mapping[tuple[str, str], Languages], matrix: Matrix, configuration: Configuration
+) -> Iterator[Row]:
+    """Yield the rows of averages.tsv, where there are languages to average over."""
+    metric, reference = configuration.selection_metric, configuration.report.reference
+    random = {cell.method: cell.random for cell in matrix.cells}
+    for (task, label_type), of_task in languages.items():
+        if of_task.expected < 2:
+            continue
+        for average, scored in of_task.averages(metric, reference).items():
+            for method in matrix.methods:
+                seeds = len(scored.estimates[method].observed)
+                row = {
+                    "task": task,
+                    "label_type": label_type,
+                    "method": method,
+                    "average": average,
+                    "languages": of_task.added,
+                    "languages_expected": of_task.expected,
+                    "n_seeds": seeds,
+                    "metric": metric,
+                    **_scored("test", scored.estimates[method]),
+                    "reference": reference,
+                }
+                if method == reference:
+                    row["verdict"] = "reference"
+                elif method in scored.differences:
+                    testable = len(configuration.seeds) > 1 or not (random[method] or random[str(reference)])
+                    row["_difference"] = compare(scored.differences[method], testable)
+                yield row
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
+
+
+def _mean_and_sd(name: str, values: Sequence[float | None]) -> Row:
+    known = [value for value in values if value is not None]
     return {
-        f"{name}_mean": float(np.mean(numbers)) if numbers else None,
-        f"{name}_sd": float(np.std(numbers, ddof=1)) if len(numbers) > 1 else None,
+        f"{name}_mean": _mean(known),
+        f"{name}_sd": float(np.std(known, ddof=1)) if len(known) > 1 else None,
     }
 
 
-def _interval(draws: Mapping[str, np.ndarray], row: Mapping[str, Any], index: int) -> dict[str, float]:
-    of_row = draws["(labels)"][:, index] if row["row_type"] == "label" else draws[row["row"]]
-    low, high = interval(of_row)
-    return {"f1_ci_low": low, "f1_ci_high": high}
+def _scored(name: str, estimate: Estimate) -> Row:
+    low, high = estimate.interval()
+    ends = {f"{name}_ci_low": float(low), f"{name}_ci_high": float(high)}
+    return {**_mean_and_sd(name, estimate.observed.tolist()), **ends}
 
 
-def _adjust(comparison: list[dict[str, Any]]) -> None:
+def _judge(rows: Sequence[Row]) -> None:
     """Fill in differences and verdicts, with p-values adjusted over all comparisons of the table."""
-    differences: dict[str, Difference] = {
-        str(index): row.pop("_difference") for index, row in enumerate(comparison) if "_difference" in row
-    }
-    p_values = adjusted({index: difference.p_value for index, difference in differences.items()})
-    for index, difference in differences.items():
-        comparison[int(index)] |= {
-            "difference": difference.estimate,
-            "difference_ci_low": difference.low,
-            "difference_ci_high": difference.high,
-            "p_value": difference.p_value,
-            "p_adjusted": p_values[index],
-            "verdict": verdict(difference, p_values[index]),
+    compared = [row for row in rows if "_difference" in row]
+    p_values = adjusted([row["_difference"].p_value for row in compared])
+    for row, p_adjusted in zip(compared, p_values, strict=True):
+        found = row["_difference"]
+        row |= {
+            "difference": found.difference,
+            "difference_ci_low": found.low,
+            "difference_ci_high": found.high,
+            "p_value": found.p_value,
+            "p_adjusted": p_adjusted,
+            "verdict": verdict(found, p_adjusted),
         }
 
 
-def _runs_row(run: Run) -> dict[str, Any]:
+def _rank(rows: Sequence[Row]) -> None:
+    """Fill in which methods are best, or tie for it, with p-values adjusted over all data sets."""
+    behind = [row for row in rows if row.get("_behind")]
+    p_values = adjusted([row["_behind"].p_value for row in behind])
+    tied: set[tuple[str, ...]] = set()
+    for row, p_adjusted in zip(behind, p_values, strict=True):
+        if verdict(row["_behind"], p_adjusted) == "tie":
+            row["standing"] = "tie"
+            tied.add(_dataset(row))
+    for row in rows:
+        if "_behind" in row and row["_behind"] is None:  # the highest
+            row["standing"] = "tie" if _dataset(row) in tied else "best"
+
+
+def _dataset(row: Row) -> tuple[str, ...]:
+    return row["task"], row["language"], row["label_type"]
+
+
+def _count_verdicts(averages: Sequence[Row], comparison: Sequence[Row]) -> None:
+    """Count in how many languages a method is better, not told apart, worse."""
+    names = ("task", "label_type", "method")
+    counts = Counter((*(row[name] for name in names), row.get("verdict")) for row in comparison)
+    for row in averages:
+        if "_difference" in row:
+            of_method = [row[name] for name in names]
+            for name, found in (("wins", "better"), ("ties", "tie"), ("losses", "worse")):
+                row[name] = counts[*of_method, found]
+
+
+def _runs_rows(runs: Sequence[Run]) -> list[Row]:
+    environments = Counter(environment for run in runs if (environment := _environment(run)))
+    usual = environments.most_common(1)[0][0] if environments else ()
+    return [_runs_row(run, usual) for run in runs]
+
+
+def _environment(run: Run) -> tuple[str, ...]:
+    """Return the parts of a run's fingerprint but for the arithmetic, which is a setting of its method."""
+    return tuple((run.report.get("determinism") or "").split(", ")[:-1])
+
+
+def _runs_row(run: Run, usual: Sequence[str]) -> Row:
     report = run.report
-    row: dict[str, Any] = {
-        **_cell(run.cell),
-        "seed": run.cell.seed,
-        "status": run.status,
-        "reason": run.reason,
-    }
+    row = {**_cell(run.cell), "status": run.status, "reason": run.reason}
     if not report:
         return row
     model = report.get("model") or {}
-    thresholds = report["thresholds"]
     return row | {
-        **{f"{split}_{metric}": report["scores"][split][metric] for split in REPORTED for metric in HEADLINE},
+        **{f"{split}_{metric}": report["scores"][split][metric] for split in REPORTED for metric in METRICS},
+        **{f"{split}_ece": report.get("ece", {}).get(split) for split in REPORTED},
         "best_epoch": report.get("best_epoch"),
-        "thresholds": thresholds and " ".join(f"{value:.6f}" for value in thresholds),
+        "thresholds": _thresholds(report["labels"], report["thresholds"]),
         "model": model.get("name"),
         "model_revision": model.get("revision"),
         "model_sha256": model.get("sha256"),
         "data_sha256": report["data_sha256"],
         "determinism": report.get("determinism"),
+        "differs": ", ".join(part for part in _environment(run) if part not in usual),
         "code_sha256": report["code_sha256"],
     }
 
 
-def _costs_row(run: Run, paths: Paths) -> dict[str, Any]:
+def _thresholds(labels: Sequence[str], thresholds: Sequence[float] | None) -> str | None:
+    if thresholds is None:
+        return None
+    rounded = {label: round(value, 6) for label, value in zip(labels, thresholds, strict=True)}
+    return json.dumps(rounded, ensure_ascii=False)
+
+
+def _costs_row(run: Run, paths: Paths) -> Row:
     path = paths.run(run.cell.path) / COSTS
     costs = read_json(path) if run.report and path.is_file() else {}
-    return {**_cell(run.cell), "seed": run.cell.seed, **costs}
+    hours = {"gpu_hours": costs["seconds"] / 3600 if costs["gpu"] else 0.0} if "gpu" in costs else {}
+    return {**_cell(run.cell), **costs, **hours}
 
 
-def _cell(cell: Cell) -> dict[str, Any]:
+def _cell(cell: Cell) -> Row:
     data = cell.dataset
-    return dict(zip(CELL, (data.task, data.language, data.label_type, cell.method), strict=True))
+    return {
+        "task": data.task,
+        "language": data.language,
+        "label_type": data.label_type,
+        "method": cell.method,
+        "seed": cell.seed,
+    }

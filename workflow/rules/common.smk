@@ -23,7 +23,7 @@ os.environ.update(
     TOKENIZERS_PARALLELISM="false",
 )
 
-from polysharp import driver
+from polysharp import columns, driver
 from polysharp.errors import UserError
 from polysharp.matrix import load_study
 from polysharp.patience import be_the_driver, cancel_what_is_left, submit_nothing_after
@@ -57,7 +57,7 @@ DATASETS = {dataset.path: dataset for dataset in MATRIX.datasets}
 MODELS = {model_slug(dataset.model): dataset.model for dataset in MATRIX.datasets}
 FETCHED = {hub_slug(dataset.hub): dataset.hub for dataset in MATRIX.datasets if dataset.hub}
 PUBLISHED = sorted({cell.dataset.path for cell in MATRIX.cells if cell.has_checkpoint})
-TABLES = [f"results/{name}.tsv" for name in ("report", "comparison", "runs", "costs")]
+TABLES = {table.file.removesuffix(".tsv"): f"results/{table.file}" for table in columns.TABLES}
 SEVERITIES = [f"--severity={check}={severity}" for check, severity in STUDY.checks.items()]
 # Without a method that has a model nothing says how many tokens a text has.
 SUMMARISED = sorted({cell.dataset.path for cell in MATRIX.cells if cell.kind != "tfidf"})

@@ -8,26 +8,27 @@ PREFIX = getattr(workflow.executor_settings, "jobname_prefix", None) or "polysha
 LOCAL = [] if hasattr(workflow.executor_settings, "jobname_prefix") else ["--local"]
 
 
-def check_alone():
-    """Return whether data are to be checked, and nothing is to be trained."""
-    return set(workflow.dag_settings.targets) == {"check"}
+def alone(target):
+    """Return whether this is all that is asked for, and nothing is to be trained."""
+    return set(workflow.dag_settings.targets) == {target}
 
 
 # A run that was killed may have left jobs in the queue, which this one would submit a second time.
 onstart:
-    # Reasons of an earlier run, for what may have been mended since; what still is wrong says so again.
-    for step in ("data", "models", "sources"):
-        for left in Path("work", step).rglob("failure.json"):
-            left.unlink()
-    submit_nothing_after(signal.SIGTERM)
-    shell('python "$POLYSHARP_SCRIPTS/cancel_orphans.py" --prefix {PREFIX:q} {LOCAL:q}')
+    if not alone("partial"):
+        # Reasons of an earlier run, for what may have been mended since; what still is wrong says so again.
+        for step in ("data", "models", "sources"):
+            for left in Path("work", step).rglob("failure.json"):
+                left.unlink()
+        submit_nothing_after(signal.SIGTERM)
+        shell('python "$POLYSHARP_SCRIPTS/cancel_orphans.py" --prefix {PREFIX:q} {LOCAL:q}')
 
 
 onsuccess:
     driver.end(os.getpid())
-    if check_alone():
+    if alone("check"):
         print("All data sets can be trained on. What was found:", Path("results/check.tsv").resolve())
-    elif not workflow.dag_settings.targets:
+    elif alone("partial") or not workflow.dag_settings.targets:
         print("The merged classification reports:", Path("results/report.tsv").resolve())
 
 
@@ -41,7 +42,7 @@ onerror:
         'python "$POLYSHARP_SCRIPTS/merge_findings.py" --datasets {datasets:q} --log logs/merge_findings.log'
         " || true"
     )
-    if not check_alone():
+    if not alone("check"):
         shell(
             'python "$POLYSHARP_SCRIPTS/merge_reports.py" {STUDY_ARGUMENTS:q} --log logs/merge_reports.log'
         )

@@ -1,11 +1,13 @@
 # The tables that people read, and their picture.
 #
 # Inputs:  results/runs/, results/data/
-# Outputs: results/report.tsv, comparison.tsv, runs.tsv, costs.tsv, manifest.json, comparison.png
+# Outputs: results/report.tsv, comparison.{tsv,parquet,tex,png}, averages.tsv, confusions.tsv, curves.tsv,
+#          runs.tsv, costs.tsv, manifest.json
 
 
 localrules:
     merge_reports,
+    partial,
     plot_comparison,
 
 
@@ -14,9 +16,12 @@ rule merge_reports:
         [path for dataset in MATRIX.datasets for path in prepared(dataset)],
         TRAINED.values(),
     output:
-        report(TABLES[0], caption="../report/report.rst", category="Tables"),
-        report(TABLES[1], caption="../report/comparison.rst", category="Tables"),
-        TABLES[2:],
+        report(TABLES["report"], caption="../report/report.rst", category="Tables"),
+        report(TABLES["comparison"], caption="../report/comparison.rst", category="Tables"),
+        report(TABLES["averages"], caption="../report/averages.rst", category="Tables"),
+        [path for name, path in TABLES.items() if name not in ("report", "comparison", "averages")],
+        "results/comparison.parquet",
+        "results/comparison.tex",
         "results/manifest.json",
     log:
         "logs/merge_reports.log",
@@ -29,9 +34,21 @@ rule merge_reports:
         'exec python "$POLYSHARP_SCRIPTS/merge_reports.py" {params.study:q} --log {log:q}'
 
 
+# All tables from what is finished, while the rest is still training: `snakemake -c1 partial`.
+rule partial:
+    log:
+        "logs/partial.log",
+    conda:
+        "../../envs/tables.yaml"
+    params:
+        study=lambda wildcards: STUDY_ARGUMENTS,
+    shell:
+        'exec python "$POLYSHARP_SCRIPTS/merge_reports.py" {params.study:q} --log {log:q}'
+
+
 rule plot_comparison:
     input:
-        TABLES[1],
+        TABLES["comparison"],
     output:
         report("results/comparison.png", caption="../report/figure.rst", category="Figures"),
     log:

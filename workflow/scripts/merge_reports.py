@@ -1,4 +1,4 @@
-"""Merge the reports of all cells into report.tsv, comparison.tsv, runs.tsv and costs.tsv.
+"""Merge the reports of all cells into the tables of the study, from report.tsv to costs.tsv.
 
 Cells that are failed or missing are shown as such; nothing is averaged over them. What failed is told
 with its cause and what to do, and stands in failures.tsv.
@@ -22,7 +22,8 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> None:
     from polysharp.failures import find_failures, summary, write_failures
     from polysharp.paths import Paths
-    from polysharp.tables import left_at_the_start, write_tables
+    from polysharp.progress import left_at_the_start
+    from polysharp.tables import write_tables
 
     configuration, matrix = read_study(arguments)
     runs = write_tables(matrix, configuration, Paths())

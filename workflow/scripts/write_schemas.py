@@ -1,9 +1,10 @@
-"""Write what is generated: schema and commented defaults of the configuration, the profile for Slurm."""
+"""Write what is generated: schema and defaults of the configuration, profile for Slurm, docs/tables.md."""
 
 import argparse
 import json
 from pathlib import Path
 
+from polysharp.columns import data_dictionary
 from polysharp.commands import command_parser, run
 from polysharp.configuration import Configuration, commented_defaults
 from polysharp.doctor import PUBLISHED, render
@@ -14,6 +15,7 @@ def parser() -> argparse.ArgumentParser:
     result = command_parser(__doc__)
     result.add_argument("--output", type=Path, required=True, metavar="FOLDER")
     result.add_argument("--profile", type=Path, required=True, metavar="FOLDER")
+    result.add_argument("--tables", type=Path, required=True, metavar="FILE")
     return result
 
 
@@ -22,6 +24,7 @@ def main(arguments: argparse.Namespace) -> None:
     write_text(arguments.output / "config.schema.json", schema)
     write_text(arguments.output / "defaults.yaml", commented_defaults())
     write_text(arguments.profile / "config.yaml", render(PUBLISHED))
+    write_text(arguments.tables, data_dictionary())
 
 
 if __name__ == "__main__":

@@ -1,0 +1,73 @@
+"""The comparison in other formats: Parquet for programs, LaTeX for papers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from polysharp.columns import COMPARISON
+from polysharp.files import replacing, write_text
+
+PARQUET, LATEX = "comparison.parquet", "comparison.tex"
+COUNTS = ("n_seeds", "n_expected", "n_test", "best_seed", "environments")
+TEXTS = ("task", "language", "label_type", "method", "status", "metric", "reference", "verdict", "standing")
+Row = Mapping[str, Any]
+
+
+def write_parquet(rows: Sequence[Row], path: Path) -> None:
+    """Write the rows of comparison.tsv as Parquet, with its columns and unrounded numbers."""
+    types = {name: pl.Int64 if name in COUNTS else pl.Float64 for name in COMPARISON.names}
+    types |= dict.fromkeys(TEXTS, pl.String)
+    cells = [[row.get(name) for name in types] for row in rows]
+    with replacing(path) as staging:
+        pl.DataFrame(cells, schema=types, orient="row").write_parquet(staging, statistics=False)
+
+
+def write_latex(rows: Sequence[Row], path: Path) -> None:
+    """Write the headline scores as a table for LaTeX (booktabs): a row per data set, a column per method.
+
+    A cell has mean and 95 % interval. It is bold where the method is the best, starred where it and the
+    reference are told apart, and has a dagger where seeds are not there.
+    """
+    names = ["task", "language", "label_type"][len({row["task"] for row in rows}) == 1 :]
+    methods = list(dict.fromkeys(row["method"] for row in rows))
+    datasets: dict[tuple[str, ...], list[str]] = {}
+    for row in rows:  # in the order of the methods, in every data set
+        datasets.setdefault(tuple(row[name] for name in names), []).append(_cell(row))
+    template = Environment(
+        loader=PackageLoader("polysharp"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    ).get_template("comparison.tex.j2")
+    text = template.render(
+        names=[_escaped(name.replace("_", " ")) for name in names],
+        methods=[_escaped(method) for method in methods],
+        rows=[[*map(_escaped, dataset), *cells] for dataset, cells in datasets.items()],
+        metric=_escaped(rows[0]["metric"]).replace(r"\_f1", " F1"),
+        seeds=sorted({row["n_expected"] for row in rows if row["n_expected"] > 1}),
+        reference=_escaped(rows[0]["reference"] or ""),
+        partial=any(row["status"] == "partial" for row in rows),
+    )
+    write_text(path, text)
+
+
+def _cell(row: Row) -> str:
+    if row.get("test_mean") is None:
+        return "--"
+    mean, low, high = (_short(row[name]) for name in ("test_mean", "test_ci_low", "test_ci_high"))
+    mean = rf"\textbf{{{mean}}}" if row.get("standing") == "best" else mean
+    star = "$^*$" if row.get("verdict") in ("better", "worse") else ""
+    dagger = r"$^\dagger$" if row["status"] == "partial" else ""
+    return f"{mean}{star}{dagger} [{low}, {high}]"
+
+
+def _short(value: float) -> str:
+    return f"{value:.3f}".removeprefix("0")
+
+
+def _escaped(text: str) -> str:
+    """Return text as LaTeX prints it."""
+    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    return "".join(special.get(c, f"\\{c}" if c in "&%$#_{}" else c) for c in text)

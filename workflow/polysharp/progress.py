@@ -1,0 +1,73 @@
+"""What is known of every cell of a study: its report, or why there is none."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from polysharp.configuration import Metric
+from polysharp.data import LABELS, prepared_sha256
+from polysharp.files import read_json
+from polysharp.matrix import Cell
+from polysharp.paths import Paths
+from polysharp.runs import read_report
+from polysharp.slugs import hub_slug, model_slug
+
+
+def failures(cell: Cell, paths: Paths) -> list[Path]:
+    """Return where the reasons lie for which a cell can be missing, the nearest first."""
+    steps = [f"runs/{cell.path}", f"data/{cell.dataset.path}"]
+    if cell.dataset.hub is not None:
+        steps.append(f"sources/{hub_slug(cell.dataset.hub)}")
+    if cell.kind != "tfidf":  # which needs no model
+        steps.append(f"models/{model_slug(cell.dataset.model)}")
+    return [paths.work / step / "failure.json" for step in steps]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is known of a cell: its report, or why there is none."""
+
+    cell: Cell
+    status: str  # complete | failed | missing
+    reason: str
+    report: Mapping[str, Any]
+
+
+def read_run(cell: Cell, paths: Paths) -> Run:
+    """Return what is known of a cell. A report made from other settings or data counts as missing."""
+    for path in failures(cell, paths):
+        if path.is_file():
+            return Run(cell, "failed", read_json(path)["reason"], {})
+    report = read_report(paths.run(cell.path))
+    if report is None:
+        return Run(cell, "missing", "not trained yet, or killed; see the log", {})
+    if tuple(f"{key}={json.dumps(value)}" for key, value in report["settings"].items()) != cell.settings:
+        return Run(cell, "missing", "trained with other settings; not yet again with these", {})
+    prepared = paths.data(cell.dataset.path)
+    if (prepared / LABELS).is_file() and report["data_sha256"] != prepared_sha256(prepared):
+        return Run(cell, "missing", "trained on other data; not yet again on these", {})
+    return Run(cell, "complete", "", report)
+
+
+def best_run(runs: Iterable[Run], metric: Metric) -> Run | None:
+    """Return the run that is best on validation; of equally good ones the first."""
+    complete = [run for run in runs if run.report]
+    return max(complete, key=lambda run: run.report["scores"]["validation"][metric], default=None)
+
+
+def left_at_the_start(runs: Sequence[Run]) -> list[str]:
+    """Return a line per method of which cells were no better after any epoch than before the first."""
+    lines = []
+    for method in dict.fromkeys(run.cell.method for run in runs if run.cell.kind == "finetune"):
+        of_method = [run for run in runs if run.cell.method == method and run.report]
+        kept = sum(run.report.get("best_epoch") == 0 for run in of_method)
+        if kept:
+            lines.append(
+                f"{method}: in {kept} of {len(of_method)} cells no epoch was better on validation than the "
+                "state before training, which is kept (best_epoch 0); other settings may train better"
+            )
+    return lines
