@@ -1,54 +1,53 @@
 """Summarise a study over its data sets: the mean of every method's differences to the reference.
 
-The interval is that of a bootstrap over seeds and test texts together, paired between methods. Data sets
-of one task have the same resamples: SIB-200's languages are translations of the same sentences, whose
-errors go together. Data sets count alike, and are not resampled. Tasks are summarised apart, too. Only
-data sets on which all methods are complete are taken.
+Intervals and tests are those of docs/statistics.md. Data sets with as many test texts have the same
+resamples: SIB-200's languages are translations of the same sentences, whose errors go together. Data sets
+count alike, and are not resampled. Tasks are summarised apart, too. Only data sets on which all methods
+are complete are taken.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from functools import reduce
+from operator import add
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from polysharp.data import read_prepared
+from polysharp.estimates import Tally
 from polysharp.files import read_json
 from polysharp.metrics import scores
 from polysharp.runs import read_predictions
-from polysharp.statistics import Bootstrap, paired_difference
+from polysharp.statistics import compare
 
-Scores = dict[str, dict[str, np.ndarray]]  # by method: values by seed, or by draw
+Scores = dict[str, dict[str, Any]]  # by method: values by seed, and the counts on test
 DRAWS = 2000
 COLUMNS = ["datasets", "method", "n_datasets", "n_seeds", "validation", "test", "accuracy", "difference",
            "ci_low", "ci_high", "p_value", "seconds"]  # fmt: skip
 
 
 def read(results: Path, dataset: Path) -> Scores:
-    """Return, for every method on a data set, scores by seed and the draws of its test macro-F1."""
+    """Return, for every method on a data set, its scores by seed, and its counts on test."""
     data = read_prepared(results / "data" / dataset)
     by_method = {
         folder.name: sorted(folder.glob("seed-*/report.json"))
         for folder in sorted((results / "runs" / dataset).glob("*"))
     }
     by_method = {method: reports for method, reports in by_method.items() if reports}
-    seeds = max(map(len, by_method.values()), default=1)
-    bootstrap = Bootstrap(len(data.split("test")), seeds, DRAWS, dataset.parts[0])
     read: Scores = {}
     for method, reports in by_method.items():
-        pairs = {
-            split: [read_predictions(path.parent, split, data.labels) for path in reports]
-            for split in ("validation", "test")
-        }
-        by_seed = {split: [scores(*pair) for pair in of_split] for split, of_split in pairs.items()}
+        seeds = [read_predictions(path.parent, data.labels) for path in reports]
+        by_seed = {split: [scores(*seed[split]) for seed in seeds] for split in ("validation", "test")}
         read[method] = {
             **{split: np.array([s["macro_f1"] for s in of_split]) for split, of_split in by_seed.items()},
             "accuracy": np.array([s["accuracy"] for s in by_seed["test"]]),
             "seconds": np.array([read_json(path.parent / "costs.json")["seconds"] for path in reports]),
-            "draws": bootstrap.rows(pairs["test"], data.label_type)["macro avg"],
+            "tally": Tally.of([seed["test"] for seed in seeds], DRAWS),
         }
     return read
 
@@ -61,15 +60,14 @@ def summarise(name: str, reads: list[Scores], reference: str) -> list[list[objec
         def mean(column: str, method: str = method) -> float:
             return float(np.mean([one[method][column].mean() for one in reads]))
 
-        draws, base = (np.mean([one[m]["draws"] for one in reads], axis=0) for m in (method, reference))
         n_seeds = min(len(one[method]["test"]) for one in reads)
         row = [name, method, len(reads), n_seeds, mean("validation"), mean("test"), mean("accuracy")]
         if method == reference:
             rows.append([*row, None, None, None, None, mean("seconds")])
             continue
-        estimate = mean("test") - mean("test", reference)
-        found = paired_difference(estimate, draws, base)
-        rows.append([*row, found.estimate, found.low, found.high, found.p_value, mean("seconds")])
+        differences = [one[method]["tally"].minus(one[reference]["tally"], "macro_f1") for one in reads]
+        found = compare(reduce(add, differences) / len(reads), testable=True)
+        rows.append([*row, found.difference, found.low, found.high, found.p_value, mean("seconds")])
     return rows
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import yaml
 
+from polysharp.columns import TABLES
 from tests.conftest import ROOT
 from tests.tiny_models import write_tiny_model
 
@@ -159,7 +160,8 @@ class Study:
     def bytes_of_results(self) -> dict[str, bytes]:
         """Return the files that have to be the same whenever the same work is done."""
         results = self.folder / "results"
-        names = ["report.tsv", "comparison.tsv", "runs.tsv", "comparison.png"]
+        names = [table.file for table in TABLES if table.file != "costs.tsv"]
+        names += ["comparison.parquet", "comparison.tex", "comparison.png"]
         paths = [results / name for name in names] + sorted(results.glob("**/predictions.parquet"))
         paths += sorted(results.glob("best/**/model.safetensors"))
         return {str(path.relative_to(results)): path.read_bytes() for path in paths}

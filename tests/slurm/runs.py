@@ -135,10 +135,14 @@ def state_of(cluster: Cluster, job: str) -> str:
     return cluster.run("squeue", "-h", "-t", "all", "-j", job, "-o", "%T", check=False).stdout.strip()
 
 
-def accounted(cluster: Cluster, *fields: str) -> list[list[str]]:
-    """Return fields of every job of the accounting, once for each time that it was put back."""
+def accounted(cluster: Cluster, study: Study, *fields: str) -> list[list[str]]:
+    """Return fields of every job of a study in the accounting, once for each time that it was put back.
+
+    Those of other studies may come into the accounting, or once more, at any time.
+    """
     since = "--starttime=now-1day"  # else since midnight, which a run of the tests may see
     shown = cluster.run(
-        "sacct", "-X", "-n", "-P", "--duplicates", since, f"--format={','.join(fields)}"
+        "sacct", "-X", "-n", "-P", "--duplicates", since, f"--format={','.join(['WorkDir', *fields])}"
     ).stdout
-    return [line.split("|") for line in shown.splitlines()]
+    rows = [line.split("|") for line in shown.splitlines()]
+    return [of_job for folder, *of_job in rows if Path(folder) == study.folder]

@@ -104,13 +104,13 @@ def measure(cluster: Cluster, study: Study, snakefile: Path) -> Measured:
     dry = snakemake(*study.command("-n", "--quiet", "rules", *PROFILE, snakefile=snakefile))
     dry_seconds = time.monotonic() - started
     assert dry.returncode == 0, dry.stderr
-    before, used = len(accounted(cluster, "JobID")), resource.getrusage(resource.RUSAGE_CHILDREN)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
     started = time.monotonic()
     with Driver(cluster, study, snakefile=snakefile) as driver:
         assert driver.ends(4 * 3600) == 0, driver.output[-5000:]
     seconds = time.monotonic() - started
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    submits = accounted(cluster, "Submit")[before:]
+    submits = accounted(cluster, study, "Submit")
     times = sorted(time.mktime(time.strptime(submit, "%Y-%m-%dT%H:%M:%S")) for (submit,) in submits)
     rows = study.table("runs.tsv")
     return Measured(

@@ -62,7 +62,7 @@ def test_a_training_that_is_preempted_for_good_goes_on_at_the_next_attempt(
         urgent = ["--partition=gpu", "--nodes=2", "--gres=gpu:2", "--time=1", "--output=/dev/null"]
         cluster.run("sbatch", *urgent, "--wrap=sleep 1")
         driver.ends_well()
-    assert ["PREEMPTED"] in accounted(cluster, "State")
+    assert ["PREEMPTED"] in accounted(cluster, study, "State")
     assert "Trying to restart job" in driver.output
     assert "resumed from the snapshot" in log_of(study)
     assert study.bytes_of_results() == undisturbed.bytes_of_results()
@@ -184,8 +184,8 @@ def test_a_driver_that_is_asked_to_end_lets_its_jobs_finish(
         driver.process.send_signal(signal.SIGTERM)
         assert driver.ends() != 0
         assert (study.folder / "results/runs" / "main/english/single/sam/seed-1/job.json").exists()
-    before = accounted(cluster, "JobID")
+    before = accounted(cluster, study, "JobID")
     with Driver(cluster, study) as driver:
         driver.ends_well()
-    assert accounted(cluster, "JobID") == before  # nothing is trained a second time
+    assert accounted(cluster, study, "JobID") == before  # nothing is trained a second time
     assert study.bytes_of_results() == undisturbed.bytes_of_results()

@@ -75,12 +75,15 @@ def test_every_mistake_is_told_at_once() -> None:
         ("report.bootstrap", "1: expected greater than or equal to 100"),
         ("sedes", "not a known key; expected one of datasets, seeds"),
         ("sedes", "did you mean 'seeds'?"),
-        ("methods.sma", "expected one of sam, sam-full, asam, adamw, probe, tfidf; did you mean 'sam'?"),
+        (
+            "methods.sma",
+            "expected one of sam, sam-full, asam, adamw, probe, tfidf, outside; did you mean 'sam'?",
+        ),
         ("methods.sma", "or a key 'base' that says which of them it varies"),
         ("methods.wide.learnig_rate", "did you mean 'learning_rate'?"),
         (
             "methods.other.base",
-            "'smm': expected one of sam, sam-full, asam, adamw, probe, tfidf; did you mean 'sam'?",
+            "'smm': expected one of sam, sam-full, asam, adamw, probe, tfidf, outside; did you mean 'sam'?",
         ),
         ("methods.tfidf.rho", "not a known key; expected one of train_size, class_weights"),
         ("methods.sam.epochs", "0: expected greater than or equal to 1"),
@@ -326,6 +329,8 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "ascent_share": st.floats(0, 1, exclude_min=True),
     "ascent_parameters": st.sampled_from(["all", "normalisation"]),
     "ascent_phase": st.floats(0, 1, exclude_min=True),
+    "predictions": st.text(min_size=1),
+    "answers": st.sampled_from(["labels", "text"]),
 }
 
 
@@ -348,8 +353,8 @@ def test_settings_survive_the_command_line(drawn: tuple[Kind, TfidfSettings]) ->
 def test_the_help_lists_every_setting_with_its_default(kind: Kind) -> None:
     lines = explain_settings(kind).splitlines()
     assert [line.split()[0] for line in lines] == list(SETTINGS[kind].model_fields)
-    for line, default in zip(lines, SETTINGS[kind]().model_dump().values(), strict=True):
-        assert line.endswith(f"Default: {json.dumps(default)}.")
+    for line, field in zip(lines, SETTINGS[kind].model_fields.values(), strict=True):
+        assert line.endswith("Required." if field.is_required() else f"Default: {json.dumps(field.default)}.")
 
 
 def test_assignments_that_are_not_understood() -> None:

@@ -55,7 +55,7 @@ def of_seeds(values: list[float], draws: int = 2000) -> Difference:
 @pytest.mark.parametrize("label_type", ["single", "multi"])
 def test_draws_are_scikit_learns_on_the_resampled_texts(label_type: LabelType) -> None:
     given = predictions(label_type, seeds=3)
-    rows = Tally.of(given, DRAWS).rows()
+    rows = Tally.of(given, DRAWS).rows
     for number, weights in enumerate(resamples(TEXTS, DRAWS).weights[:10]):
         texts = np.repeat(np.arange(TEXTS), weights.astype(int))
         assert len(texts) == TEXTS

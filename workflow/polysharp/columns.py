@@ -103,6 +103,8 @@ COMPARISON = Table(
         "accuracy_mean": "accuracy on test, mean over seeds",
         "ece_mean": "expected calibration error on test, mean over seeds: by how much stated "
         "probabilities miss the shares that come true",
+        "unmapped": "of predictions from outside: test texts whose answer stands for no label, or of "
+        "`single` for several; they count as wrong",
         **_DIFFERENCE,
         "standing": "`best` where the difference to every other method of the data set is told apart from "
         "0; `tie` for the methods that cannot be told apart from the highest, and for it; empty for the "
@@ -176,6 +178,7 @@ RUNS = Table(
         "reason": "why it is not complete",
         **{f"{split}_{metric}": f"{metric} on {split}" for split in REPORTED for metric in METRICS},
         **{f"{split}_ece": f"expected calibration error on {split}" for split in REPORTED},
+        "unmapped": "of predictions from outside: test texts whose answer stands for no label",
         "best_epoch": "epoch that is best on validation; 0: none was better than the state before training",
         "thresholds": "by label, as JSON: from which probability on it is predicted (`multi`), chosen on "
         "validation",

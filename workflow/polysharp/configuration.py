@@ -22,7 +22,7 @@ from polysharp.errors import UserError, nearest
 LabelType = Literal["single", "multi"]
 LABEL_TYPES: tuple[LabelType, ...] = get_args(LabelType)
 Metric = Literal["macro_f1", "micro_f1", "weighted_f1", "accuracy"]
-Kind = Literal["finetune", "probe", "tfidf"]
+Kind = Literal["finetune", "probe", "tfidf", "outside"]
 
 
 def _unique(values: Sequence[Any]) -> Sequence[Any]:
@@ -114,10 +114,25 @@ class TrainingSettings(ProbeSettings):
     )
 
 
-SETTINGS: dict[Kind, type[TfidfSettings]] = {
+class OutsideSettings(_Section):
+    """Predictions from elsewhere, such as the answers of a language model, as a method like any other."""
+
+    predictions: str = Field(
+        min_length=1,
+        description="Table with a row per test text: 'id' or 'text', and 'predicted' or 'answer'.",
+    )
+    answers: Literal["labels", "text"] = Field(
+        "labels",
+        description="'labels' stand in the column 'predicted'; 'text' in 'answer' names them in its words.",
+    )
+
+
+Settings = TfidfSettings | OutsideSettings
+SETTINGS: dict[Kind, type[Settings]] = {
     "finetune": TrainingSettings,
     "probe": ProbeSettings,
     "tfidf": TfidfSettings,
+    "outside": OutsideSettings,
 }
 SECTIONS: dict[Kind, str] = {"finetune": "training", "probe": "probe", "tfidf": "tfidf"}
 _FULL = {"ascent_share": 1.0, "ascent_parameters": "all", "ascent_phase": 1.0}
@@ -128,6 +143,7 @@ PRESETS: dict[str, tuple[Kind, dict[str, Any]]] = {
     "adamw": ("finetune", {"rho": 0.0}),
     "probe": ("probe", {}),
     "tfidf": ("tfidf", {}),
+    "outside": ("outside", {}),
 }
 
 
@@ -179,7 +195,7 @@ class Configuration(_Section):
             {"sam": {}, "probe": {}, "tfidf": {}},
             description=(
                 "Named sets of overrides of the sections training, probe and tfidf. "
-                "sam, sam-full, asam, adamw, probe and tfidf are known; "
+                "sam, sam-full, asam, adamw, probe, tfidf and outside are known; "
                 "another name says by 'base' which of them it varies."
             ),
         )
@@ -220,7 +236,7 @@ class Configuration(_Section):
     report: ReportSettings = Field(ReportSettings(), description="Settings of the tables.")
 
 
-def resolve_method(configuration: Configuration, method: str) -> tuple[Kind, TfidfSettings]:
+def resolve_method(configuration: Configuration, method: str) -> tuple[Kind, Settings]:
     """Return the kind and the complete settings of `method`: section, then preset, then overrides.
 
     Raises
@@ -242,14 +258,14 @@ def resolve_method(configuration: Configuration, method: str) -> tuple[Kind, Tfi
         )
     kind, preset = PRESETS[base]
     settings_class = SETTINGS[kind]
-    section = getattr(configuration, SECTIONS[kind]).model_dump()
+    section = getattr(configuration, SECTIONS[kind]).model_dump() if kind in SECTIONS else {}
     try:
         return kind, settings_class.model_validate({**section, **preset, **overrides})
     except ValidationError as error:
         raise UserError(*_lines(error, settings_class, f"methods.{method}.")) from None
 
 
-def parse_settings(kind: Kind, assignments: Sequence[str]) -> TfidfSettings:
+def parse_settings(kind: Kind, assignments: Sequence[str]) -> Settings:
     """Return the settings of `kind` with ``key=value`` assignments, as the scripts take them.
 
     Raises
@@ -263,7 +279,7 @@ def parse_settings(kind: Kind, assignments: Sequence[str]) -> TfidfSettings:
         if not equals:
             raise UserError(f"--set {assignment}: expected key=value")
         try:
-            content[key] = yaml.safe_load(value)
+            content[key] = _parsed(value)
         except yaml.YAMLError as error:
             raise UserError(f"--set {assignment}: not YAML: {' '.join(str(error).split())}") from None
     try:
@@ -272,12 +288,21 @@ def parse_settings(kind: Kind, assignments: Sequence[str]) -> TfidfSettings:
         raise UserError(*_lines(error, SETTINGS[kind], "--set ")) from None
 
 
+def _parsed(value: str) -> Any:
+    """Return a value as the workflow gives it, in JSON, or as a person does, in YAML."""
+    try:
+        return json.loads(value)  # which knows characters that YAML takes for halves
+    except ValueError:
+        return yaml.safe_load(value)
+
+
 def explain_settings(kind: Kind) -> str:
     """Return a line per setting of `kind`: key, default and meaning, for the help of the scripts."""
     fields = SETTINGS[kind].model_fields
     width = max(map(len, fields))
     return "\n".join(
-        f"  {key:{width}}  {field.description} Default: {json.dumps(field.default)}."
+        f"  {key:{width}}  {field.description} "
+        + ("Required." if field.is_required() else f"Default: {json.dumps(field.default)}.")
         for key, field in fields.items()
     )
 
@@ -359,8 +384,8 @@ def _unequal_sizes(configuration: Configuration) -> list[str]:
     """Return a line when methods that set no train_size of their own get unequal ones from their sections."""
     sizes = {}
     for method, overrides in configuration.methods.items():
-        if "train_size" not in overrides:
-            kind, settings = resolve_method(configuration, method)
+        kind, settings = resolve_method(configuration, method)
+        if "train_size" not in overrides and isinstance(settings, TfidfSettings):
             sizes[SECTIONS[kind]] = settings.train_size
     if len(set(sizes.values())) <= 1:
         return []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -25,7 +26,7 @@ class Tally:
     observed, resampled
         On the texts as they are, and as they are resampled.
     swapped
-        On those texts alone on which methods change places.
+        On those texts alone on which methods change places; empty where nothing is compared.
     """
 
     observed: tuple[Counts, ...]
@@ -33,15 +34,16 @@ class Tally:
     swapped: tuple[Counts, ...]
 
     @classmethod
-    def of(cls, predictions: Predictions, draws: int) -> Tally:
+    def of(cls, predictions: Predictions, draws: int, compared: bool = True) -> Tally:
         """Return the counts of one method on one data set."""
         drawn = resamples(len(predictions[0][0]), draws)
         return cls(
             tuple(weighted_counts(*pair) for pair in predictions),
             tuple(weighted_counts(*pair, drawn.weights) for pair in predictions),
-            tuple(weighted_counts(*pair, drawn.swaps) for pair in predictions),
+            tuple(weighted_counts(*pair, drawn.swaps) for pair in predictions if compared),
         )
 
+    @cached_property
     def rows(self) -> dict[str, Estimate]:
         """Return every row of a classification report, as :func:`polysharp.metrics.f1_rows` names them."""
         observed = [f1_rows(of_seed) for of_seed in self.observed]
@@ -64,7 +66,7 @@ class Tally:
 
     def estimate(self, metric: Metric) -> Estimate:
         """Return a score."""
-        return self.rows()[METRICS[metric]]
+        return self.rows[METRICS[metric]]
 
     def minus(self, other: Tally, metric: Metric) -> Difference:
         """Return how much higher a score is than another method's, seed by seed."""
@@ -113,6 +115,6 @@ def score(tallies: Mapping[str, Tally], metric: Metric, reference: str | None) -
     differences = {
         method: tally.minus(tallies[reference], metric)
         for method, tally in tallies.items()
-        if reference in tallies and method != reference
+        if reference is not None and reference in tallies and method != reference
     }
     return Scored(tallies, estimates, differences)

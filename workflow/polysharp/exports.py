@@ -13,15 +13,15 @@ from polysharp.columns import COMPARISON
 from polysharp.files import replacing, write_text
 
 PARQUET, LATEX = "comparison.parquet", "comparison.tex"
-COUNTS = ("n_seeds", "n_expected", "n_test", "best_seed", "environments")
+COUNTS = ("n_seeds", "n_expected", "n_test", "unmapped", "best_seed", "environments")
 TEXTS = ("task", "language", "label_type", "method", "status", "metric", "reference", "verdict", "standing")
 Row = Mapping[str, Any]
 
 
 def write_parquet(rows: Sequence[Row], path: Path) -> None:
     """Write the rows of comparison.tsv as Parquet, with its columns and unrounded numbers."""
-    types = {name: pl.Int64 if name in COUNTS else pl.Float64 for name in COMPARISON.names}
-    types |= dict.fromkeys(TEXTS, pl.String)
+    types: dict[str, type[pl.DataType]] = dict.fromkeys(COMPARISON.names, pl.Float64)
+    types |= dict.fromkeys(COUNTS, pl.Int64) | dict.fromkeys(TEXTS, pl.String)
     cells = [[row.get(name) for name in types] for row in rows]
     with replacing(path) as staging:
         pl.DataFrame(cells, schema=types, orient="row").write_parquet(staging, statistics=False)

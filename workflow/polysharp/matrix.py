@@ -35,6 +35,11 @@ class Cell:
         return f"{self.dataset.path}/{self.method}/seed-{self.seed}"
 
     @property
+    def has_model(self) -> bool:
+        """Whether the cell reads the texts with a pre-trained model."""
+        return self.kind in ("finetune", "probe")
+
+    @property
     def has_checkpoint(self) -> bool:
         """Whether the cell leaves a checkpoint that can be published."""
         return self.kind == "finetune"
@@ -111,9 +116,26 @@ def load_study(
         datasets = read_datasets(sheet, configuration, bases)
     except UserError as error:
         lines += error.lines
+    configuration, absent = _with_outside_files(configuration, bases)
+    lines += [places.locate(line) for line in absent]
     if lines:
         raise UserError(*lines)
     return configuration, expand(configuration, datasets)
+
+
+def _with_outside_files(
+    configuration: Configuration, bases: Sequence[Path]
+) -> tuple[Configuration, list[str]]:
+    """Return the configuration with the files of predictions where they are, and a line for what is not."""
+    methods, lines = dict(configuration.methods), []
+    for name, overrides in configuration.methods.items():
+        if isinstance(given := overrides.get("predictions"), str):
+            found = find(given, bases)
+            if found is None or not found.is_file():
+                lines.append(f"methods.{name}.predictions: {given!r}: not found; expected a file")
+            else:
+                methods[name] = {**overrides, "predictions": str(found)}
+    return configuration.model_copy(update={"methods": methods}), lines
 
 
 def expand(configuration: Configuration, datasets: Sequence[Dataset]) -> Matrix:
@@ -123,7 +145,7 @@ def expand(configuration: Configuration, datasets: Sequence[Dataset]) -> Matrix:
         Cell(dataset, method, kind, seed, as_arguments(settings.model_dump()), random)
         for dataset in datasets
         for method, (kind, settings) in methods.items()
-        for random in [kind == "finetune" or settings.train_size is not None]
+        for random in [kind == "finetune" or getattr(settings, "train_size", None) is not None]
         for seed in (configuration.seeds if random else [DETERMINISTIC_SEED])
     ]
     return Matrix(

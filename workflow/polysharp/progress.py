@@ -22,7 +22,7 @@ def failures(cell: Cell, paths: Paths) -> list[Path]:
     steps = [f"runs/{cell.path}", f"data/{cell.dataset.path}"]
     if cell.dataset.hub is not None:
         steps.append(f"sources/{hub_slug(cell.dataset.hub)}")
-    if cell.kind != "tfidf":  # which needs no model
+    if cell.has_model:
         steps.append(f"models/{model_slug(cell.dataset.model)}")
     return [paths.work / step / "failure.json" for step in steps]
 
@@ -54,9 +54,15 @@ def read_run(cell: Cell, paths: Paths) -> Run:
 
 
 def best_run(runs: Iterable[Run], metric: Metric) -> Run | None:
-    """Return the run that is best on validation; of equally good ones the first."""
+    """Return the run that is best on validation; of equally good ones, or without validation, the first."""
     complete = [run for run in runs if run.report]
-    return max(complete, key=lambda run: run.report["scores"]["validation"][metric], default=None)
+    return max(complete, key=lambda run: validation_score(run, metric) or 0.0, default=None)
+
+
+def validation_score(run: Run, metric: Metric) -> float | None:
+    """Return a complete run's score on validation; None of predictions from outside for test alone."""
+    scores: Mapping[Metric, float] = run.report["scores"].get("validation", {})
+    return scores.get(metric)
 
 
 def left_at_the_start(runs: Sequence[Run]) -> list[str]:

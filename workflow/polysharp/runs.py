@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
+from pyarrow import parquet
 
 from polysharp.data import PreparedData
 from polysharp.files import read_json, replacing, sha256, write_json, write_text
-from polysharp.labels import Indicators, decide, decode, encode
+from polysharp.labels import Indicators, Scores, decide, decode, encode
 from polysharp.metrics import classification_report, expected_calibration_error, scores
 from polysharp.probe import Outcome, probabilities
 from polysharp.sources import REPORTED
@@ -34,33 +36,58 @@ def write_run(
     about
         What else report.json says: settings, model, determinism.
     """
+    probable = {split: probabilities(outcome.logits[split], data.label_type) for split in REPORTED}
+    predicted = {split: decide(of_split, outcome.decision.thresholds) for split, of_split in probable.items()}
+    about = {"thresholds": outcome.decision.thresholds, "best_epoch": outcome.best_epoch, **about}
+    return write_predictions(folder, data, predicted, probable, about, outcome.history, costs)
+
+
+def write_predictions(
+    folder: Path,
+    data: PreparedData,
+    predicted: Mapping[str, Indicators],
+    probable: Mapping[str, Scores],
+    about: Mapping[str, Any],
+    history: Sequence[Mapping[str, Any]],
+    costs: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Write the four files of a cell whose predicted labels are known, and return the content of report.json.
+
+    Parameters
+    ----------
+    predicted, probable
+        Labels, and their probabilities where there are any, (texts, labels) by split.
+    """
     frames, reports, metrics, calibration = [], {}, {}, {}
-    for split in REPORTED:
+    for split, labels in predicted.items():
         examples = data.split(split)
         truth = encode(examples["labels"].to_list(), data.labels)
-        predicted_scores = probabilities(outcome.logits[split], data.label_type)
-        predicted = decide(predicted_scores, outcome.decision.thresholds)
-        rows = classification_report(truth, predicted, data.labels, data.label_type)
-        reports[split] = [row.as_dict() for row in rows]
-        metrics[split] = scores(truth, predicted)
-        calibration[split] = expected_calibration_error(truth, predicted_scores, data.label_type)
+        reports[split] = [
+            row.as_dict() for row in classification_report(truth, labels, data.labels, data.label_type)
+        ]
+        metrics[split] = scores(truth, labels)
+        said = probable.get(split)
+        if said is not None:
+            calibration[split] = expected_calibration_error(truth, said, data.label_type)
         frames.append(
             pl.DataFrame(
                 {
                     "id": examples["id"],
                     "split": examples["split"],
                     "y_true": decode(truth, data.labels),
-                    "y_pred": decode(predicted, data.labels),
-                    "scores": predicted_scores.tolist(),
+                    "y_pred": decode(labels, data.labels),
+                    "scores": [None] * len(examples) if said is None else said.tolist(),
                 },
-                schema_overrides={"y_true": pl.List(pl.String), "y_pred": pl.List(pl.String)},
+                schema_overrides={
+                    "y_true": pl.List(pl.String),
+                    "y_pred": pl.List(pl.String),
+                    "scores": pl.List(pl.Float64),
+                },
             )
         )
     report = {
         "label_type": data.label_type,
         "labels": data.labels,
-        "thresholds": outcome.decision.thresholds,
-        "best_epoch": outcome.best_epoch,
         "scores": metrics,
         "ece": calibration,
         "report": reports,
@@ -70,7 +97,7 @@ def write_run(
     }
     with replacing(folder / PREDICTIONS) as staging:
         pl.concat(frames).write_parquet(staging, statistics=False)
-    write_text(folder / HISTORY, "".join(json.dumps(entry) + "\n" for entry in outcome.history))
+    write_text(folder / HISTORY, "".join(json.dumps(entry) + "\n" for entry in history))
     write_json(folder / COSTS, costs)
     write_json(folder / REPORT, report)
     return report
@@ -95,12 +122,14 @@ def read_report(folder: Path) -> dict[str, Any] | None:
 
 
 def read_predictions(folder: Path, names: Sequence[str]) -> dict[str, tuple[Indicators, Indicators]]:
-    """Return true and predicted labels (texts, labels) of a cell, by split."""
-    table = pl.read_parquet(folder / PREDICTIONS, columns=["split", "y_true", "y_pred"])
-    parts = {split: table.filter(pl.col("split") == split) for split in REPORTED}
+    """Return true and predicted labels (texts, labels) of a cell, by the splits that it has."""
+    table = parquet.read_table(folder / PREDICTIONS, columns=["split", "y_true", "y_pred"])
+    of_split = np.array(table["split"].to_pylist())
+    truth, predicted = (encode(table[column].to_pylist(), names) for column in ("y_true", "y_pred"))
     return {
-        split: (encode(part["y_true"].to_list(), names), encode(part["y_pred"].to_list(), names))
-        for split, part in parts.items()
+        split: (truth[of_split == split], predicted[of_split == split])
+        for split in REPORTED
+        if (of_split == split).any()
     }
 
 

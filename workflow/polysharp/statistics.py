@@ -142,7 +142,7 @@ class Difference(Estimate):
         sum of the two is a Behrens-Fisher distribution.
         """
         size, seeds = abs(float(self.mean)), float(self.seed_scale)
-        texts = self.swapped * _shrunk(np.mean(self.swapped**2), self.joint_variance)
+        texts: Draws = self.swapped * _shrunk(np.asarray(np.mean(self.swapped**2)), self.joint_variance)
         noise = _seed_noise(len(self.observed), len(texts)) * seeds
         sums = np.concatenate([texts + noise, texts - noise])  # who is the reference must not matter
         beyond = int((np.abs(sums) >= size - 1e-12).sum())

@@ -11,7 +11,7 @@ import numpy as np
 
 from polysharp import columns
 from polysharp.averages import Languages
-from polysharp.columns import METRICS, TABLES
+from polysharp.columns import TABLES
 from polysharp.configuration import Configuration
 from polysharp.data import read_prepared
 from polysharp.estimates import Predictions, Tally, score
@@ -20,7 +20,7 @@ from polysharp.files import read_json, sha256, write_json
 from polysharp.matrix import Cell, Matrix
 from polysharp.metrics import confusions
 from polysharp.paths import Paths
-from polysharp.progress import Run, best_run, read_run
+from polysharp.progress import Run, best_run, read_run, validation_score
 from polysharp.runs import COSTS, read_history, read_predictions
 from polysharp.sample_sheet import Dataset
 from polysharp.sources import REPORTED
@@ -117,7 +117,10 @@ class DatasetTables:
             self.sizes = {split: len(data.split(split)) for split in REPORTED}
         self.predictions = {method: self._read(done) for method, done in self.complete.items()}
         self.tallies = {
-            method: {split: Tally.of(pairs, self.draws) for split, pairs in of_splits.items()}
+            method: {
+                split: Tally.of(pairs, self.draws, compared=split == "test" and len(self.complete) > 1)
+                for split, pairs in of_splits.items()
+            }
             for method, of_splits in self.predictions.items()
         }
         comparable = {
@@ -130,7 +133,7 @@ class DatasetTables:
     def _read(self, runs: Sequence[Run]) -> dict[str, Predictions]:
         """Return the predictions of a method's seeds, by split."""
         of_seeds = [read_predictions(self.paths.run(run.cell.path), self.labels) for run in runs]
-        return {split: [of_seed[split] for of_seed in of_seeds] for split in REPORTED}
+        return {split: [of_seed[split] for of_seed in of_seeds] for split in of_seeds[0]}
 
     def _identity(self, method: str) -> Row:
         present, expected = len(self.complete.get(method, [])), len(self.by_method[method])
@@ -154,7 +157,9 @@ class DatasetTables:
                 if best is None:
                     yield {**identity, "row_type": "average", "row": "macro avg"}
                     continue
-                rows = self.tallies[method][split].rows()
+                if split not in best.report["report"]:  # predictions from outside may be of test alone
+                    continue
+                rows = self.tallies[method][split].rows
                 of_labels = rows["(labels)"].interval()
                 for index, row in enumerate(best.report["report"][split]):
                     is_label = row["row_type"] == "label"
@@ -187,10 +192,13 @@ class DatasetTables:
             yield {
                 **row,
                 "n_test": self.sizes["test"],
-                **_mean_and_sd("validation", [r["scores"]["validation"][self.metric] for r in reports]),
+                **_mean_and_sd(
+                    "validation", [validation_score(run, self.metric) for run in self.complete[method]]
+                ),
                 **_scored("test", self.tallies[method]["test"].estimate(self.metric)),
                 "accuracy_mean": float(np.mean([r["scores"]["test"]["accuracy"] for r in reports])),
                 "ece_mean": _mean([r.get("ece", {}).get("test") for r in reports]),
+                "unmapped": reports[0].get("unmapped", {}).get("test"),
                 "best_seed": best.cell.seed,
                 "environments": self._environments(method),
                 **self._compared(method),
@@ -370,8 +378,13 @@ def _runs_row(run: Run, usual: Sequence[str]) -> Row:
         return row
     model = report.get("model") or {}
     return row | {
-        **{f"{split}_{metric}": report["scores"][split][metric] for split in REPORTED for metric in METRICS},
+        **{
+            f"{split}_{metric}": value
+            for split, scores in report["scores"].items()
+            for metric, value in scores.items()
+        },
         **{f"{split}_ece": report.get("ece", {}).get(split) for split in REPORTED},
+        "unmapped": report.get("unmapped", {}).get("test"),
         "best_epoch": report.get("best_epoch"),
         "thresholds": _thresholds(report["labels"], report["thresholds"]),
         "model": model.get("name"),

@@ -60,7 +60,7 @@ PUBLISHED = sorted({cell.dataset.path for cell in MATRIX.cells if cell.has_check
 TABLES = {table.file.removesuffix(".tsv"): f"results/{table.file}" for table in columns.TABLES}
 SEVERITIES = [f"--severity={check}={severity}" for check, severity in STUDY.checks.items()]
 # Without a method that has a model nothing says how many tokens a text has.
-SUMMARISED = sorted({cell.dataset.path for cell in MATRIX.cells if cell.kind != "tfidf"})
+SUMMARISED = sorted({cell.dataset.path for cell in MATRIX.cells if cell.has_model})
 # What the tables depend on, as an argument of the scripts that look at the whole study.
 STUDY_ARGUMENTS = ["--config", STUDY.model_dump_json(), *(f"--base={base}" for base in BASES)]
 
@@ -92,6 +92,15 @@ def dataset_of(wildcards):
 def job_of(wildcards):
     """Return the job that trains a cell, and perhaps further seeds of it."""
     return JOBS[f"{dataset_of(wildcards).path}/{wildcards.method}/seed-{wildcards.seed}"]
+
+
+def outside_of(wildcards):
+    """Return the file of predictions that a method from outside reads."""
+    return next(
+        json.loads(setting.removeprefix("predictions="))
+        for setting in settings_of(wildcards)
+        if setting.startswith("predictions=")
+    )
 
 
 def settings_of(wildcards):

@@ -1,9 +1,15 @@
 # One cell: a data set, a method, a seed; of fine-tuning several seeds where one job takes more of them.
+# A method from outside trains nothing: its predictions are read.
 #
 # Inputs:  results/data/{task}/{language}/{label_type}/, models/{model}/
 # Outputs: results/runs/{task}/{language}/{label_type}/{method}/seed-{seed}/
 # Beside:  work/runs/.../checkpoint and snapshots, which a failed job must not lose: no declared outputs.
 #          For the same reason fine-tuning declares a receipt in place of results: one seed may fail.
+
+
+localrules:
+    outside,
+
 
 CELL = "{task}/{language}/{label_type}/{method}/seed-{seed}"
 RUN_FILES = expand(
@@ -109,4 +115,28 @@ rule tfidf:
         " --seed {wildcards.seed} --metric {params.metric} --threads {params.kernel_threads}"
         " --set {params.settings:q}"
         " --output results/runs/{params.cell}"
+        " --failure work/runs/{params.cell}/failure.json --log {log:q}"
+
+
+rule outside:
+    input:
+        data=data_of,
+        predictions=outside_of,
+    output:
+        RUN_FILES,
+    log:
+        f"logs/runs/{CELL}.log",
+    retries: 0  # a mistake stays one
+    wildcard_constraints:
+        method=methods_of("outside"),
+    conda:
+        "../../envs/tables.yaml"
+    params:
+        cell=lambda wildcards: job_of(wildcards).path,
+        settings=settings_of,
+        metric=STUDY.selection_metric,
+    shell:
+        'exec python "$POLYSHARP_SCRIPTS/read_outside.py" --data $(dirname {input.data[0]:q})'
+        " --task {wildcards.task} --language {wildcards.language} --metric {params.metric}"
+        " --set {params.settings:q} --output results/runs/{params.cell}"
         " --failure work/runs/{params.cell}/failure.json --log {log:q}"

@@ -6,7 +6,7 @@ Writes report.json, predictions.parquet, history.jsonl and costs.json into --out
 import argparse
 
 from polysharp.commands import cell_parser, limit_threads, run
-from polysharp.configuration import parse_settings
+from polysharp.configuration import TfidfSettings, parse_settings
 
 
 def parser() -> argparse.ArgumentParser:
@@ -15,6 +15,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     settings = parse_settings("tfidf", arguments.settings)
+    assert isinstance(settings, TfidfSettings)
     limit_threads(arguments.threads)
     from polysharp.baselines import train_tfidf
     from polysharp.costs import Costs

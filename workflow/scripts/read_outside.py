@@ -1,0 +1,56 @@
+"""Predictions from elsewhere for one data set, read from a table and scored like those of any method.
+
+Writes report.json, predictions.parquet, history.jsonl and costs.json into --output.
+"""
+
+import argparse
+import logging
+from pathlib import Path
+
+from polysharp.commands import cell_parser, run
+from polysharp.configuration import OutsideSettings, parse_settings
+
+log = logging.getLogger("polysharp.read_outside")
+
+
+def parser() -> argparse.ArgumentParser:
+    result = cell_parser(__doc__, "outside")
+    result.add_argument(
+        "--task", default="main", help="rows to take where the table has tasks (default: main)"
+    )
+    result.add_argument("--language", required=True, help="rows to take where the table has languages")
+    return result
+
+
+def main(arguments: argparse.Namespace) -> None:
+    from polysharp.costs import Costs
+    from polysharp.data import read_prepared
+    from polysharp.outside import read_answers
+    from polysharp.runs import write_predictions
+
+    costs = Costs()
+    settings = parse_settings("outside", arguments.settings)
+    assert isinstance(settings, OutsideSettings)
+    data = read_prepared(arguments.data)
+    answers = read_answers(Path(settings.predictions), settings, data, arguments.task, arguments.language)
+    for split, of_split in answers.items():
+        log.info(
+            "%s: %d texts, %d of whose answers stand for no label (counted as wrong)",
+            split,
+            len(of_split.predicted),
+            of_split.unmapped,
+        )
+    about = {
+        "selection_metric": arguments.metric,
+        "settings": settings.model_dump(),
+        "thresholds": None,
+        "best_epoch": None,
+        "unmapped": {split: of_split.unmapped for split, of_split in answers.items()},
+    }
+    predicted = {split: of_split.predicted for split, of_split in answers.items()}
+    write_predictions(arguments.output, data, predicted, {}, about, [], costs.as_dict())
+
+
+if __name__ == "__main__":
+    arguments = parser().parse_args()
+    run(main, arguments, f"{arguments.output}")
