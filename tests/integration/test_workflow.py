@@ -12,6 +12,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from polysharp.columns import TABLES
 from polysharp.files import sha256
 from tests.integration.conftest import DATASETS
 from tests.integration.study import ROOT, Study, copy_of_the_repository, counts, snakemake
@@ -46,7 +47,8 @@ def test_a_run_leaves_every_table(finished: Study) -> None:
 def test_the_manifest_holds_for_the_tables(finished: Study) -> None:
     results = finished.folder / "results"
     sums = json.loads((results / "manifest.json").read_text())["sha256"]
-    assert set(sums) == {"report.tsv", "comparison.tsv", "runs.tsv"}
+    names = {table.file for table in TABLES} | {"comparison.parquet", "comparison.tex"}
+    assert set(sums) == names - {"costs.tsv"}
     assert sums == {name: sha256(results / name) for name in sums}
 
 
@@ -66,7 +68,8 @@ def test_every_cell_and_data_set_leaves_its_files(finished: Study) -> None:
 def test_tables_name_no_host_and_no_time(finished: Study) -> None:
     host = re.compile(rf"\b{re.escape(os.uname().nodename)}\b")
     assert host.search((finished.folder / "results/costs.tsv").read_text())
-    for name in ("report.tsv", "comparison.tsv", "runs.tsv", "manifest.json"):
+    tables = {table.file for table in TABLES} - {"costs.tsv"}
+    for name in (*tables, "comparison.tex", "manifest.json"):
         text = (finished.folder / "results" / name).read_text()
         assert not host.search(text)
         assert not re.search(r"\b20\d\d-\d\d-\d\d|\b\d\d:\d\d:\d\d", text)
