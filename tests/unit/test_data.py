@@ -136,7 +136,10 @@ def misspelt(texts: dict[str, dict[str, list]]) -> None:
         (one_label, r"the training texts have the labels \['food'\]; expected two or more"),
         (broken_row, "test.json, row 4: no label"),
         (only_broken_rows, "train.json, row 1: the text is empty"),
-        (misspelt, r"val.json, row 3 \(validation\): 'fod'; did you mean 'food'\?"),
+        (
+            misspelt,
+            r"val.json, row 3 \(validation\): no training text has the label 'fod'; did you mean 'food'\?",
+        ),
     ],
 )
 def test_nothing_is_written_when_the_data_cannot_be_used(

@@ -50,9 +50,18 @@ def test_several_labels_are_sorted_and_counted_once(tmp_path: Path) -> None:
 
 
 def test_labels_joined_by_a_delimiter(tmp_path: Path) -> None:
-    given = ["b; a", "", None, ";a;;", ["c"]]
-    expected = [("a", "b"), (), (), ("a",), ("c",)]
-    assert labels_of(tmp_path, "multi", *given, delimiter=";") == expected
+    given = ["b; a", ";a;;", ["c"]]
+    assert labels_of(tmp_path, "multi", *given, delimiter=";") == [("a", "b"), ("a",), ("c",)]
+
+
+def test_labels_that_are_left_empty_are_said_and_count_as_none(tmp_path: Path) -> None:
+    rows = [{"Text": f"text {n}", "Labels": value} for n, value in enumerate(["a", "", None, " ; "])]
+    path = write(tmp_path, *rows)
+    examples, problems = read_examples(Source(str(path), delimiter=";"), "multi")
+    assert [example.labels for example in examples] == [("a",), (), (), ()]
+    assert [(problem.check, problem.place) for problem in problems] == [
+        ("unlabelled", f"{path}, row {row}") for row in (2, 3, 4)
+    ]
 
 
 def test_a_column_for_every_label(tmp_path: Path) -> None:

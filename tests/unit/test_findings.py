@@ -124,7 +124,10 @@ def test_labels_that_cannot_be_learnt_or_judged() -> None:
         ("untested_label", "'Alpha' in validation"),
         ("untested_label", "'alpha' in test"),
         ("untested_label", "'c' in test"),
-        ("untrained_label", "test, row 1 (test): 'Alpha'; did you mean 'alpha'?"),
+        (
+            "untrained_label",
+            "test, row 1 (test): no training text has the label 'Alpha'; did you mean 'alpha'?",
+        ),
     ]
 
 

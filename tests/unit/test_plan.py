@@ -1,5 +1,7 @@
 """What a study is going to take follows from what has run."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ from polysharp.matrix import Matrix, load_study
 from polysharp.paths import Paths
 from polysharp.plan import lines, make_plan
 from polysharp.slugs import model_slug
-from tests.conftest import write_source
+from tests.conftest import ROOT, make_texts, write_source
 
 STUDY = {
     "datasets": "sheet.tsv",
@@ -70,3 +72,21 @@ def test_the_disk_holds_every_models_weights_and_the_best_of_every_method(
     assert plan.disk_bytes == 1000 * (1 + 2 * 2)
     assert plan.running_bytes == 12_000  # three snapshots of weights, best weights and two moments
     assert plan.unknown_models == []
+
+
+def test_paths_are_those_of_where_the_command_is_given(tmp_path: Path) -> None:
+    """`make plan CONFIG=my/config.yaml DIRECTORY=my`, as docs/cluster.md has it."""
+    folder = write_source(tmp_path / "my" / "texts", make_texts("single"))
+    (tmp_path / "my/datasets.tsv").write_text("language\tlabel_type\tsource\nenglish\tsingle\ttexts\n")
+    (tmp_path / "my/config.yaml").write_text(
+        f"datasets: datasets.tsv\nmethods: {{tfidf: {{}}}}\nmodels: {{default: {{name: {folder}}}}}\n"
+    )
+    command = [sys.executable, str(ROOT / "workflow/scripts/plan.py")]
+    options = ["--configfile", "my/config.yaml", "--directory", "my"]
+    done = subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "tfidf" in done.stdout
+    options[1] = "my/konfig.yaml"
+    done = subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "my/konfig.yaml: cannot be read: No such file or directory" in done.stderr

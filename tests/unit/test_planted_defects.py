@@ -83,6 +83,11 @@ def typo_in_a_multi_label(files: Files) -> None:
     files.set("test", 4, Labels="food;musik")
 
 
+def unlabelled(files: Files) -> None:
+    as_multi(files)
+    files.set("train", 7, Labels="")
+
+
 def indicators(files: Files) -> None:
     for row in [row for rows in files.rows.values() for row in rows]:
         row |= {"food": int(row["Labels"] == "food"), "other": int(row["Labels"] != "food")}
@@ -136,7 +141,7 @@ def in_two_splits(files: Files, change: Callable[[str], str] = str) -> None:
 DEFECTS: dict[str, tuple[Callable[[Files], None], str]] = {
     "a byte that is not UTF-8": (
         lambda f: f.edit("val.csv", lambda content: content.replace(b"val 3", b"val \xfc 3")),
-        "val.csv, row 5: byte 0xFC is not UTF-8 (in Windows-1252",
+        "val.csv, row 5: byte 0xFC is not UTF-8, in ",
     ),
     "half a character": (
         lambda f: f.as_json("val", lambda content: content["Text"].__setitem__(3, "\ud83d")),
@@ -203,11 +208,11 @@ DEFECTS: dict[str, tuple[Callable[[Files], None], str]] = {
     ),
     "a typo in a label": (
         lambda f: f.set("test", 4, Labels="musik"),
-        "test.csv, row 4 (test): 'musik'; did you mean 'music'?",
+        "test.csv, row 4 (test): no training text has the label 'musik'; did you mean 'music'?",
     ),
     "a typo in one of several labels": (
         typo_in_a_multi_label,
-        "test.csv, row 4 (test): 'musik'; did you mean 'music'?",
+        "test.csv, row 4 (test): no training text has the label 'musik'; did you mean 'music'?",
     ),
     "labels in two spellings": (lambda f: f.set("train", 4, Labels="Food "), "similar_labels: 'food' ("),
     "a column of 0, 1 and something else": (
@@ -259,6 +264,7 @@ DEFECTS: dict[str, tuple[Callable[[Files], None], str]] = {
         other_language,
         "no row has 'dee' in column 'lang'; there are 'de'; did you mean 'de'?",
     ),
+    "labels that are left empty": (unlabelled, "unlabelled: train.csv, row 7: no label"),
     "another split's name": (
         unknown_split,
         "no row has 'dev' in column 'part'; there are 'test', 'train', 'val'",
@@ -283,3 +289,21 @@ def test_every_planted_defect_is_found(name: str, files: Files, tmp_path: Path) 
 def test_the_files_are_good_before(files: Files, tmp_path: Path) -> None:
     assert prepare_data(files.source, "single", {}, 0, tmp_path / "out") == []
     assert len(DEFECTS) >= 25
+
+
+def test_a_split_without_a_usable_text_is_not_taken_for_copies(files: Files, tmp_path: Path) -> None:
+    files.edit("val.csv", lambda content: content.replace(b"val ", b"val \xfd "))
+    with pytest.raises(UserError) as caught:
+        prepare_data(files.source, "single", {}, 0, tmp_path / "out")
+    assert caught.value.lines[0].endswith("(from Excel: as 'CSV UTF-8')")
+    assert caught.value.lines[-1] == f"{tmp_path}: no text of validation can be used; expected some"
+
+
+def test_other_names_of_columns_are_said_to_belong_into_the_sheet(files: Files, tmp_path: Path) -> None:
+    for rows in files.rows.values():
+        rows[:] = [{"metin": row["Text"], "konu": row["Labels"]} for row in rows]
+    files.write()
+    with pytest.raises(UserError) as caught:
+        prepare_data(files.source, "single", {}, 0, tmp_path / "out")
+    assert "row 1: column 'Text': missing; the columns are 'metin', 'konu'" in caught.value.lines[0]
+    assert "the columns 'text' and 'labels' of the sample sheet" in caught.value.lines[-1]

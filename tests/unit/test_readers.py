@@ -299,7 +299,7 @@ def test_bytes_that_are_not_utf8_are_told_with_what_they_may_be(
     columns, _ = read(tmp_path / name, content)
     assert undecodable(columns["Text"][0]) is None
     assert undecodable(columns["Text"][1]) == (
-        "byte 0xFC is not UTF-8 (in Windows-1252 it would read 'grün'); save the file as UTF-8"
+        "byte 0xFC is not UTF-8, in 'gr\ufffdn'; save the file as UTF-8 (from Excel: as 'CSV UTF-8')"
     )
 
 

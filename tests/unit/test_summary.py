@@ -121,11 +121,11 @@ def test_the_overview_has_what_was_found_everywhere(model: Path, tmp_path: Path)
     assert not (paths.results / "check.json").exists()
     lines = overview.lines()
     assert lines[0] == (
-        "error (refused): 2 data sets that cannot be read, or whose model cannot be had in 2 data sets: "
-        f"first: {reason}; what to do: mend what it says"
+        "error (refused): data sets that cannot be read, or whose model cannot be had: 2 in 2 data sets; "
+        f"the first: main, turkish, single: {reason}; what to do: mend what it says"
     )
     assert lines[1].startswith(
-        "warning (copy): 2 texts that stand there again, with the same labels in 2 data sets: first: "
+        "warning (copy): texts that stand there again, with the same labels: 2 in 2 data sets; the first: "
     )
     assert reason in rows(paths.results / "check.tsv")[3]["places"]
 

@@ -15,6 +15,7 @@ CheckName = Literal[
     "size",
     "untrained_label",
     "group_in_two_splits",
+    "unlabelled",
     "copy_in_another_split",
     "near_copy_in_another_split",
     "contradiction",
@@ -66,6 +67,11 @@ CHECKS: dict[CheckName, Check] = {
     "group_in_two_splits": Check(
         "error", "groups with texts in two splits", "split by group: splits 80%,10%,10%"
     ),
+    "unlabelled": Check(
+        "warning",
+        "texts whose labels are left empty, which count as texts without any label",
+        "where nobody has labelled them yet, label them or remove the rows",
+    ),
     "copy_in_another_split": Check(
         "warning",
         "texts that stand in another split too",
@@ -104,7 +110,7 @@ CHECKS: dict[CheckName, Check] = {
     "untested_label": Check(
         "warning",
         "labels without a text in validation or test",
-        "nothing can be said about them there: their scores are 0 by definition",
+        "label such texts, or give them another label: there its F1 is 0, which lowers the macro average",
     ),
     "rare_label": Check(
         "warning", f"labels with fewer than {RARE} training texts", "label more texts with them"

@@ -75,7 +75,8 @@ REPORT = Table(
             for name, meaning in _PROPORTIONS.items()
             for end, what in (("mean", "mean over seeds"), ("sd", "standard deviation over seeds (n - 1)"))
         },
-        "f1_ci_low": "95 % interval of `f1_mean` over seeds and texts together, lower end",
+        "f1_ci_low": "95 % interval of `f1_mean` over seeds and texts together, lower end; empty where "
+        "resamples do not differ, as where every text is right, which does not mean that it is certain",
         "f1_ci_high": "upper end. Accuracy stands in the f1 columns of its row",
         "support": "texts with this label; in rows of averages, labels of all texts",
         **_SEEDS,
@@ -98,7 +99,8 @@ COMPARISON = Table(
         "validation_sd": "standard deviation over seeds (n - 1)",
         "test_mean": "mean over seeds on test",
         "test_sd": "standard deviation over seeds (n - 1)",
-        "test_ci_low": "95 % interval of `test_mean` over seeds and texts together, lower end",
+        "test_ci_low": "95 % interval of `test_mean` over seeds and texts together, lower end; empty where "
+        "resamples do not differ",
         "test_ci_high": "upper end",
         "accuracy_mean": "accuracy on test, mean over seeds",
         "ece_mean": "expected calibration error on test, mean over seeds: by how much stated "

@@ -142,7 +142,7 @@ def log_findings(findings: Sequence[Finding]) -> None:
     """Log what was found, with what to do and the first places of each."""
     for finding in findings:
         check = CHECKS[finding.check]
-        log.warning("%d %s; what to do: %s", finding.count, check.title, check.remedy)
+        log.warning("%s: %d; what to do: %s", check.title, finding.count, check.remedy)
         for line in finding.lines():
             log.warning("  %s", line)
 

@@ -20,6 +20,8 @@ from polysharp.sources import SPLITS, Source, share_of
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # in a text, which may have lines and tabs
 _CONTROL_IN_LABEL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_MISSING = "missing; the columns are"  # of a column, as polysharp.readers says it
+_NAMED = "the columns 'text' and 'labels' of the sample sheet say how its columns are called"
 _TRUTH = {"1": True, "0": False, "1.0": True, "0.0": False, "true": True, "false": False}
 
 
@@ -101,6 +103,8 @@ def read_examples(source: Source, label_type: LabelType) -> tuple[list[Example],
         name = str(file.relative_to(folder))
         for example in _rows(source, label_type, table, name, split, values):
             (examples if isinstance(example, Example) else problems).append(example)  # type: ignore[arg-type]
+    if any(_MISSING in line for line in lines):
+        lines.append(f"{source.path}: {_NAMED}")
     lines += _absent(source, values)
     if lines:
         raise UserError(*lines)
@@ -146,6 +150,8 @@ def _rows(
             yield Problem("control_characters", place, f"U+{ord(match[0]):04X} in {at!r}", fatal=False)
         if len(text) > LONGEST_TEXT:
             yield Problem("size", place, f"a text of {len(text):,} characters", fatal=False)
+        if not labels and source.delimiter is not None:
+            yield Problem("unlabelled", place, "no label", fatal=False)
         group = None if source.group is None else _plain(table.columns[source.group][index])
         yield Example(name, str(table.path), row, text, labels, split, group or None)
 

@@ -56,11 +56,13 @@ def write_latex(rows: Sequence[Row], path: Path) -> None:
 def _cell(row: Row) -> str:
     if row.get("test_mean") is None:
         return "--"
-    mean, low, high = (_short(row[name]) for name in ("test_mean", "test_ci_low", "test_ci_high"))
+    mean = _short(row["test_mean"])
     mean = rf"\textbf{{{mean}}}" if row.get("standing") == "best" else mean
     star = "$^*$" if row.get("verdict") in ("better", "worse") else ""
     dagger = r"$^\dagger$" if row["status"] == "partial" else ""
-    return f"{mean}{star}{dagger} [{low}, {high}]"
+    if row["test_ci_low"] is None:
+        return f"{mean}{star}{dagger}"
+    return f"{mean}{star}{dagger} [{_short(row['test_ci_low'])}, {_short(row['test_ci_high'])}]"
 
 
 def _short(value: float) -> str:

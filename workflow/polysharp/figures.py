@@ -48,9 +48,10 @@ def draw_comparison(table: Path, output: Path) -> None:
             height = position + (index + 0.5) / (len(methods) + 1) - 0.5 + 0.5 / (len(methods) + 1)
             complete = row["status"] == "complete"
             if row["test_mean"] is not None:
-                axes.plot(
-                    [row["test_ci_low"], row["test_ci_high"]], [height] * 2, color=colour, linewidth=1.2
-                )
+                if row["test_ci_low"] is not None:
+                    axes.plot(
+                        [row["test_ci_low"], row["test_ci_high"]], [height] * 2, color=colour, linewidth=1.2
+                    )
                 face = colour if complete else "white"
                 axes.plot(
                     row["test_mean"],
@@ -63,7 +64,8 @@ def draw_comparison(table: Path, output: Path) -> None:
                 )
             if not complete:
                 note = f" {method}: {row['status']}, {row['n_seeds']} of {row['n_expected']} seeds"
-                axes.text(row["test_ci_high"] or 0, height, note, fontsize=7, va="center", color=colour)
+                end = row["test_ci_high"] or row["test_mean"] or 0
+                axes.text(end, height, note, fontsize=7, va="center", color=colour)
     with_task = len({task for task, _, _ in datasets}) > 1
     names = [f"{f'{task}, ' if with_task else ''}{language}, {kind}" for task, language, kind in shown]
     axes.set_yticks(range(len(shown)), names)

@@ -129,7 +129,8 @@ def of_labels(examples: Sequence[Example]) -> Iterator[Seen]:
                 yield "untested_label", f"{name!r} in {split}"
         if not train[name]:
             where = first[name]
-            yield "untrained_label", f"{where.place} ({where.split}): {name!r}{nearest(name, train)}"
+            text = f"no training text has the label {name!r}{nearest(name, train)}"
+            yield "untrained_label", f"{where.place} ({where.split}): {text}"
         elif train[name] < RARE:
             yield "rare_label", f"{name!r}: {train[name]}"
         if 0 < UNEQUAL * train[name] < most:

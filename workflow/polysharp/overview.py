@@ -39,9 +39,10 @@ class Overview:
         lines = []
         for (severity, check, finding, remedy), rows in groups.items():
             count = sum(row["count"] for row in rows)
-            where = f" in {len(rows)} data sets" if len(rows) > 1 else ""
-            first = f"{'first: ' if count > 1 else ''}{rows[0]['places'][0]}"
-            lines.append(f"{severity} ({check}): {count} {finding}{where}: {first}; what to do: {remedy}")
+            named = ", ".join(rows[0][name] for name in NAMES)
+            where = f"{count} in {len(rows)} data sets" if len(rows) > 1 else str(count)
+            first = f"{'the first: ' if count > 1 else ''}{named}: {rows[0]['places'][0]}"
+            lines.append(f"{severity} ({check}): {finding}: {where}; {first}; what to do: {remedy}")
         return lines
 
     def __str__(self) -> str:

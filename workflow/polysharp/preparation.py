@@ -89,12 +89,15 @@ def _checked(
     seen = [*of_rows(problems)]
     if not given:
         raise RefusedData(collect(seen, {}))
-    examples, leaks = without_leaks(make_splits(given, source, seed))
-    sizes = Counter(example.split for example in examples)
+    split = make_splits(given, source, seed)
+    examples, leaks = without_leaks(split)
+    before, left = (Counter(example.split for example in those) for those in (split, examples))
     lines = [
-        f"{source.path}: every text of {split} stands in another split too; expected different texts"
-        for split in SPLITS
-        if not sizes[split]
+        f"{source.path}: every text of {name} stands in another split too; expected different texts"
+        if before[name]
+        else f"{source.path}: no text of {name} can be used; expected some"
+        for name in SPLITS
+        if not left[name]
     ]
     learnable = label_order(example.labels for example in examples if example.split == "train")
     if len(learnable) < 2:

@@ -142,10 +142,10 @@ def undecodable(value: str) -> str | None:
         if not 0xDC80 <= wrong <= 0xDCFF:
             return f"half a character (U+{wrong:04X}); expected Unicode text"
         around = value[max(0, error.start - 12) : error.start + 12]
-        guess = around.encode("utf-8", errors="surrogateescape").decode("cp1252", errors="replace")
+        shown = around.encode("utf-8", errors="surrogateescape").decode(errors="replace")
         return (
-            f"byte 0x{wrong - 0xDC00:02X} is not UTF-8 (in Windows-1252 it would read {guess!r}); "
-            "save the file as UTF-8"
+            f"byte 0x{wrong - 0xDC00:02X} is not UTF-8, in {shown!r}; save the file as UTF-8 "
+            "(from Excel: as 'CSV UTF-8')"
         )
     return None
 

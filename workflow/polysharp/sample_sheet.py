@@ -71,7 +71,8 @@ def read_datasets(path: Path, configuration: Configuration, bases: Sequence[Path
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise UserError(f"{path}: not found; expected the sample sheet named by the key datasets") from None
+        expected = f"expected the sample sheet named by the key datasets{_sibling(str(path), bases)}"
+        raise UserError(f"{path}: not found; {expected}") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: byte {error.start} is not UTF-8; save the table as UTF-8") from None
     rows = list(csv.reader(text.splitlines(), delimiter="\t"))

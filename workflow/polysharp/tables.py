@@ -172,8 +172,7 @@ class DatasetTables:
                         **_mean_and_sd("precision", [seed["precision"] for seed in seeds]),
                         **_mean_and_sd("recall", [seed["recall"] for seed in seeds]),
                         **_mean_and_sd("f1", [seed["f1"] for seed in seeds]),
-                        "f1_ci_low": float(low),
-                        "f1_ci_high": float(high),
+                        **_ends("f1", low, high),
                         "support": row["support"],
                         "best_seed": best.cell.seed,
                         "best_f1": row["f1"],
@@ -310,9 +309,13 @@ def _mean_and_sd(name: str, values: Sequence[float | None]) -> Row:
 
 
 def _scored(name: str, estimate: Estimate) -> Row:
-    low, high = estimate.interval()
-    ends = {f"{name}_ci_low": float(low), f"{name}_ci_high": float(high)}
-    return {**_mean_and_sd(name, estimate.observed.tolist()), **ends}
+    return {**_mean_and_sd(name, estimate.observed.tolist()), **_ends(name, *estimate.interval())}
+
+
+def _ends(name: str, low: float, high: float) -> Row:
+    """Return an interval; none where no resample differs from another, as where every text is right."""
+    ends = (float(low), float(high)) if low < high else (None, None)
+    return dict(zip((f"{name}_ci_low", f"{name}_ci_high"), ends, strict=True))
 
 
 def _judge(rows: Sequence[Row]) -> None:

@@ -37,6 +37,8 @@ submit_nothing_after(signal.SIGINT)  # SIGTERM comes in hooks.smk: what it does 
 BASES = [Path(), WORKFLOW.parent]
 EXAMPLE = next(path for base in BASES if (path := base / "config" / "config.yaml").is_file())
 if not workflow.configfiles:
+    if workflow.is_main_process and not config and Path.cwd() != WORKFLOW.parent:
+        print("Without --configfile this is the embedded example:", EXAMPLE, file=sys.stderr)
 
     configfile: str(EXAMPLE)
 

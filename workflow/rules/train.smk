@@ -126,9 +126,9 @@ rule outside:
         RUN_FILES,
     log:
         f"logs/runs/{CELL}.log",
-    retries: 0  # a mistake stays one
     wildcard_constraints:
         method=methods_of("outside"),
+    retries: 0  # a mistake stays one
     conda:
         "../../envs/tables.yaml"
     params:

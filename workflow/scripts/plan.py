@@ -42,12 +42,15 @@ def main(arguments: argparse.Namespace) -> None:
 
     try:
         content = yaml.safe_load(arguments.configfile.read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except OSError as error:
+        raise UserError(f"{arguments.configfile}: cannot be read: {error.strerror}") from None
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise UserError(f"{arguments.configfile}: cannot be read: {' '.join(str(error).split())}") from None
     if not arguments.directory.is_dir():
         raise UserError(f"--directory {arguments.directory}: no such folder")
+    configfile = str(arguments.configfile.absolute())
     os.chdir(arguments.directory)
-    configuration, matrix = load_study(content, [Path(), ROOT], [str(arguments.configfile)])
+    configuration, matrix = load_study(content, [Path(), ROOT], [configfile])
     plan = make_plan(matrix, Path("models"), Paths())
     print("\n".join(lines(plan, configuration.seeds_per_job)))
 

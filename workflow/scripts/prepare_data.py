@@ -77,6 +77,7 @@ def main(arguments: argparse.Namespace) -> None:
         log_findings([finding for finding in refused.findings if finding.severity != "error"])
         if arguments.failure:
             write_findings(refused.findings, arguments.failure.parent)
+            log.info("all that was found: %s", arguments.failure.parent / FINDINGS)
         raise
     log_findings(findings)
     log.info("%d kinds of findings in %s", len(findings), arguments.output / FINDINGS)
