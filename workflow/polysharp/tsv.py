@@ -25,6 +25,19 @@ def write_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], path:
         )
 
 
+def read_table(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a table that :func:`write_table` wrote, as they are shown; unknown is empty."""
+    frame = pl.read_csv(path, separator="\t", infer_schema=False, missing_utf8_is_empty_string=True)
+    return [
+        {name: _without_apostrophe(value) for name, value in row.items()}
+        for row in frame.iter_rows(named=True)
+    ]
+
+
+def _without_apostrophe(text: str) -> str:
+    return text[1:] if text.startswith("'") and text[1:].startswith(FORMULA) else text
+
+
 def _shown(value: Any) -> str | None:
     if value in (None, ""):
         return None

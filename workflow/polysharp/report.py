@@ -1,0 +1,297 @@
+"""The report: the tables of a study as one HTML file, for eyes."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from polysharp import VERSION, columns
+from polysharp.configuration import Configuration
+from polysharp.failures import TABLE as FAILURES
+from polysharp.files import read_json, write_text
+from polysharp.overview import TABLE as FINDINGS
+from polysharp.paths import Paths
+from polysharp.selection import THRESHOLDS
+from polysharp.tsv import read_table
+
+REPORT = "report.html"
+TINTS = 10  # shades of the heat map
+MAX_LABELS = 15  # that a confusion matrix can show legibly; of more, the most frequent confusions
+MAX_CONFUSIONS = 15
+Row = dict[str, str]
+Key = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A confusion matrix: true labels in rows, predicted ones in columns, texts (mean over seeds)."""
+
+    labels: list[str]
+    predicted: list[str]
+    texts: list[list[float]]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Scores on validation by epoch, as points of a drawing of 100 by 40, with their band over seeds."""
+
+    method: str
+    line: str
+    band: str
+    first: str
+    last: str
+
+
+@dataclass(frozen=True)
+class Panel:
+    """What is shown of one data set."""
+
+    anchor: str
+    task: str
+    language: str
+    label_type: str
+    comparison: list[Row]
+    labels: list[tuple[str, str, dict[str, Row]]]  # label, support, row of report.tsv by method
+    confused: str | None  # the method whose confusions are shown
+    matrix: Matrix | None
+    confusions: list[Row]
+    curves: list[Curve]
+    best: Mapping[str, Any] | None
+    findings: list[Row]
+
+
+def write_report(configuration: Configuration, paths: Paths, output: Path) -> None:
+    """Write the report of a study whose tables are written."""
+    tables = {
+        table.file.removesuffix(".tsv"): read_table(paths.results / table.file) for table in columns.TABLES
+    }
+    script = files("polysharp").joinpath("templates/report.js").read_text(encoding="utf-8")
+    style = files("polysharp").joinpath("templates/report.css").read_text(encoding="utf-8")
+    environment = Environment(
+        loader=PackageLoader("polysharp"), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters |= {"short": short, "signed": signed}
+    comparison = tables["comparison"]
+    methods = list(dict.fromkeys(row["method"] for row in comparison))
+    text = environment.get_template("report.html.j2").render(
+        version=VERSION,
+        script=Markup(script),  # noqa: S704: ours, and named by its hash in the policy
+        style=Markup(style),
+        script_hash=_hash(script),
+        style_hash=_hash(style),
+        headlines=list(_headlines(tables)),
+        methods=methods,
+        metric=comparison[0]["metric"].replace("_f1", " F1"),
+        reference=comparison[0]["reference"],
+        comparison=comparison,
+        heat=list(_heat(comparison)),
+        averages=tables["averages"],
+        panels=list(_panels(tables, paths)),
+        failures=read_table(paths.results / FAILURES) if (paths.results / FAILURES).is_file() else [],
+        incomplete=[row for row in tables["runs"] if row["status"] != "complete"],
+        passport=list(_passport(tables["runs"])),
+        configuration=json.dumps(configuration.model_dump(), indent=1, ensure_ascii=False),
+        columns=columns,
+    )
+    write_text(output, text)
+
+
+def short(value: str, digits: int = 3) -> str:
+    """Return a number of a table with fewer digits, as papers write it: ``.742``."""
+    return f"{float(value):.{digits}f}".replace("0.", ".", 1) if value else ""
+
+
+def signed(value: str) -> str:
+    """Return a difference with its sign; what is nearly 0 has none."""
+    if not value:
+        return ""
+    text = f"{float(value):+.3f}".replace("0.", ".", 1)
+    return ".000" if text in ("+.000", "-.000") else text.replace("-", "−")
+
+
+def _hash(text: str) -> str:
+    """Return how a content security policy names a script or a style."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _dataset(row: Row) -> Key:
+    return row["task"], row["language"], row["label_type"]
+
+
+def _by_dataset(rows: Sequence[Row]) -> dict[Key, list[Row]]:
+    result: dict[Key, list[Row]] = {}
+    for row in rows:
+        result.setdefault(_dataset(row), []).append(row)
+    return result
+
+
+# --- In words -------------------------------------------------------------------------------------
+
+
+def _headlines(tables: Mapping[str, list[Row]]) -> Iterator[str]:
+    """Yield a sentence or two for every task and label type: what is best where, and where it is a tie."""
+    groups: dict[Key, list[Row]] = {}
+    for row in tables["comparison"]:
+        groups.setdefault((row["task"], row["label_type"]), []).append(row)
+    for (task, label_type), rows in groups.items():
+        of_dataset = _by_dataset(rows)
+        name = f"{task}, {label_type} ({_number(len(of_dataset), 'language')})"
+        best = Counter(row["method"] for row in rows if row["standing"] == "best")
+        tied = sum(any(row["standing"] == "tie" for row in of_one) for of_one in of_dataset.values())
+        unjudged = len(of_dataset) - sum(best.values()) - tied
+        parts = [f"{method} is best in {number}" for method, number in best.most_common()]
+        if tied:
+            parts.append(f"in {tied} the highest methods cannot be told apart")
+        if unjudged:
+            parts.append(f"{unjudged} cannot be judged, as cells are not there")
+        yield f"{name}: {'; '.join(parts)}."
+        for row in tables["averages"]:
+            if (row["task"], row["label_type"], row["average"]) == (task, label_type, "mean of languages"):
+                if row["difference"]:
+                    yield f"{name}: {_compared(row)}"
+
+
+def _compared(row: Row) -> str:
+    said = {
+        "better": f"{row['method']} is better than {row['reference']}",
+        "worse": f"{row['method']} is worse than {row['reference']}",
+        "tie": f"{row['method']} and {row['reference']} cannot be told apart",
+    }[row["verdict"]]
+    interval = f"{signed(row['difference_ci_low'])} to {signed(row['difference_ci_high'])}"
+    return (
+        f"on the mean of {_number(int(row['languages']), 'language')} {said}: {signed(row['difference'])} "
+        f"(95 % interval {interval}); {row['wins']} wins, {row['ties']} ties, {row['losses']} losses."
+    )
+
+
+def _number(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+# --- Tables and drawings --------------------------------------------------------------------------
+
+
+def _heat(comparison: Sequence[Row]) -> Iterator[tuple[Key, dict[str, tuple[Row, int]]]]:
+    """Yield every data set with the row and the tint of every method; tints are of the whole study."""
+    means = [float(row["test_mean"]) for row in comparison if row["test_mean"]]
+    low, high = min(means, default=0.0), max(means, default=1.0)
+    for dataset, rows in _by_dataset(comparison).items():
+        yield dataset, {row["method"]: (row, _tint(row["test_mean"], low, high)) for row in rows}
+
+
+def _tint(value: str, low: float, high: float) -> int:
+    if not value:
+        return 0
+    return min(TINTS - 1, int((float(value) - low) / ((high - low) or 1) * TINTS))
+
+
+def _panels(tables: Mapping[str, list[Row]], paths: Paths) -> Iterator[Panel]:
+    of_report, of_confusions, of_curves, of_runs = (
+        _by_dataset(tables[name]) for name in ("report", "confusions", "curves", "runs")
+    )
+    findings = _by_dataset(read_table(paths.results / FINDINGS))
+    for dataset, rows in _by_dataset(tables["comparison"]).items():
+        task, language, label_type = dataset
+        folder = paths.results / "best" / task / language / label_type
+        confused = _shown(rows, of_runs.get(dataset, []))
+        pairs = [
+            row for row in of_confusions.get(dataset, [])
+            if row["method"] == confused and row["split"] == "test"
+        ]  # fmt: skip
+        matrix = _matrix(pairs) if label_type == "single" else None
+        yield Panel(
+            anchor="-".join(dataset),
+            task=task,
+            language=language,
+            label_type=label_type,
+            comparison=rows,
+            labels=_labels(of_report.get(dataset, [])),
+            confused=confused if pairs else None,
+            matrix=matrix,
+            confusions=[] if matrix else _frequent(pairs),
+            curves=list(_curves(of_curves.get(dataset, []))),
+            best=read_json(folder / THRESHOLDS) if (folder / THRESHOLDS).is_file() else None,
+            findings=findings.get(dataset, []),
+        )
+
+
+def _shown(comparison: Sequence[Row], runs: Sequence[Row]) -> str | None:
+    """Return the method whose confusions are shown: the published classifier's, else the highest on validation."""
+    metric = comparison[0]["metric"]
+    trained = [row for row in runs if row["best_epoch"] and row["status"] == "complete"]
+    if trained:
+        return max(trained, key=lambda row: float(row[f"validation_{metric}"]))["method"]
+    scored = [row for row in comparison if row["test_mean"]]
+    return max(scored, key=lambda row: float(row["validation_mean"] or 0))["method"] if scored else None
+
+
+def _labels(report: Sequence[Row]) -> list[tuple[str, str, dict[str, Row]]]:
+    """Return the rows of the test report, with every method's: labels first, then averages."""
+    rows: dict[tuple[str, str], tuple[str, dict[str, Row]]] = {}
+    for row in report:
+        if row["split"] == "test" and row["f1_mean"]:
+            key = row["row_type"], row["row"]
+            rows.setdefault(key, (row["support"], {}))[1][row["method"]] = row
+    return [(name, support, by_method) for (_, name), (support, by_method) in rows.items()]
+
+
+def _matrix(pairs: Sequence[Row]) -> Matrix | None:
+    labels = sorted({row["true"] for row in pairs} | {row["predicted"] for row in pairs} - {""})
+    if not labels or len(labels) > MAX_LABELS:
+        return None
+    predicted = labels + [""] * any(not row["predicted"] for row in pairs)
+    texts = {(row["true"], row["predicted"]): float(row["texts_mean"]) for row in pairs}
+    return Matrix(labels, predicted, [[texts.get((a, b), 0.0) for b in predicted] for a in labels])
+
+
+def _frequent(pairs: Sequence[Row]) -> list[Row]:
+    wrong = [row for row in pairs if row["true"] != row["predicted"]]
+    return sorted(wrong, key=lambda row: -float(row["texts_mean"]))[:MAX_CONFUSIONS]
+
+
+def _curves(rows: Sequence[Row]) -> Iterator[Curve]:
+    scored = [row for row in rows if row["validation_mean"]]
+    ends = [
+        float(row["validation_mean"]) + sign * float(row["validation_sd"] or 0)
+        for row in scored
+        for sign in (-1, 1)
+    ]
+    if not ends:
+        return
+    low, high = min(ends), max(ends)
+    last = max(int(row["epoch"]) for row in scored) or 1
+
+    def point(row: Row, sign: int) -> str:
+        value = float(row["validation_mean"]) + sign * float(row["validation_sd"] or 0)
+        return f"{100 * int(row['epoch']) / last:.1f},{40 - 40 * (value - low) / ((high - low) or 1):.1f}"
+
+    for method in dict.fromkeys(row["method"] for row in scored):
+        of_method = [row for row in scored if row["method"] == method]
+        yield Curve(
+            method,
+            " ".join(point(row, 0) for row in of_method),
+            " ".join(
+                [*(point(row, 1) for row in of_method), *(point(row, -1) for row in reversed(of_method))]
+            ),
+            of_method[0]["validation_mean"],
+            of_method[-1]["validation_mean"],
+        )
+
+
+def _passport(runs: Sequence[Row]) -> Iterator[tuple[str, list[tuple[str, int]]]]:
+    """Yield what the cells depended on: every value with the number of cells that have it."""
+    for name in ("model", "model_revision", "model_sha256", "data_sha256", "determinism", "code_sha256"):
+        counts = Counter(row[name] for row in runs if row[name])
+        if counts:
+            yield name, counts.most_common()
