@@ -1,5 +1,6 @@
 # make demo        install into .venv, run the embedded example, say where the report is
 # make test        linters, type checker, all tests that this machine can run
+#                  (the report in a browser where there is chromium)
 # make test-slurm  the workflow on a real Slurm cluster of its own on this machine; needs root and Slurm
 # make chaos N=100  on a cluster like that, kill trainers, nodes and the command at random; same bytes?
 # make fuzz N=20000  damaged files for every reader of data: each ends in data, or in one clear error?
@@ -44,6 +45,7 @@ install: .venv/installed
 demo: .venv/installed
 	$(BIN)/snakemake -c$(CORES)
 	@echo
+	@echo "The report, for a browser:          $(CURDIR)/results/report.html"
 	@echo "The merged classification reports: $(CURDIR)/results/report.tsv"
 	@echo "One line per data set and method:  $(CURDIR)/results/comparison.tsv (a picture: comparison.png)"
 	@echo "The best classifiers:              $(CURDIR)/results/best/"

@@ -16,7 +16,7 @@ from tests.conftest import write_source
 from tests.integration.conftest import DATASETS
 from tests.integration.study import Study, copy_of_the_repository, write_data
 
-AGGREGATION = {"merge_reports", "plot_comparison"}
+AGGREGATION = {"merge_reports", "plot_comparison", "build_report"}
 
 
 def statuses(study: Study, table: str, **where: str) -> set[str]:
@@ -102,7 +102,7 @@ def test_a_method_that_one_data_set_has_too_few_texts_for(tmp_path: Path) -> Non
     assert [(row["n_seeds"], row["n_expected"], row["test_mean"]) for row in missing] == [("0", "2", "")]
     assert not (study.folder / "results/manifest.json").exists()
     of_french = {f"tfidf main/french/single/tfidf-28/{seed}" for seed in (1, 2)}
-    assert study.jobs(snakefile=snakefile) == of_french | {"merge_reports", "plot_comparison"}
+    assert study.jobs(snakefile=snakefile) == of_french | AGGREGATION
 
     path.write_text(whole, encoding="utf-8")
     of_french |= {"tfidf main/french/single/tfidf/0", "prepare_data main/french/single", "merge_findings"}

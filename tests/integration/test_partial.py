@@ -35,6 +35,7 @@ def test_tables_of_a_study_that_is_still_at_work(tmp_path: Path) -> None:
         rows = {row["method"]: row for row in study.table("comparison.tsv")}
         assert (rows["sam"]["status"], rows["sam"]["coverage"]) == ("partial", "0.500000")
         assert not (study.folder / "results/manifest.json").exists()
+        assert "1 of 2" in (study.folder / "results/report.html").read_text()
         assert reason.exists()  # a look at the tables takes nothing away
         output, _ = run.communicate(timeout=300)
     assert run.returncode == 0, output

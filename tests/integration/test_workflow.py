@@ -20,7 +20,8 @@ from tests.integration.study import ROOT, Study, copy_of_the_repository, counts,
 CELL = ["task", "language", "label_type", "method"]
 EXAMPLE = {
     "prepare_model": 2, "prepare_data": 6, "summarise_data": 6, "merge_findings": 1,
-    "finetune": 12, "probe": 6, "tfidf": 6, "select_best": 6, "merge_reports": 1, "plot_comparison": 1,
+    "finetune": 6, "probe": 6, "tfidf": 6, "select_best": 6, "merge_reports": 1, "plot_comparison": 1,
+    "build_report": 1,
 }  # fmt: skip
 
 
@@ -41,6 +42,8 @@ def test_a_run_leaves_every_table(finished: Study) -> None:
         rows = finished.table(name)
         assert list(rows[0])[:5] == [*CELL, "seed"]
         assert len(rows) == len(DATASETS) * 4
+    report = (finished.folder / "results/report.html").read_text(encoding="utf-8")
+    assert all(f"main, {language}, {label_type}" in report for language, label_type in DATASETS)
     assert (finished.folder / "results/comparison.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -69,7 +72,7 @@ def test_tables_name_no_host_and_no_time(finished: Study) -> None:
     host = re.compile(rf"\b{re.escape(os.uname().nodename)}\b")
     assert host.search((finished.folder / "results/costs.tsv").read_text())
     tables = {table.file for table in TABLES} - {"costs.tsv"}
-    for name in (*tables, "comparison.tex", "manifest.json"):
+    for name in (*tables, "comparison.tex", "report.html", "manifest.json"):
         text = (finished.folder / "results" / name).read_text()
         assert not host.search(text)
         assert not re.search(r"\b20\d\d-\d\d-\d\d|\b\d\d:\d\d:\d\d", text)

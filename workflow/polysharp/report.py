@@ -16,6 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from polysharp import VERSION, columns
+from polysharp.averages import MEAN
 from polysharp.configuration import Configuration
 from polysharp.failures import TABLE as FAILURES
 from polysharp.files import read_json, write_text
@@ -86,7 +87,7 @@ def write_report(configuration: Configuration, paths: Paths, output: Path) -> No
     methods = list(dict.fromkeys(row["method"] for row in comparison))
     text = environment.get_template("report.html.j2").render(
         version=VERSION,
-        script=Markup(script),  # noqa: S704: ours, and named by its hash in the policy
+        script=Markup(script),
         style=Markup(style),
         script_hash=_hash(script),
         style_hash=_hash(style),
@@ -98,13 +99,16 @@ def write_report(configuration: Configuration, paths: Paths, output: Path) -> No
         heat=list(_heat(comparison)),
         averages=tables["averages"],
         panels=list(_panels(tables, paths)),
-        failures=read_table(paths.results / FAILURES) if (paths.results / FAILURES).is_file() else [],
+        failures=_if_there(paths.results / FAILURES),
         incomplete=[row for row in tables["runs"] if row["status"] != "complete"],
         passport=list(_passport(tables["runs"])),
         configuration=json.dumps(configuration.model_dump(), indent=1, ensure_ascii=False),
-        columns=columns,
     )
     write_text(output, text)
+
+
+def _if_there(table: Path) -> list[Row]:
+    return read_table(table) if table.is_file() else []
 
 
 def short(value: str, digits: int = 3) -> str:
@@ -139,27 +143,30 @@ def _by_dataset(rows: Sequence[Row]) -> dict[Key, list[Row]]:
 # --- In words -------------------------------------------------------------------------------------
 
 
-def _headlines(tables: Mapping[str, list[Row]]) -> Iterator[str]:
-    """Yield a sentence or two for every task and label type: what is best where, and where it is a tie."""
+def _headlines(tables: Mapping[str, list[Row]]) -> Iterator[tuple[str, list[str]]]:
+    """Yield every task and label type with what is best where, and where it is a tie."""
     groups: dict[Key, list[Row]] = {}
     for row in tables["comparison"]:
         groups.setdefault((row["task"], row["label_type"]), []).append(row)
     for (task, label_type), rows in groups.items():
         of_dataset = _by_dataset(rows)
-        name = f"{task}, {label_type} ({_number(len(of_dataset), 'language')})"
         best = Counter(row["method"] for row in rows if row["standing"] == "best")
         tied = sum(any(row["standing"] == "tie" for row in of_one) for of_one in of_dataset.values())
         unjudged = len(of_dataset) - sum(best.values()) - tied
-        parts = [f"{method} is best in {number}" for method, number in best.most_common()]
+        lines = [
+            f"{method} is best in {_number(number, 'language')}." for method, number in best.most_common()
+        ]
         if tied:
-            parts.append(f"in {tied} the highest methods cannot be told apart")
+            lines.append(f"In {_number(tied, 'language')} the highest methods cannot be told apart.")
         if unjudged:
-            parts.append(f"{unjudged} cannot be judged, as cells are not there")
-        yield f"{name}: {'; '.join(parts)}."
-        for row in tables["averages"]:
-            if (row["task"], row["label_type"], row["average"]) == (task, label_type, "mean of languages"):
-                if row["difference"]:
-                    yield f"{name}: {_compared(row)}"
+            lines.append(f"{_number(unjudged, 'language')} cannot be judged, as cells are not there.")
+        lines += [
+            _compared(row)
+            for row in tables["averages"]
+            if (row["task"], row["label_type"], row["average"]) == (task, label_type, MEAN)
+            and row["difference"]
+        ]
+        yield f"{task}, {label_type}: {_number(len(of_dataset), 'language')}", lines
 
 
 def _compared(row: Row) -> str:
@@ -170,8 +177,9 @@ def _compared(row: Row) -> str:
     }[row["verdict"]]
     interval = f"{signed(row['difference_ci_low'])} to {signed(row['difference_ci_high'])}"
     return (
-        f"on the mean of {_number(int(row['languages']), 'language')} {said}: {signed(row['difference'])} "
-        f"(95 % interval {interval}); {row['wins']} wins, {row['ties']} ties, {row['losses']} losses."
+        f"On the mean of {_number(int(row['languages']), 'language')} {said}: {signed(row['difference'])} "
+        f"(95 % interval {interval}; adjusted p {short(row['p_adjusted']) or 'none: one seed'}). Language by "
+        f"language: {row['wins']} wins, {row['ties']} ties, {row['losses']} losses."
     )
 
 
@@ -200,7 +208,7 @@ def _panels(tables: Mapping[str, list[Row]], paths: Paths) -> Iterator[Panel]:
     of_report, of_confusions, of_curves, of_runs = (
         _by_dataset(tables[name]) for name in ("report", "confusions", "curves", "runs")
     )
-    findings = _by_dataset(read_table(paths.results / FINDINGS))
+    findings = _by_dataset(_if_there(paths.results / FINDINGS))
     for dataset, rows in _by_dataset(tables["comparison"]).items():
         task, language, label_type = dataset
         folder = paths.results / "best" / task / language / label_type
@@ -227,7 +235,7 @@ def _panels(tables: Mapping[str, list[Row]], paths: Paths) -> Iterator[Panel]:
 
 
 def _shown(comparison: Sequence[Row], runs: Sequence[Row]) -> str | None:
-    """Return the method whose confusions are shown: the published classifier's, else the highest on validation."""
+    """Return the published classifier's method, or else the one that is highest on validation."""
     metric = comparison[0]["metric"]
     trained = [row for row in runs if row["best_epoch"] and row["status"] == "complete"]
     if trained:
@@ -262,31 +270,31 @@ def _frequent(pairs: Sequence[Row]) -> list[Row]:
 
 def _curves(rows: Sequence[Row]) -> Iterator[Curve]:
     scored = [row for row in rows if row["validation_mean"]]
-    ends = [
-        float(row["validation_mean"]) + sign * float(row["validation_sd"] or 0)
-        for row in scored
-        for sign in (-1, 1)
-    ]
+    ends = [value for row in scored for value in _band(row)]
     if not ends:
         return
     low, high = min(ends), max(ends)
     last = max(int(row["epoch"]) for row in scored) or 1
 
-    def point(row: Row, sign: int) -> str:
-        value = float(row["validation_mean"]) + sign * float(row["validation_sd"] or 0)
+    def point(row: Row, value: float) -> str:
         return f"{100 * int(row['epoch']) / last:.1f},{40 - 40 * (value - low) / ((high - low) or 1):.1f}"
 
     for method in dict.fromkeys(row["method"] for row in scored):
         of_method = [row for row in scored if row["method"] == method]
+        above = [point(row, _band(row)[1]) for row in of_method]
+        below = [point(row, _band(row)[0]) for row in reversed(of_method)]
         yield Curve(
             method,
-            " ".join(point(row, 0) for row in of_method),
-            " ".join(
-                [*(point(row, 1) for row in of_method), *(point(row, -1) for row in reversed(of_method))]
-            ),
+            " ".join(point(row, float(row["validation_mean"])) for row in of_method),
+            " ".join([*above, *below]),
             of_method[0]["validation_mean"],
             of_method[-1]["validation_mean"],
         )
+
+
+def _band(row: Row) -> tuple[float, float]:
+    mean, sd = float(row["validation_mean"]), float(row["validation_sd"] or 0)
+    return mean - sd, mean + sd
 
 
 def _passport(runs: Sequence[Row]) -> Iterator[tuple[str, list[tuple[str, int]]]]:

@@ -27,11 +27,9 @@ def write_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], path:
 
 def read_table(path: Path) -> list[dict[str, str]]:
     """Return the rows of a table that :func:`write_table` wrote, as they are shown; unknown is empty."""
-    frame = pl.read_csv(path, separator="\t", infer_schema=False, missing_utf8_is_empty_string=True)
-    return [
-        {name: _without_apostrophe(value) for name, value in row.items()}
-        for row in frame.iter_rows(named=True)
-    ]
+    frame = pl.read_csv(path, separator="\t", infer_schema=False).fill_null("")
+    rows = frame.iter_rows(named=True)
+    return [{name: _without_apostrophe(value) for name, value in row.items()} for row in rows]
 
 
 def _without_apostrophe(text: str) -> str:

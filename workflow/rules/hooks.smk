@@ -29,6 +29,7 @@ onsuccess:
     if alone("check"):
         print("All data sets can be trained on. What was found:", Path("results/check.tsv").resolve())
     elif alone("partial") or not workflow.dag_settings.targets:
+        print("The report:", Path("results/report.html").resolve())
         print("The merged classification reports:", Path("results/report.tsv").resolve())
 
 
@@ -45,4 +46,8 @@ onerror:
     if not alone("check"):
         shell(
             'python "$POLYSHARP_SCRIPTS/merge_reports.py" {STUDY_ARGUMENTS:q} --log logs/merge_reports.log'
+        )
+        shell(
+            'python "$POLYSHARP_SCRIPTS/build_report.py" {STUDY_ARGUMENTS:q} --output results/report.html'
+            " --log logs/build_report.log"
         )

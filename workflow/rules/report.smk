@@ -1,7 +1,7 @@
 # The tables that people read, and their picture.
 #
 # Inputs:  results/runs/, results/data/
-# Outputs: results/report.tsv, comparison.{tsv,parquet,tex,png}, averages.tsv, confusions.tsv, curves.tsv,
+# Outputs: results/report.html, report.tsv, comparison.{tsv,parquet,tex,png}, averages.tsv, confusions.tsv, curves.tsv,
 #          runs.tsv, costs.tsv, manifest.json
 
 
@@ -9,6 +9,7 @@ localrules:
     merge_reports,
     partial,
     plot_comparison,
+    build_report,
 
 
 rule merge_reports:
@@ -34,7 +35,7 @@ rule merge_reports:
         'exec python "$POLYSHARP_SCRIPTS/merge_reports.py" {params.study:q} --log {log:q}'
 
 
-# All tables from what is finished, while the rest is still training: `snakemake -c1 partial`.
+# All tables and the report from what is finished, while the rest is at work: `snakemake -c1 partial`.
 rule partial:
     log:
         "logs/partial.log",
@@ -43,7 +44,8 @@ rule partial:
     params:
         study=lambda wildcards: STUDY_ARGUMENTS,
     shell:
-        'exec python "$POLYSHARP_SCRIPTS/merge_reports.py" {params.study:q} --log {log:q}'
+        'python "$POLYSHARP_SCRIPTS/merge_reports.py" {params.study:q} --log {log:q} && '
+        'exec python "$POLYSHARP_SCRIPTS/build_report.py" {params.study:q} --output results/report.html'
 
 
 rule plot_comparison:
@@ -57,3 +59,20 @@ rule plot_comparison:
         "../../envs/tables.yaml"
     shell:
         'exec python "$POLYSHARP_SCRIPTS/plot_comparison.py" --table {input:q} --output {output:q} --log {log:q}'
+
+
+rule build_report:
+    input:
+        TABLES.values(),
+        "results/check.tsv",
+        [f"results/best/{path}/thresholds.json" for path in PUBLISHED],
+    output:
+        "results/report.html",
+    log:
+        "logs/build_report.log",
+    conda:
+        "../../envs/tables.yaml"
+    params:
+        study=lambda wildcards: STUDY_ARGUMENTS,
+    shell:
+        'exec python "$POLYSHARP_SCRIPTS/build_report.py" {params.study:q} --output {output:q} --log {log:q}'

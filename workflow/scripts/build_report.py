@@ -1,12 +1,9 @@
 """Build report.html from the tables of a study: one file, for eyes, that works offline and from a mail."""
 
 import argparse
-import logging
 from pathlib import Path
 
 from polysharp.commands import add_study_options, command_parser, read_study, run
-
-log = logging.getLogger("polysharp.build_report")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -22,7 +19,6 @@ def main(arguments: argparse.Namespace) -> None:
 
     configuration, _ = read_study(arguments)
     write_report(configuration, Paths(), arguments.output)
-    log.info("%s: %.1f MB", arguments.output, arguments.output.stat().st_size / 1e6)
 
 
 if __name__ == "__main__":

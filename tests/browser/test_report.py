@@ -1,0 +1,123 @@
+"""The report in a real browser: without a network, with and without JavaScript, narrow and wide."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from polysharp.report import short
+from polysharp.tsv import read_table
+from tests.reports import build, make_study
+
+REQUIRED = "POLYSHARP_NEEDS_BROWSER"  # set where a browser that cannot be had is a failure: CI
+CHROMIUM = shutil.which("chromium")
+WIDTHS = (360, 1280)
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(make_study(tmp_path_factory.mktemp("report")))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        reason = "chromium is absent; on Debian: apt-get install chromium"
+        (pytest.fail if REQUIRED in os.environ else pytest.skip)(reason)
+    with sync_playwright() as playwright:
+        # Without its sandbox, as root has none; what is shown here is ours.
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+def opened(context: BrowserContext, report: Path) -> tuple[Page, list[str]]:
+    """Return the report's page, and what should not happen: requests, dialogs, errors."""
+    page, events = context.new_page(), []
+    page.on("request", lambda request: events.append(request.url))
+    page.on("dialog", lambda dialog: (events.append(dialog.message), dialog.dismiss()))
+    page.on("console", lambda message: events.append(message.text))
+    page.on("pageerror", lambda error: events.append(str(error)))
+    page.goto(report.as_uri())
+    for details in page.locator("details").all():
+        details.locator("summary").first.click()
+    return page, [event for event in events if event != report.as_uri()]
+
+
+@pytest.mark.parametrize("javascript", [True, False])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_every_number_is_seen(browser: Browser, report: Path, width: int, javascript: bool) -> None:
+    context = browser.new_context(
+        viewport={"width": width, "height": 800}, java_script_enabled=javascript, offline=True
+    )
+    page, events = opened(context, report)
+    assert events == []
+    assert page.title() == "polysharp: the report"  # no label has changed it
+    rows = page.locator("#comparison ~ .wide table tbody").first.locator("tr").all()
+    comparison = read_table(report.parent / "comparison.tsv")
+    assert len(rows) == len(comparison) == 16
+    for row, expected in zip(rows, comparison, strict=True):
+        shown = row.inner_text().split()
+        assert expected["method"] in shown and expected["label_type"] in shown
+        for name in (
+            "validation_mean",
+            "test_mean",
+            "test_ci_low",
+            "test_ci_high",
+            "test_sd",
+            "accuracy_mean",
+        ):
+            assert not expected[name] or short(expected[name]) in shown, (name, shown)
+        for name in ("difference", "difference_ci_low", "difference_ci_high"):
+            if expected[name]:
+                numbers = [value.replace("−", "-").lstrip("+") for value in shown]
+                assert short(expected[name]).replace("-.000", ".000") in numbers, (name, shown)
+    context.close()
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_nothing_is_wider_than_the_window(browser: Browser, report: Path, width: int) -> None:
+    context = browser.new_context(viewport={"width": width, "height": 800}, offline=True)
+    page, _ = opened(context, report)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    context.close()
+
+
+def test_tables_are_sorted_and_filtered(browser: Browser, report: Path) -> None:
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, offline=True)
+    page, events = opened(context, report)
+    table = page.locator("#comparison ~ .wide table").first
+    column = table.locator("thead th").all_inner_texts().index("test")
+
+    def values() -> list[float]:
+        found = table.locator(f"tbody tr:visible td:nth-child({column + 1}) > data").all()
+        return [float(data.get_attribute("value") or "nan") for data in found]
+
+    given = values()
+    head = table.locator("thead th").nth(column)
+    head.locator("button").click()
+    assert values() == sorted(given) != given
+    assert head.get_attribute("aria-sort") == "ascending"
+    head.locator("button").press("Enter")
+    assert values() == sorted(given, reverse=True)
+    page.get_by_label("Show data sets and methods that contain").fill("yoruba tfidf")
+    assert len(values()) == 2
+    assert events == []
+    context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_nothing_is_in_the_way_of_anybody(browser: Browser, report: Path, width: int, scheme: str) -> None:
+    context = browser.new_context(
+        viewport={"width": width, "height": 800}, color_scheme=scheme, offline=True, bypass_csp=True
+    )
+    page, _ = opened(context, report)
+    found = Axe().run(page).response["violations"]
+    serious = [entry for entry in found if entry["impact"] in ("serious", "critical")]
+    assert serious == [], [(entry["id"], entry["nodes"][0]["html"][:200]) for entry in serious]
+    context.close()

@@ -1,0 +1,57 @@
+"""A small study with labels that would do harm, and its report."""
+
+from pathlib import Path
+
+from polysharp.files import write_json, write_text
+from polysharp.overview import write_overview
+from polysharp.preparation import prepare_data
+from polysharp.report import write_report
+from polysharp.selection import select_best
+from polysharp.tables import write_tables
+from tests.conftest import make_texts, write_source
+from tests.unit.test_tables import SKILL, Study, open_study
+
+HOSTILE = {
+    "animals": "<script>document.title = 'hacked'; alert(1)</script>",
+    "food": '"><img src=x onerror="alert(2)">',
+    "music": '=HYPERLINK("http://example.invalid")',
+}
+
+
+def make_study(folder: Path) -> Study:
+    """Return a study of two languages and label types, trained as far as its tables know."""
+    rows = []
+    for language in ("english", "yoruba"):
+        for label_type in ("single", "multi"):
+            texts = make_texts(label_type)
+            for split in texts.values():
+                split["Labels"] = [
+                    HOSTILE[label] if isinstance(label, str) else [HOSTILE[name] for name in label]
+                    for label in split["Labels"]
+                ]
+            write_source(folder / language / label_type, texts)
+            rows.append(f"main\t{language}\t{label_type}\t{language}/{label_type}")
+    write_text(folder / "datasets.tsv", "\n".join(["task\tlanguage\tlabel_type\tsource", *rows]))
+    study = open_study(folder)
+    for dataset in study.matrix.datasets:
+        prepare_data(dataset.source, dataset.label_type, {}, 0, study.paths.data(dataset.path))
+    for cell in study.matrix.cells:
+        study.train(cell, SKILL[cell.method] + (3 if cell.dataset.language == "english" else 0))
+    return study
+
+
+def build(study: Study) -> Path:
+    """Write tables, best classifiers, findings and report; return the report."""
+    write_tables(study.matrix, study.configuration, study.paths)
+    for dataset in study.matrix.datasets:
+        cells = [cell.path for cell in study.matrix.of(dataset) if cell.has_checkpoint]
+        select_best(cells, "macro_f1", study.paths, study.paths.results / "best" / dataset.path)
+    write_overview({dataset.path: [] for dataset in study.matrix.datasets}, study.paths)
+    output = study.paths.results / "report.html"
+    write_report(study.configuration, study.paths, output)
+    return output
+
+
+def fail(study: Study, cell: str, reason: str) -> None:
+    """Let a cell have failed."""
+    write_json(study.paths.work / "runs" / cell / "failure.json", {"class": "nan", "reason": reason})

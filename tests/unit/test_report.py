@@ -1,0 +1,134 @@
+"""The report as a file: what stands in it, and what does not."""
+
+import re
+import shutil
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from polysharp.failures import find_failures, write_failures
+from polysharp.progress import read_run
+from polysharp.report import short, signed, write_report
+from polysharp.tables import write_tables
+from polysharp.tsv import read_table
+from tests.reports import HOSTILE, build, fail, make_study
+from tests.unit.test_tables import Study, open_study
+
+
+class Page(HTMLParser):
+    """Elements, attributes and numbers of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: Counter[str] = Counter()
+        self.attributes: list[tuple[str, str, str | None]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] += 1
+        self.attributes += [(tag, name, value) for name, value in attrs]
+
+    def values(self, tag: str, name: str) -> list[str | None]:
+        return [value for t, n, value in self.attributes if (t, n) == (tag, name)]
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """Not to be changed."""
+    made = make_study(tmp_path_factory.mktemp("report"))
+    build(made)
+    return made
+
+
+@pytest.fixture
+def copied(study: Study, tmp_path: Path) -> Study:
+    shutil.copytree(study.paths.results.parent, tmp_path / "copy")
+    return open_study(tmp_path / "copy")
+
+
+def text_of(study: Study) -> str:
+    return (study.paths.results / "report.html").read_text(encoding="utf-8")
+
+
+def test_every_number_of_the_comparison_and_the_averages_stands_in_it(study: Study) -> None:
+    values = Counter(Page(text_of(study)).values("data", "value"))
+    for table in ("comparison.tsv", "averages.tsv"):
+        needed = Counter(
+            value
+            for row in read_table(study.paths.results / table)
+            for name, value in row.items()
+            if re.fullmatch(r"-?\d+\.\d{6}", value)
+        )
+        assert needed
+        assert not {value: count for value, count in needed.items() if values[value] < count}
+
+
+def test_nothing_from_outside_is_in_it(study: Study) -> None:
+    text = text_of(study)
+    page = Page(text)
+    assert page.tags["script"] == page.tags["style"] == 1
+    assert not page.tags["img"] + page.tags["link"] + page.tags["iframe"] + page.tags["object"]
+    assert not [name for _, name, _ in page.attributes if name.startswith("on") or name == "style"]
+    assert all(str(value).startswith("#") for value in page.values("a", "href"))
+    (policy,) = [value for value in page.values("meta", "content") if "default-src" in str(value)]
+    assert policy and "default-src 'none'" in policy and "unsafe" not in policy
+
+
+def test_hostile_labels_are_text(study: Study) -> None:
+    text = text_of(study)
+    for label in HOSTILE.values():
+        assert label not in text
+    assert "&lt;script&gt;document.title" in text
+    assert "'=HYPERLINK" not in text.replace("&#39;", "'")  # the apostrophe is the spreadsheet's
+
+
+def test_it_says_what_won_and_what_did_not(study: Study) -> None:
+    text = text_of(study)
+    comparison = read_table(study.paths.results / "comparison.tsv")
+    best = Counter((row["label_type"], row["method"]) for row in comparison if row["standing"] == "best")
+    said = len(re.findall(r"<li>\w+ is best in \d languages?\.</li>", text))
+    assert said == len(best)
+    assert "twin and adamw cannot be told apart: .000" in text
+
+
+def test_the_same_tables_give_the_same_bytes(copied: Study) -> None:
+    first = build(copied).read_bytes()
+    assert build(copied).read_bytes() == first
+
+
+def test_what_failed_is_told(copied: Study) -> None:
+    cell = copied.cell("single", "sam", 2)
+    fail(copied, cell.path, "the loss is <not> a number")
+    runs = write_tables(copied.matrix, copied.configuration, copied.paths)
+    write_failures(find_failures(runs, copied.matrix, copied.paths), copied.paths)
+    write_report(copied.configuration, copied.paths, copied.paths.results / "report.html")
+    text = text_of(copied)
+    assert read_run(cell, copied.paths).status == "failed"
+    assert "the loss is &lt;not&gt; a number" in text and "lower learning_rate" in text
+    assert "1 of the cells is not there" in text
+    assert "cannot be judged, as cells are not there" in text
+
+
+def test_a_study_of_which_nothing_is_there_has_one(copied: Study) -> None:
+    shutil.rmtree(copied.paths.results)
+    write_tables(copied.matrix, copied.configuration, copied.paths)
+    write_report(copied.configuration, copied.paths, copied.paths.results / "report.html")
+    assert f"{len(copied.matrix.cells)} of the cells are not there" in text_of(copied)
+
+
+@pytest.mark.parametrize(
+    ("value", "plain", "difference"),
+    [
+        ("0.742400", ".742", "+.742"),
+        ("1.000000", "1.000", "+1.000"),
+        ("-0.020400", "-.020", "−.020"),
+        ("-0.000000", "-.000", ".000"),
+        ("0.000100", ".000", ".000"),
+        ("", "", ""),
+    ],
+)
+def test_numbers_are_short(value: str, plain: str, difference: str) -> None:
+    assert short(value) == plain
+    assert signed(value) == difference
