@@ -2,14 +2,13 @@
 
 from pathlib import Path
 
-from polysharp.files import write_json, write_text
+from polysharp.files import write_json
 from polysharp.overview import write_overview
-from polysharp.preparation import prepare_data
 from polysharp.report import write_report
 from polysharp.selection import select_best
 from polysharp.tables import write_tables
 from tests.conftest import make_texts, write_source
-from tests.unit.test_tables import SKILL, Study, open_study
+from tests.unit.test_tables import SKILL, Study, prepared
 
 HOSTILE = {
     "animals": "<script>document.title = 'hacked'; alert(1)</script>",
@@ -20,7 +19,7 @@ HOSTILE = {
 
 def make_study(folder: Path) -> Study:
     """Return a study of two languages and label types, trained as far as its tables know."""
-    rows = []
+    sources = []
     for language in ("english", "yoruba"):
         for label_type in ("single", "multi"):
             texts = make_texts(label_type)
@@ -30,11 +29,8 @@ def make_study(folder: Path) -> Study:
                     for label in split["Labels"]
                 ]
             write_source(folder / language / label_type, texts)
-            rows.append(f"main\t{language}\t{label_type}\t{language}/{label_type}")
-    write_text(folder / "datasets.tsv", "\n".join(["task\tlanguage\tlabel_type\tsource", *rows]))
-    study = open_study(folder)
-    for dataset in study.matrix.datasets:
-        prepare_data(dataset.source, dataset.label_type, {}, 0, study.paths.data(dataset.path))
+            sources.append((language, label_type, f"{language}/{label_type}"))
+    study = prepared(folder, sources)
     for cell in study.matrix.cells:
         study.train(cell, SKILL[cell.method] + (3 if cell.dataset.language == "english" else 0))
     return study

@@ -128,6 +128,16 @@ def open_study(folder: Path, content: dict[str, Any] = STUDY) -> Study:
     return Study(configuration, matrix, Paths(folder / "results", folder / "work"))
 
 
+def prepared(folder: Path, sources: list[tuple[str, str, str]]) -> Study:
+    """Return a study of data sets by language, label type and folder of texts, prepared."""
+    rows = ["\t".join(("main", *source)) for source in sources]
+    write_text(folder / "datasets.tsv", "\n".join(["task\tlanguage\tlabel_type\tsource", *rows]))
+    study = open_study(folder)
+    for dataset in study.matrix.datasets:
+        prepare_data(dataset.source, dataset.label_type, {}, 0, study.paths.data(dataset.path))
+    return study
+
+
 def make_study(folder: Path) -> Study:
     """Return a study of two data sets, prepared, in which one label stands in no test text."""
     for label_type in ("single", "multi"):
@@ -135,12 +145,7 @@ def make_study(folder: Path) -> Study:
         labels = texts["train"]["Labels"]
         labels[0] = "rare" if label_type == "single" else ["rare", "food"]
         write_source(folder / label_type, texts)
-    rows = [f"main\tenglish\t{label_type}\t{label_type}" for label_type in ("single", "multi")]
-    write_text(folder / "datasets.tsv", "\n".join(["task\tlanguage\tlabel_type\tsource", *rows]))
-    study = open_study(folder)
-    for dataset in study.matrix.datasets:
-        prepare_data(dataset.source, dataset.label_type, {}, 0, study.paths.data(dataset.path))
-    return study
+    return prepared(folder, [("english", label_type, label_type) for label_type in ("single", "multi")])
 
 
 @pytest.fixture(scope="module")
@@ -491,18 +496,15 @@ def test_nothing_is_claimed_of_a_method_whose_seeds_are_not_all_there(study: Stu
 def three(tmp_path_factory: pytest.TempPathFactory) -> Study:
     """A study of three languages, of which one has other labels for `multi`; not to be changed."""
     folder = tmp_path_factory.mktemp("three")
-    rows = []
+    sources = []
     for language in ("english", "german", "polish"):
         for label_type in ("single", "multi"):
             texts = make_texts(label_type)
             if (language, label_type) == ("polish", "multi"):
                 texts["train"]["Labels"][0] = ["rare"]
             write_source(folder / language / label_type, texts)
-            rows.append(f"main\t{language}\t{label_type}\t{language}/{label_type}")
-    write_text(folder / "datasets.tsv", "\n".join(["task\tlanguage\tlabel_type\tsource", *rows]))
-    study = open_study(folder)
-    for dataset in study.matrix.datasets:
-        prepare_data(dataset.source, dataset.label_type, {}, 0, study.paths.data(dataset.path))
+            sources.append((language, label_type, f"{language}/{label_type}"))
+    study = prepared(folder, sources)
     for cell in study.matrix.cells:
         study.train(cell, SKILL[cell.method] + len(cell.dataset.language) / 10)
     study.write()
