@@ -230,7 +230,9 @@ def test_data_and_a_baseline_by_their_commands(tmp_path: Path) -> None:
     done = call("prepare_data.py", "--source", source, "--label-type", "single", *common, data)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
-    assert all("error: " in line for line in done.stderr.splitlines())
+    where, *errors = done.stderr.splitlines()
+    assert f"all that was found: {tmp_path / 'findings.tsv'}" in where
+    assert errors and all("error: " in line for line in errors)
     assert "expected one label, as label_type is 'single'; or say 'multi'" in read_json(failure)["reason"]
     assert not data.exists()
 
