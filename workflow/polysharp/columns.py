@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from polysharp.configuration import Metric
 from polysharp.sources import REPORTED
@@ -28,6 +29,11 @@ class Table:
     def names(self) -> list[str]:
         """Return the names of the columns, in their order."""
         return list(self.columns)
+
+
+def dataset_of(row: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Return the data set that a row of a table is of: task, language, label type."""
+    return row["task"], row["language"], row["label_type"]
 
 
 _DATASET = {

@@ -11,14 +11,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from polysharp import slurm
 from polysharp.configuration import check_configuration
 from polysharp.errors import UserError, nearest
 from polysharp.files import expanded
 from polysharp.matrix import SEED_MINUTES
 from polysharp.models import IDENTITY
+from polysharp.rendering import template
 from polysharp.slugs import model_slug
 from polysharp.slurm import Partition
 
@@ -195,10 +194,7 @@ def models(content: Mapping[str, Any], prepared: Path) -> list[Finding]:
 
 def render(settings: Settings) -> str:
     """Return the profile of these settings, a comment above every key."""
-    environment = Environment(
-        loader=PackageLoader("polysharp"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.get_template("slurm_profile.yaml.j2").render(
+    return template("slurm_profile.yaml.j2").render(
         s=settings, published=settings == PUBLISHED, minutes=GPU_MINUTES
     )
 

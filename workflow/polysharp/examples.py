@@ -209,8 +209,8 @@ def _labels_of(
     return tuple(sorted({_check_label(label) for label in value}))
 
 
-def _list_in(text: str) -> list[Any]:
-    """Return the list that stands in a cell as JSON or, as pandas writes it, as Python does."""
+def as_list(text: str) -> list[Any] | None:
+    """Return the list that stands in a cell as JSON or, as pandas writes it, as Python does; else None."""
     stripped = text.strip()
     if stripped.startswith("["):
         for parse in (json.loads, ast.literal_eval):
@@ -220,6 +220,14 @@ def _list_in(text: str) -> list[Any]:
                 continue
             if isinstance(value, list):
                 return value
+    return None
+
+
+def _list_in(text: str) -> list[Any]:
+    """Return the list that stands in a cell, or say what is wrong with it."""
+    value = as_list(text)
+    if value is not None:
+        return value
     found = [sign for sign in ";|,/" if sign in text]
     hint = f"; or name the sign between the labels as delimiter ({found[0]!r})" if found else ""
     raise _Wrong(

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from polysharp.columns import COMPARISON
 from polysharp.files import replacing, write_text
+from polysharp.rendering import template
 
 PARQUET, LATEX = "comparison.parquet", "comparison.tex"
 COUNTS = ("n_seeds", "n_expected", "n_test", "unmapped", "best_seed", "environments")
@@ -38,10 +38,7 @@ def write_latex(rows: Sequence[Row], path: Path) -> None:
     datasets: dict[tuple[str, ...], list[str]] = {}
     for row in rows:  # in the order of the methods, in every data set
         datasets.setdefault(tuple(row[name] for name in names), []).append(_cell(row))
-    template = Environment(
-        loader=PackageLoader("polysharp"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    ).get_template("comparison.tex.j2")
-    text = template.render(
+    text = template("comparison.tex.j2").render(
         names=[_escaped(name.replace("_", " ")) for name in names],
         methods=[_escaped(method) for method in methods],
         rows=[[*map(_escaped, dataset), *cells] for dataset, cells in datasets.items()],
@@ -56,17 +53,18 @@ def write_latex(rows: Sequence[Row], path: Path) -> None:
 def _cell(row: Row) -> str:
     if row.get("test_mean") is None:
         return "--"
-    mean = _short(row["test_mean"])
+    mean = short(row["test_mean"])
     mean = rf"\textbf{{{mean}}}" if row.get("standing") == "best" else mean
     star = "$^*$" if row.get("verdict") in ("better", "worse") else ""
     dagger = r"$^\dagger$" if row["status"] == "partial" else ""
     if row["test_ci_low"] is None:
         return f"{mean}{star}{dagger}"
-    return f"{mean}{star}{dagger} [{_short(row['test_ci_low'])}, {_short(row['test_ci_high'])}]"
+    return f"{mean}{star}{dagger} [{short(row['test_ci_low'])}, {short(row['test_ci_high'])}]"
 
 
-def _short(value: float) -> str:
-    return f"{value:.3f}".removeprefix("0")
+def short(value: float) -> str:
+    """Return a number between -1 and 1 as papers write it: ``.742``."""
+    return f"{value:.3f}".replace("0.", ".", 1)
 
 
 def _escaped(text: str) -> str:

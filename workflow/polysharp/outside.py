@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +13,7 @@ import numpy as np
 from polysharp.configuration import LabelType, OutsideSettings
 from polysharp.data import PreparedData
 from polysharp.errors import UserError, nearest, some_of
+from polysharp.examples import as_list
 from polysharp.labels import Indicators
 from polysharp.readers import Table, read_table
 from polysharp.slugs import slug
@@ -53,13 +52,10 @@ def read_answers(
     table = read_table(path, ["*"])
     column = ANSWERS[settings.answers]
     key = next((name for name in KEYS if name in table.columns), None)
-    lines = []
-    if key is None:
-        lines.append(
-            f"{path}: column 'id' or 'text': missing; the columns are {some_of(list(table.columns))}"
-        )
+    there = f"missing; the columns are {some_of(list(table.columns))}"
+    lines = [f"{path}: column 'id' or 'text': {there}"] if key is None else []
     if column not in table.columns:
-        lines.append(f"{path}: column {column!r}: missing; the columns are {some_of(list(table.columns))}")
+        lines.append(f"{path}: column {column!r}: {there}")
     if key is None or lines:
         raise UserError(*lines)
     rows = _rows(table, {"task": task, "language": language, "label_type": data.label_type})
@@ -150,13 +146,7 @@ def named_labels(answer: str, labels: Sequence[str], label_type: LabelType) -> l
 
 def _labels(value: Any) -> list[str] | None:
     """Return the labels of a cell: one, or a list of them, as JSON or as Python writes it."""
-    if isinstance(value, str) and value.strip().startswith("["):
-        for parse in (json.loads, ast.literal_eval):
-            try:
-                value = parse(value)
-                break
-            except (ValueError, SyntaxError, RecursionError, MemoryError):
-                continue
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
-    return [str(label).strip() for label in (value if isinstance(value, list) else [value])]
+    labels = as_list(value) if isinstance(value, str) else value
+    return [str(label).strip() for label in (labels if isinstance(labels, list) else [value])]

@@ -12,16 +12,16 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from polysharp import VERSION, columns
+from polysharp import VERSION, columns, exports
 from polysharp.averages import MEAN
 from polysharp.configuration import Configuration
 from polysharp.failures import TABLE as FAILURES
 from polysharp.files import read_json, write_text
 from polysharp.overview import TABLE as FINDINGS
 from polysharp.paths import Paths
+from polysharp.rendering import template
 from polysharp.selection import THRESHOLDS
 from polysharp.tsv import read_table
 
@@ -61,7 +61,6 @@ class Panel:
     task: str
     language: str
     label_type: str
-    comparison: list[Row]
     labels: list[tuple[str, str, dict[str, Row]]]  # label, support, row of report.tsv by method
     confused: str | None  # the method whose confusions are shown
     matrix: Matrix | None
@@ -78,14 +77,9 @@ def write_report(configuration: Configuration, paths: Paths, output: Path) -> No
     }
     script = files("polysharp").joinpath("templates/report.js").read_text(encoding="utf-8")
     style = files("polysharp").joinpath("templates/report.css").read_text(encoding="utf-8")
-    environment = Environment(
-        loader=PackageLoader("polysharp"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters |= {"short": short, "signed": signed}
     comparison = tables["comparison"]
     methods = list(dict.fromkeys(row["method"] for row in comparison))
-    text = environment.get_template("report.html.j2").render(
+    text = template("report.html.j2", autoescape=True, short=short, signed=signed).render(
         version=VERSION,
         script=Markup(script),
         style=Markup(style),
@@ -111,9 +105,9 @@ def _if_there(table: Path) -> list[Row]:
     return read_table(table) if table.is_file() else []
 
 
-def short(value: str, digits: int = 3) -> str:
-    """Return a number of a table with fewer digits, as papers write it: ``.742``."""
-    return f"{float(value):.{digits}f}".replace("0.", ".", 1) if value else ""
+def short(value: str) -> str:
+    """Return a number of a table with fewer digits, as papers write it; nothing where nothing is known."""
+    return exports.short(float(value)) if value else ""
 
 
 def signed(value: str) -> str:
@@ -129,14 +123,10 @@ def _hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _dataset(row: Row) -> Key:
-    return row["task"], row["language"], row["label_type"]
-
-
 def _by_dataset(rows: Sequence[Row]) -> dict[Key, list[Row]]:
     result: dict[Key, list[Row]] = {}
     for row in rows:
-        result.setdefault(_dataset(row), []).append(row)
+        result.setdefault(columns.dataset_of(row), []).append(row)
     return result
 
 
@@ -223,7 +213,6 @@ def _panels(tables: Mapping[str, list[Row]], paths: Paths) -> Iterator[Panel]:
             task=task,
             language=language,
             label_type=label_type,
-            comparison=rows,
             labels=_labels(of_report.get(dataset, [])),
             confused=confused if pairs else None,
             matrix=matrix,

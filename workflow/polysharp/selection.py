@@ -8,14 +8,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from polysharp import VERSION
 from polysharp.configuration import Metric
 from polysharp.data import read_prepared
 from polysharp.errors import UserError
 from polysharp.files import read_json, write_json, write_text
 from polysharp.paths import Paths
+from polysharp.rendering import template
 from polysharp.runs import RECEIPT, REPORT
 from polysharp.sources import SPLITS
 
@@ -69,10 +68,7 @@ def _describe(cell: str, report: Mapping[str, Any], metric: Metric, paths: Paths
     thresholds = report["thresholds"]
     per_label = dict(zip(data.labels, thresholds, strict=True)) if thresholds else None
     write_json(output / THRESHOLDS, {"labels": data.labels, "thresholds": per_label})
-    template = Environment(
-        loader=PackageLoader("polysharp"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    ).get_template("model_card.md.j2")
-    card = template.render(
+    card = template("model_card.md.j2").render(
         task=task,
         language=language,
         label_type=label_type,

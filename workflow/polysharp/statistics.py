@@ -34,7 +34,7 @@ class Resamples:
     swaps: Draws
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)  # of validation and of test
 def resamples(texts: int, draws: int) -> Resamples:
     """Return the resamples of a number of texts, which it decides alone."""
     random = np.random.default_rng([texts, draws])

@@ -11,7 +11,7 @@ import numpy as np
 
 from polysharp import columns
 from polysharp.averages import Languages
-from polysharp.columns import TABLES
+from polysharp.columns import TABLES, dataset_of
 from polysharp.configuration import Configuration
 from polysharp.data import read_prepared
 from polysharp.estimates import Predictions, Tally, score
@@ -342,14 +342,10 @@ def _rank(rows: Sequence[Row]) -> None:
     for row, p_adjusted in zip(behind, p_values, strict=True):
         if verdict(row["_behind"], p_adjusted) == "tie":
             row["standing"] = "tie"
-            tied.add(_dataset(row))
+            tied.add(dataset_of(row))
     for row in rows:
         if "_behind" in row and row["_behind"] is None:  # the highest
-            row["standing"] = "tie" if _dataset(row) in tied else "best"
-
-
-def _dataset(row: Row) -> tuple[str, ...]:
-    return row["task"], row["language"], row["label_type"]
+            row["standing"] = "tie" if dataset_of(row) in tied else "best"
 
 
 def _count_verdicts(averages: Sequence[Row], comparison: Sequence[Row]) -> None:
