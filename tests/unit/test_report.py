@@ -72,6 +72,9 @@ def test_nothing_from_outside_is_in_it(study: Study) -> None:
     assert not page.tags["img"] + page.tags["link"] + page.tags["iframe"] + page.tags["object"]
     assert not [name for _, name, _ in page.attributes if name.startswith("on") or name == "style"]
     assert all(str(value).startswith("#") for value in page.values("a", "href"))
+    anchors = [value for _, name, value in page.attributes if name == "id"]
+    assert len(anchors) == len(set(anchors))
+    assert {str(value)[1:] for value in page.values("a", "href")} <= set(map(str, anchors))
     (policy,) = [value for value in page.values("meta", "content") if "default-src" in str(value)]
     assert policy and "default-src 'none'" in policy and "unsafe" not in policy
 

@@ -524,6 +524,7 @@ def test_averages_are_those_of_the_languages_and_of_all_texts(three: Study) -> N
     for row in averages.to_dicts():
         of_row = per_language.filter(label_type=row["label_type"], method=row["method"])
         assert (row["languages"], row["languages_expected"]) == (3, 3)
+        assert row["n_seeds"] == row["n_expected"] == (1 if row["method"] == "tfidf" else 3)
         if row["average"] == "pooled":
             pairs = [three.all_predictions(row["method"], seed) for seed in range(1, 4)]
             pairs = pairs[:1] if row["method"] == "tfidf" else pairs

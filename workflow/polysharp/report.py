@@ -209,7 +209,7 @@ def _panels(tables: Mapping[str, list[Row]], paths: Paths) -> Iterator[Panel]:
         ]  # fmt: skip
         matrix = _matrix(pairs) if label_type == "single" else None
         yield Panel(
-            anchor="-".join(dataset),
+            anchor="/".join(dataset),
             task=task,
             language=language,
             label_type=label_type,

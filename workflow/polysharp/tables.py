@@ -283,6 +283,7 @@ def _averages(
                     "languages": of_task.added,
                     "languages_expected": of_task.expected,
                     "n_seeds": seeds,
+                    "n_expected": seeds,  # only complete languages are averaged
                     "metric": metric,
                     **_scored("test", scored.estimates[method]),
                     "reference": reference,
