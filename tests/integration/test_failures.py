@@ -16,7 +16,7 @@ from tests.conftest import write_source
 from tests.integration.conftest import DATASETS
 from tests.integration.study import Study, copy_of_the_repository, write_data
 
-AGGREGATION = {"merge_reports", "plot_comparison", "build_report"}
+AGGREGATION = {"merge_reports", "draw_figures", "build_report"}
 
 
 def statuses(study: Study, table: str, **where: str) -> set[str]:

@@ -11,7 +11,7 @@ from polysharp.slugs import model_slug
 from tests.integration.conftest import DATASETS, LATE, METHODS
 from tests.integration.study import Study, copy_of_the_repository, write_data
 
-AGGREGATION = {"merge_reports", "plot_comparison", "build_report"}
+AGGREGATION = {"merge_reports", "draw_figures", "build_report"}
 PATHS = ["main/english/single", "main/french/multi"]
 SELECTION = {f"select_best {path}" for path in PATHS}
 

@@ -20,7 +20,7 @@ from tests.integration.study import ROOT, Study, copy_of_the_repository, counts,
 CELL = ["task", "language", "label_type", "method"]
 EXAMPLE = {
     "prepare_model": 2, "prepare_data": 6, "summarise_data": 6, "merge_findings": 1,
-    "finetune": 6, "probe": 6, "tfidf": 6, "select_best": 6, "merge_reports": 1, "plot_comparison": 1,
+    "finetune": 6, "probe": 6, "tfidf": 6, "select_best": 6, "merge_reports": 1, "draw_figures": 1,
     "build_report": 1,
 }  # fmt: skip
 

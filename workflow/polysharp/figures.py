@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -11,6 +12,8 @@ matplotlib.use("agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from polysharp.files import replacing
@@ -20,67 +23,144 @@ COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F
 MARKERS = "osD^vPX*"
 MAX_LABELS = 60  # that one figure can show legibly
 MAX_ROWS = 200  # data sets that one figure can show legibly; the table has them all
+MAX_CURVES = 40
+FORMATS: Mapping[str, dict[str, Any]] = {
+    "png": {"dpi": 150, "metadata": {"Software": None}},
+    "pdf": {"metadata": {"Creator": None, "Producer": None, "CreationDate": None}},
+}  # without versions and times: the same table gives the same bytes
+plt.rcParams["pdf.fonttype"] = 42  # text stays text, as many journals ask for
+Dataset = tuple[str, str, str]  # task, language, label type
+Style = dict[str, str]
 
 
 def draw_comparison(table: Path, output: Path) -> None:
-    """Draw comparison.tsv as a PNG: a row per data set, a point with its 95 % interval per method.
+    """Draw comparison.tsv as PNG and PDF; `output` is without its ending."""
+    _save(comparison_figure(_read(table)), output)
+
+
+def draw_curves(table: Path, output: Path) -> None:
+    """Draw curves.tsv as PNG and PDF; `output` is without its ending."""
+    _save(curves_figure(_read(table)), output)
+
+
+def comparison_figure(frame: pl.DataFrame) -> Figure:
+    """Return a figure of comparison.tsv: a row per data set, a point with its 95 % interval per method.
 
     Methods that are missing or partial are drawn hollow, with their number of seeds beside them.
     """
-    frame = pl.read_csv(table, separator="\t", infer_schema_length=None)
-    datasets = list(frame.select("task", "language", "label_type").unique(maintain_order=True).iter_rows())
-    methods = frame["method"].unique(maintain_order=True).to_list()
+    datasets = _datasets(frame)
     shown = datasets[:MAX_ROWS]
+    styles = _styles(frame)
     figure, axes = plt.subplots(
-        figsize=(8, 1.4 + 0.18 * len(shown) * (len(methods) + 1)), layout="constrained"
+        figsize=(8, 1.4 + 0.18 * len(shown) * (len(styles) + 1)), layout="constrained"
     )
-    for index, method in enumerate(methods):
-        colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
-        axes.plot([], [], color=colour, marker=marker, linestyle="", label=method)
+    for index, (method, style) in enumerate(styles.items()):
+        axes.plot([], [], linestyle="", label=method, **style)
         for position, dataset in enumerate(shown):
-            row = frame.row(
-                by_predicate=(pl.col("method") == method)
-                & (pl.col("task") == dataset[0])
-                & (pl.col("language") == dataset[1])
-                & (pl.col("label_type") == dataset[2]),
-                named=True,
-            )
-            height = position + (index + 0.5) / (len(methods) + 1) - 0.5 + 0.5 / (len(methods) + 1)
-            complete = row["status"] == "complete"
-            if row["test_mean"] is not None:
-                if row["test_ci_low"] is not None:
-                    axes.plot(
-                        [row["test_ci_low"], row["test_ci_high"]], [height] * 2, color=colour, linewidth=1.2
-                    )
-                face = colour if complete else "white"
-                axes.plot(
-                    row["test_mean"],
-                    height,
-                    marker,
-                    color=colour,
-                    markerfacecolor=face,
-                    markersize=5,
-                    clip_on=False,
-                )
-            if not complete:
-                note = f" {method}: {row['status']}, {row['n_seeds']} of {row['n_expected']} seeds"
-                end = row["test_ci_high"] or row["test_mean"] or 0
-                axes.text(end, height, note, fontsize=7, va="center", color=colour)
-    with_task = len({task for task, _, _ in datasets}) > 1
-    names = [f"{f'{task}, ' if with_task else ''}{language}, {kind}" for task, language, kind in shown]
-    axes.set_yticks(range(len(shown)), names)
+            height = position + (index + 1) / (len(styles) + 1) - 0.5
+            for row in _of(frame, dataset).filter(method=method).iter_rows(named=True):
+                _draw_point(axes, height, row, style)
+    axes.set_yticks(range(len(shown)), _names(shown, datasets))
     axes.set_ylim(len(shown) - 0.5, -0.5)
     axes.set_xlim(0, 1)
     axes.grid(axis="x", color="#dddddd")
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)
-    metric = frame["metric"].drop_nulls().to_list()[:1] or ["score"]
-    axes.set_xlabel(f"{metric[0]} on test: mean over seeds, 95 % interval over seeds and texts")
+    axes.set_xlabel(f"{_metric(frame)} on test: mean over seeds, 95 % interval over seeds and texts")
     if len(datasets) > MAX_ROWS:
         axes.set_title(f"the first {MAX_ROWS} of {len(datasets)} data sets", fontsize=9)
-    figure.legend(loc="outside upper center", ncols=min(len(methods), 6), frameon=False)
-    with replacing(output) as staging:
-        figure.savefig(staging, dpi=150, format="png", metadata={"Software": None})
+    figure.legend(loc="outside upper center", ncols=min(len(styles), 6), frameon=False)
+    return figure
+
+
+def _draw_point(axes: Axes, height: float, row: Mapping[str, Any], style: Style) -> None:
+    complete = row["status"] == "complete"
+    if row["test_ci_low"] is not None:
+        axes.plot(
+            [row["test_ci_low"], row["test_ci_high"]], [height] * 2, color=style["color"], linewidth=1.2
+        )
+    if row["test_mean"] is not None:
+        face = style["color"] if complete else "white"
+        axes.plot(row["test_mean"], height, **style, markerfacecolor=face, markersize=5, clip_on=False)
+    if not complete:
+        note = f" {row['method']}: {row['status']}, {row['n_seeds']} of {row['n_expected']} seeds"
+        end = row["test_ci_high"] or row["test_mean"] or 0
+        axes.text(end, height, note, fontsize=7, va="center", color=style["color"])
+
+
+def curves_figure(frame: pl.DataFrame) -> Figure:
+    """Return a figure of curves.tsv: a row per data set, loss and score by epoch.
+
+    Lines are means over seeds, bands a standard deviation to either side.
+    """
+    datasets = _datasets(frame)
+    shown = datasets[:MAX_CURVES]
+    styles = _styles(frame)
+    figure, grid = plt.subplots(
+        max(len(shown), 1), 2, figsize=(8, 1.2 + 1.5 * len(shown)), layout="constrained", squeeze=False
+    )
+    for dataset, row in zip(shown, grid, strict=False):
+        for column, axes in zip(("loss", "validation"), row, strict=True):
+            for method, style in styles.items():
+                _draw_curve(axes, _of(frame, dataset).filter(method=method), column, style)
+            axes.xaxis.get_major_locator().set_params(integer=True)
+            axes.spines[["top", "right"]].set_visible(False)
+        row[0].set_ylabel("\n".join(_names([dataset], datasets)[0].split(", ")), fontsize=9)
+    for axes, title in zip(grid[0], ("loss on training", f"{_metric(frame)} on validation"), strict=True):
+        axes.set_title(f"{title} texts", fontsize=9)
+    for axes in grid[-1]:
+        axes.set_xlabel("epoch")
+    for method, style in styles.items():
+        grid[0, 0].plot([], [], label=method, markersize=3.5, **style)
+    if len(datasets) > MAX_CURVES:
+        figure.suptitle(f"the first {MAX_CURVES} of {len(datasets)} data sets", fontsize=9)
+    figure.legend(loc="outside lower center", ncols=min(max(len(styles), 1), 6), frameon=False)
+    return figure
+
+
+def _draw_curve(axes: Axes, curve: pl.DataFrame, column: str, style: Style) -> None:
+    curve = curve.filter(pl.col(f"{column}_mean").is_not_null())
+    epochs, mean = curve["epoch"].to_numpy(), curve[f"{column}_mean"].to_numpy()
+    sd = curve[f"{column}_sd"].cast(pl.Float64).fill_null(0).to_numpy()
+    axes.plot(epochs, mean, markersize=3.5, **style)
+    axes.fill_between(epochs, mean - sd, mean + sd, color=style["color"], alpha=0.2, linewidth=0)
+
+
+def _read(table: Path) -> pl.DataFrame:
+    return pl.read_csv(table, separator="\t", infer_schema_length=None)
+
+
+def _datasets(frame: pl.DataFrame) -> list[Dataset]:
+    return list(frame.select("task", "language", "label_type").unique(maintain_order=True).iter_rows())
+
+
+def _of(frame: pl.DataFrame, dataset: Dataset) -> pl.DataFrame:
+    task, language, label_type = dataset
+    return frame.filter(task=task, language=language, label_type=label_type)
+
+
+def _styles(frame: pl.DataFrame) -> dict[str, Style]:
+    methods = frame["method"].unique(maintain_order=True).to_list()
+    return {
+        method: {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)]}
+        for index, method in enumerate(methods)
+    }
+
+
+def _metric(frame: pl.DataFrame) -> str:
+    return str((frame["metric"].drop_nulls().to_list() or ["score"])[0])
+
+
+def _names(shown: Sequence[Dataset], datasets: Sequence[Dataset]) -> list[str]:
+    """Return what data sets are called in a figure: without a task that all of them have."""
+    with_task = len({task for task, _, _ in datasets}) > 1
+    return [f"{f'{task}, ' if with_task else ''}{language}, {kind}" for task, language, kind in shown]
+
+
+def _save(figure: Figure, output: Path) -> None:
+    for name, settings in FORMATS.items():
+        with replacing(output.with_suffix(f".{name}")) as staging:
+            figure.savefig(staging, format=name, **settings)
     plt.close(figure)
 
 

@@ -17,11 +17,7 @@ rule summarise_data:
     output:
         "results/data/{task}/{language}/{label_type}/summary.tsv",
         "results/data/{task}/{language}/{label_type}/summary.json",
-        report(
-            "results/data/{task}/{language}/{label_type}/summary.png",
-            caption="../report/summary.rst",
-            category="Data",
-        ),
+        "results/data/{task}/{language}/{label_type}/summary.png",
     log:
         "logs/data/{task}/{language}/{label_type}/summary.log",
     priority: 1  # what is wrong shows before anything is trained
@@ -44,7 +40,7 @@ rule merge_findings:
         [f"results/data/{path}/findings.json" for path in DATASETS],
         [f"results/data/{path}/summary.json" for path in SUMMARISED],
     output:
-        report("results/check.tsv", caption="../report/check.rst", category="Data"),
+        "results/check.tsv",
         "results/check.json",  # there only when no data set is missing or refused
     log:
         "logs/merge_findings.log",

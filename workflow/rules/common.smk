@@ -1,7 +1,7 @@
 # Shared by all the files of rules: the library, the checked configuration, the matrix of cells.
 #
 # Inputs:  config/config.yaml (or --configfile), the sample sheet it names
-# Defines: STUDY, MATRIX, JOBS, TRAINED, DATASETS, MODELS, FETCHED, PUBLISHED, TABLES, SEVERITIES, SUMMARISED, job_of, dataset_of, prepared, needed
+# Defines: STUDY, MATRIX, JOBS, TRAINED, DATASETS, MODELS, FETCHED, PUBLISHED, FIGURES, TABLES, SEVERITIES, SUMMARISED, job_of, dataset_of, prepared, needed
 import json
 import os
 import signal
@@ -59,6 +59,7 @@ DATASETS = {dataset.path: dataset for dataset in MATRIX.datasets}
 MODELS = {model_slug(dataset.model): dataset.model for dataset in MATRIX.datasets}
 FETCHED = {hub_slug(dataset.hub): dataset.hub for dataset in MATRIX.datasets if dataset.hub}
 PUBLISHED = sorted({cell.dataset.path for cell in MATRIX.cells if cell.has_checkpoint})
+FIGURES = ["comparison", *(["curves"] if PUBLISHED else [])]  # tables that are drawn as well
 TABLES = {table.file.removesuffix(".tsv"): f"results/{table.file}" for table in columns.TABLES}
 SEVERITIES = [f"--severity={check}={severity}" for check, severity in STUDY.checks.items()]
 # Without a method that has a model nothing says how many tokens a text has.

@@ -1,14 +1,14 @@
 # The tables that people read, and their picture.
 #
 # Inputs:  results/runs/, results/data/
-# Outputs: results/report.html, report.tsv, comparison.{tsv,parquet,tex,png}, averages.tsv, confusions.tsv, curves.tsv,
-#          runs.tsv, costs.tsv, manifest.json
+# Outputs: results/report.html, report.tsv, comparison.{tsv,parquet,tex,png,pdf}, averages.tsv, confusions.tsv,
+#          curves.{tsv,png,pdf}, runs.tsv, costs.tsv, manifest.json
 
 
 localrules:
     merge_reports,
     partial,
-    plot_comparison,
+    draw_figures,
     build_report,
 
 
@@ -17,10 +17,7 @@ rule merge_reports:
         [path for dataset in MATRIX.datasets for path in prepared(dataset)],
         TRAINED.values(),
     output:
-        report(TABLES["report"], caption="../report/report.rst", category="Tables"),
-        report(TABLES["comparison"], caption="../report/comparison.rst", category="Tables"),
-        report(TABLES["averages"], caption="../report/averages.rst", category="Tables"),
-        [path for name, path in TABLES.items() if name not in ("report", "comparison", "averages")],
+        TABLES.values(),
         "results/comparison.parquet",
         "results/comparison.tex",
         "results/manifest.json",
@@ -48,17 +45,19 @@ rule partial:
         'exec python "$POLYSHARP_SCRIPTS/build_report.py" {params.study:q} --output results/report.html'
 
 
-rule plot_comparison:
+rule draw_figures:
     input:
-        TABLES["comparison"],
+        [TABLES[name] for name in FIGURES],
     output:
-        report("results/comparison.png", caption="../report/figure.rst", category="Figures"),
+        expand("results/{name}.{format}", name=FIGURES, format=["png", "pdf"]),
     log:
-        "logs/plot_comparison.log",
+        "logs/draw_figures.log",
     conda:
         "../../envs/tables.yaml"
+    params:
+        figures=FIGURES,
     shell:
-        'exec python "$POLYSHARP_SCRIPTS/plot_comparison.py" --table {input:q} --output {output:q} --log {log:q}'
+        'exec python "$POLYSHARP_SCRIPTS/draw_figures.py" --figures {params.figures} --results results --log {log:q}'
 
 
 rule build_report:
