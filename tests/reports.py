@@ -41,7 +41,8 @@ def build(study: Study) -> Path:
     write_tables(study.matrix, study.configuration, study.paths)
     for dataset in study.matrix.datasets:
         cells = [cell.path for cell in study.matrix.of(dataset) if cell.has_checkpoint]
-        select_best(cells, "macro_f1", study.paths, study.paths.results / "best" / dataset.path)
+        output = study.paths.results / "best" / dataset.path
+        select_best(cells, "macro_f1", study.configuration.report.bootstrap, study.paths, output)
     write_overview({dataset.path: [] for dataset in study.matrix.datasets}, study.paths)
     output = study.paths.results / "report.html"
     write_report(study.configuration, study.paths, output)

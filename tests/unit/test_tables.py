@@ -16,7 +16,7 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precisio
 from sklearn.preprocessing import MultiLabelBinarizer
 
 from polysharp.columns import AVERAGES, COMPARISON, REPORT, TABLES
-from polysharp.configuration import Configuration
+from polysharp.configuration import Configuration, LabelType
 from polysharp.data import PreparedData, read_prepared
 from polysharp.errors import UserError
 from polysharp.exports import LATEX, PARQUET, write_latex
@@ -30,6 +30,7 @@ from polysharp.progress import best_run, failures, read_run
 from polysharp.runs import read_predictions, write_run
 from polysharp.sample_sheet import Dataset
 from polysharp.selection import select_best
+from polysharp.statistics import resamples
 from polysharp.tables import MANIFEST, write_tables
 from tests.conftest import make_texts, write_source
 
@@ -83,6 +84,7 @@ class Study:
         about = {
             "settings": {key: json.loads(value) for key, value in settings.items()},
             "model": {"name": "a/model", "revision": "c" * 40, "sha256": "0" * 64},
+            "reading": {"text_prefix": "", "pooling": "mean", "max_length": 32},
             "determinism": "torch",
         }
         outcome = Outcome(logits, decision, 2 if finetuned else None, history)
@@ -716,7 +718,7 @@ def permute_test_labels(study: Study) -> None:
             }
             truth = encode(data.split("validation")["labels"].to_list(), data.labels)
             decision = judge(back["validation"], truth, dataset.label_type, "macro_f1")
-            about = {key: report[key] for key in ("settings", "model", "determinism")}
+            about = {key: report[key] for key in ("settings", "model", "reading", "determinism")}
             outcome = Outcome(back, decision, report["best_epoch"], [])
             write_run(study.paths.run(cell.path), data, outcome, about, {})
 
@@ -763,7 +765,7 @@ def select(
     """Select among the fine-tuned cells but some, as if these had not been configured."""
     output = study.paths.results / "best" / "main" / "english" / label_type
     cells = {cell.path: cell for cell in finetuned(study, label_type) if not but(cell)}
-    return cells[select_best(list(cells), "macro_f1", study.paths, output)], output
+    return cells[select_best(list(cells), "macro_f1", 200, study.paths, output)], output
 
 
 def test_the_best_by_validation_is_published_and_the_losers_removed(study: Study) -> None:
@@ -785,6 +787,38 @@ def test_the_best_by_validation_is_published_and_the_losers_removed(study: Study
     card = (output / "README.md").read_text()
     assert f"method `{winner.method}`, seed {winner.seed}" in card and "c" * 40 in card
     assert f"{report['scores']['test']['macro_f1']:.3f}" in card
+
+
+def interval_in(cell: str) -> list[float]:
+    return [float(end) for end in cell.split("to") if end.strip()]
+
+
+@pytest.mark.parametrize("label_type", ["single", "multi"])
+def test_the_card_says_how_sure_its_scores_are(study: Study, label_type: LabelType) -> None:
+    winner, output = select(study, label_type)
+    card = (output / "README.md").read_text()
+    data = study.data(winner.dataset)
+    predictions = pl.read_parquet(study.paths.run(winner.path) / "predictions.parquet")
+    truth, predicted = (
+        encode(predictions.filter(split="test")[column].to_list(), data.labels)
+        for column in ("y_true", "y_pred")
+    )
+    draws = [
+        f1_score(truth, predicted, average=None, sample_weight=weights, zero_division=0)
+        for weights in resamples(len(truth), 200).weights
+    ]
+    average = np.percentile(np.mean(draws, axis=1), [2.5, 97.5])
+    assert f"test (n = {len(truth)})" in card and f"validation (n = {len(data.split('validation'))})" in card
+    (row,) = [line for line in card.splitlines() if line.startswith("| macro_f1 |")]
+    assert interval_in(row.split("|")[4]) == pytest.approx(average, abs=6e-4)
+    of_labels = np.percentile(draws, [2.5, 97.5], axis=0).T
+    for label, ends, support in zip(data.labels, of_labels, truth.sum(0), strict=True):
+        (row,) = [line for line in card.splitlines() if line.startswith(f"| {label} |")]
+        *_, interval, texts, _ = row.split("|")
+        assert int(texts) == support
+        assert interval_in(interval) == (pytest.approx(ends, abs=6e-4) if ends[0] < ends[1] else [])
+        scarce = [line for line in card.splitlines() if "whose scores say little" in line]
+        assert any(label in line for line in scarce) == (support < 10)
 
 
 def test_single_label_classifiers_have_no_thresholds(study: Study) -> None:

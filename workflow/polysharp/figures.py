@@ -30,7 +30,7 @@ FORMATS: Mapping[str, dict[str, Any]] = {
 }  # without versions and times: the same table gives the same bytes
 plt.rcParams["pdf.fonttype"] = 42  # text stays text, as many journals ask for
 Dataset = tuple[str, str, str]  # task, language, label type
-Style = dict[str, str]
+Style = dict[str, Any]  # colour and marker of a method
 
 
 def draw_comparison(table: Path, output: Path) -> None:

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from polysharp import VERSION
 from polysharp.configuration import Metric
 from polysharp.data import read_prepared
 from polysharp.errors import UserError
-from polysharp.files import read_json, write_json, write_text
+from polysharp.files import read_json, write_json
+from polysharp.model_card import write_card
 from polysharp.paths import Paths
-from polysharp.rendering import template
 from polysharp.runs import RECEIPT, REPORT
-from polysharp.sources import SPLITS
 
 THRESHOLDS, CARD = "thresholds.json", "README.md"
 
 
-def select_best(cells: Sequence[str], metric: Metric, paths: Paths, output: Path) -> str:
+def select_best(cells: Sequence[str], metric: Metric, bootstrap: int, paths: Paths, output: Path) -> str:
     """Publish in `output` the classifier that is best on validation, remove the others, return its cell.
 
     The winner stays in work/ too, as a hard link where the file system has them: it remains a
@@ -32,6 +29,8 @@ def select_best(cells: Sequence[str], metric: Metric, paths: Paths, output: Path
     cells
         Paths of one data set's cells, ``task/language/label_type/method/seed-n``, in the configured
         order; of equally good ones the first is taken.
+    bootstrap
+        Number of resamples, for the intervals on the model card.
 
     Raises
     ------
@@ -54,32 +53,15 @@ def select_best(cells: Sequence[str], metric: Metric, paths: Paths, output: Path
     output.mkdir(parents=True)
     for file in sorted(source.iterdir()):
         _link(file, output / file.name)
-    _describe(best, reports[best], metric, paths, output)
+    data = read_prepared(paths.data(best.rsplit("/", 2)[0]))
+    thresholds = reports[best]["thresholds"]
+    per_label = dict(zip(data.labels, thresholds, strict=True)) if thresholds else None
+    write_json(output / THRESHOLDS, {"labels": data.labels, "thresholds": per_label})
+    write_card(best, reports[best], data, paths.run(best), metric, bootstrap, output / CARD)
     for cell in cells:
         if cell != best:
             shutil.rmtree(paths.checkpoint(cell), ignore_errors=True)
     return best
-
-
-def _describe(cell: str, report: Mapping[str, Any], metric: Metric, paths: Paths, output: Path) -> None:
-    """Write thresholds and model card."""
-    task, language, label_type, method, seed = cell.split("/")
-    data = read_prepared(paths.data(f"{task}/{language}/{label_type}"))
-    thresholds = report["thresholds"]
-    per_label = dict(zip(data.labels, thresholds, strict=True)) if thresholds else None
-    write_json(output / THRESHOLDS, {"labels": data.labels, "thresholds": per_label})
-    card = template("model_card.md.j2").render(
-        task=task,
-        language=language,
-        label_type=label_type,
-        method=method,
-        seed=seed.removeprefix("seed-"),
-        report=report,
-        sizes={split: len(data.split(split)) for split in SPLITS},
-        metric=metric,
-        version=VERSION,
-    )
-    write_text(output / CARD, card)
 
 
 def _link(source: Path, target: Path) -> None:

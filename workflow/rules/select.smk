@@ -31,6 +31,7 @@ rule select_best:
         ],
         dataset=lambda wildcards: dataset_of(wildcards).path,
         metric=STUDY.selection_metric,
+        bootstrap=STUDY.report.bootstrap,
     shell:
         'exec python "$POLYSHARP_SCRIPTS/select_best.py" --cells {params.cells} --metric {params.metric}'
         " --output results/best/{params.dataset} --log {log:q}"

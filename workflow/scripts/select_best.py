@@ -19,6 +19,13 @@ def parser() -> argparse.ArgumentParser:
         help="the data set's cells that have a checkpoint, task/language/label_type/method/seed-n",
     )
     add_metric_option(result)
+    result.add_argument(
+        "--bootstrap",
+        type=int,
+        default=2000,
+        metavar="N",
+        help="resamples for the intervals on the model card (default: 2000)",
+    )
     result.add_argument("--output", type=Path, required=True, metavar="FOLDER")
     return result
 
@@ -27,7 +34,7 @@ def main(arguments: argparse.Namespace) -> None:
     from polysharp.paths import Paths
     from polysharp.selection import select_best
 
-    best = select_best(arguments.cells, arguments.metric, Paths(), arguments.output)
+    best = select_best(arguments.cells, arguments.metric, arguments.bootstrap, Paths(), arguments.output)
     log.info("best on validation: %s, published in %s", best, arguments.output)
 
 
