@@ -1,38 +1,21 @@
 """The report in a real browser: without a network, with and without JavaScript, narrow and wide."""
 
-import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page
 
 from polysharp.report import short
 from polysharp.tsv import read_table
 from tests.reports import build, make_study
 
-REQUIRED = "POLYSHARP_NEEDS_BROWSER"  # set where a browser that cannot be had is a failure: CI
-CHROMIUM = shutil.which("chromium")
 WIDTHS = (360, 1280)
 
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build(make_study(tmp_path_factory.mktemp("report")))
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        reason = "chromium is absent; on Debian: apt-get install chromium"
-        (pytest.fail if REQUIRED in os.environ else pytest.skip)(reason)
-    with sync_playwright() as playwright:
-        # Without its sandbox, as root has none; what is shown here is ours.
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 def opened(context: BrowserContext, report: Path) -> tuple[Page, list[str]]:

@@ -6,6 +6,7 @@ from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from polysharp.failures import find_failures, write_failures
@@ -96,6 +97,26 @@ def test_it_says_what_won_and_what_did_not(study: Study) -> None:
     assert "twin and adamw cannot be told apart: .000" in text
 
 
+def test_curves_are_those_of_the_table(study: Study) -> None:
+    rows = [row for row in read_table(study.paths.results / "curves.tsv") if row["language"] == "english"]
+    panel = re.search(r'<details id="main/english/single".*?</details>', text_of(study), re.DOTALL)
+    assert panel
+    drawings = re.findall(r'aria-label="(\w+): (loss|macro F1)[^"]*".*?<polyline points="([^"]*)"', panel[0])
+    assert [drawing[:2] for drawing in drawings] == [
+        (method, what) for what in ("loss", "macro F1") for method in ("sam", "adamw", "twin")
+    ]
+    for what, name in (("loss", "loss"), ("macro F1", "validation")):
+        of_name = [row for row in rows if row["label_type"] == "single" and row[f"{name}_mean"]]
+        drawn = [point.split(",") for _, of, points in drawings if of == what for point in points.split(" ")]
+        assert [float(x) for x, _ in drawn] == [50 * int(row["epoch"]) for row in of_name]
+        # Heights are linear in the values, downwards as in every drawing.
+        values = [float(row[f"{name}_mean"]) for row in of_name]
+        heights = [float(y) for _, y in drawn]
+        assert np.corrcoef(values, heights)[0, 1] == pytest.approx(-1, abs=1e-4)
+        assert min(heights) >= 0 and max(heights) <= 40
+    assert "sam: loss on training texts from 11.200 in the first epoch to 5.700 in the last epoch" in panel[0]
+
+
 def test_the_same_tables_give_the_same_bytes(copied: Study) -> None:
     first = build(copied).read_bytes()
     assert build(copied).read_bytes() == first
@@ -126,6 +147,7 @@ def test_a_study_of_which_nothing_is_there_has_one(copied: Study) -> None:
     [
         ("0.742400", ".742", "+.742"),
         ("1.000000", "1.000", "+1.000"),
+        ("10.200000", "10.200", "+10.200"),
         ("-0.020400", "-.020", "−.020"),
         ("-0.000000", "-.000", ".000"),
         ("0.000100", ".000", ".000"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -63,8 +64,8 @@ def _cell(row: Row) -> str:
 
 
 def short(value: float) -> str:
-    """Return a number between -1 and 1 as papers write it: ``.742``."""
-    return f"{value:.3f}".replace("0.", ".", 1)
+    """Return a number as papers write it: ``.742``."""
+    return re.sub(r"^(-?)0\.", r"\1.", f"{value:.3f}")
 
 
 def _escaped(text: str) -> str:

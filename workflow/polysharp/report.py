@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -44,9 +44,10 @@ class Matrix:
 
 @dataclass(frozen=True)
 class Curve:
-    """Scores on validation by epoch, as points of a drawing of 100 by 40, with their band over seeds."""
+    """Loss or score by epoch, as points of a drawing of 100 by 40, with their band over seeds."""
 
     method: str
+    name: str  # loss | validation
     line: str
     band: str
     first: str
@@ -114,8 +115,9 @@ def signed(value: str) -> str:
     """Return a difference with its sign; what is nearly 0 has none."""
     if not value:
         return ""
-    text = f"{float(value):+.3f}".replace("0.", ".", 1)
-    return ".000" if text in ("+.000", "-.000") else text.replace("-", "−")
+    size = exports.short(abs(float(value)))
+    sign = "" if size == ".000" else "+" if float(value) > 0 else "−"
+    return sign + size
 
 
 def _hash(text: str) -> str:
@@ -258,31 +260,39 @@ def _frequent(pairs: Sequence[Row]) -> list[Row]:
 
 
 def _curves(rows: Sequence[Row]) -> Iterator[Curve]:
-    scored = [row for row in rows if row["validation_mean"]]
-    ends = [value for row in scored for value in _band(row)]
-    if not ends:
-        return
-    low, high = min(ends), max(ends)
-    last = max(int(row["epoch"]) for row in scored) or 1
-
-    def point(row: Row, value: float) -> str:
-        return f"{100 * int(row['epoch']) / last:.1f},{40 - 40 * (value - low) / ((high - low) or 1):.1f}"
-
-    for method in dict.fromkeys(row["method"] for row in scored):
-        of_method = [row for row in scored if row["method"] == method]
-        above = [point(row, _band(row)[1]) for row in of_method]
-        below = [point(row, _band(row)[0]) for row in reversed(of_method)]
-        yield Curve(
-            method,
-            " ".join(point(row, float(row["validation_mean"])) for row in of_method),
-            " ".join([*above, *below]),
-            of_method[0]["validation_mean"],
-            of_method[-1]["validation_mean"],
-        )
+    """Yield loss and score of every method, each on one scale for all methods."""
+    last = max((int(row["epoch"]) for row in rows), default=0) or 1
+    for name in ("loss", "validation"):
+        known = [row for row in rows if row[f"{name}_mean"]]
+        ends = [end for row in known for end in _band(row, name)]
+        for method in dict.fromkeys(row["method"] for row in known):
+            epochs = [row for row in known if row["method"] == method]
+            if len(epochs) > 1:  # of one there is no line
+                yield _curve(name, epochs, last, (min(ends), max(ends)))
 
 
-def _band(row: Row) -> tuple[float, float]:
-    mean, sd = float(row["validation_mean"]), float(row["validation_sd"] or 0)
+def _curve(name: str, epochs: Sequence[Row], last: int, scale: tuple[float, float]) -> Curve:
+    low, high = scale
+
+    def points(values: Iterable[float]) -> list[str]:
+        return [
+            f"{100 * int(row['epoch']) / last:.1f},{40 - 40 * (value - low) / ((high - low) or 1):.1f}"
+            for row, value in zip(epochs, values, strict=True)
+        ]
+
+    below, above = zip(*(_band(row, name) for row in epochs), strict=True)
+    return Curve(
+        epochs[0]["method"],
+        name,
+        " ".join(points(float(row[f"{name}_mean"]) for row in epochs)),
+        " ".join([*points(above), *reversed(points(below))]),
+        epochs[0][f"{name}_mean"],
+        epochs[-1][f"{name}_mean"],
+    )
+
+
+def _band(row: Row, name: str) -> tuple[float, float]:
+    mean, sd = float(row[f"{name}_mean"]), float(row[f"{name}_sd"] or 0)
     return mean - sd, mean + sd
 
 
