@@ -161,7 +161,8 @@ class Study:
         """Return the files that have to be the same whenever the same work is done."""
         results = self.folder / "results"
         names = [table.file for table in TABLES if table.file != "costs.tsv"]
-        names += ["comparison.parquet", "comparison.tex", "comparison.png"]
+        names += ["comparison.parquet", "comparison.tex"]
+        names += [f"{name}.{kind}" for name in ("comparison", "curves") for kind in ("png", "pdf")]
         paths = [results / name for name in names] + sorted(results.glob("**/predictions.parquet"))
         paths += sorted(results.glob("best/**/model.safetensors"))
         return {str(path.relative_to(results)): path.read_bytes() for path in paths}

@@ -15,7 +15,7 @@ from polysharp.report import short, signed, write_report
 from polysharp.tables import write_tables
 from polysharp.tsv import read_table
 from tests.reports import HOSTILE, build, fail, make_study
-from tests.unit.test_tables import Study, open_study
+from tests.unit.test_tables import Study, open_study, permute_test_labels
 
 
 class Page(HTMLParser):
@@ -115,6 +115,15 @@ def test_curves_are_those_of_the_table(study: Study) -> None:
         assert np.corrcoef(values, heights)[0, 1] == pytest.approx(-1, abs=1e-4)
         assert min(heights) >= 0 and max(heights) <= 40
     assert "sam: loss on training texts from 11.200 in the first epoch to 5.700 in the last epoch" in panel[0]
+
+
+def test_permuted_test_labels_change_no_choice_of_what_is_shown(copied: Study) -> None:
+    chosen = r"<h3>.*onfusions of \w+</h3>|<p><code>results/best/.*</p>"
+    before = re.findall(chosen, text_of(copied))
+    permute_test_labels(copied)
+    after = re.findall(chosen, build(copied).read_text(encoding="utf-8"))
+    assert len(before) >= 7  # where all is right, there are no confusions
+    assert set(before) <= set(after) and sum("results/best" in line for line in after) == 4
 
 
 def test_the_same_tables_give_the_same_bytes(copied: Study) -> None:

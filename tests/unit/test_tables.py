@@ -12,6 +12,8 @@ import numpy as np
 import polars as pl
 import pytest
 import yaml
+from scipy.stats import t as student
+from sklearn.calibration import calibration_curve
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precision_score, recall_score
 from sklearn.preprocessing import MultiLabelBinarizer
 
@@ -27,7 +29,7 @@ from polysharp.paths import Paths
 from polysharp.preparation import prepare_data
 from polysharp.probe import Outcome, judge
 from polysharp.progress import best_run, failures, read_run
-from polysharp.runs import read_predictions, write_run
+from polysharp.runs import read_history, read_predictions, write_run
 from polysharp.sample_sheet import Dataset
 from polysharp.selection import select_best
 from polysharp.statistics import resamples
@@ -254,15 +256,18 @@ def test_rows_stand_in_a_fixed_order(finished: Study) -> None:
     assert names == ["animals", "food", "music", "rare", "macro avg", "weighted avg", "accuracy"]
 
 
-def recomputed(study: Study, cell: Cell, split: str) -> dict[str, tuple[float | None, ...]]:
-    """Return precision, recall, F1 and support of every row, by scikit-learn from predictions.parquet."""
-    table = pl.read_parquet(study.paths.run(cell.path) / "predictions.parquet").filter(
-        pl.col("split") == split
-    )
+def stored(study: Study, cell: Cell, split: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Return true and predicted labels of a cell as scikit-learn's indicators, and the labels."""
+    table = pl.read_parquet(study.paths.run(cell.path) / "predictions.parquet").filter(split=split)
     labels = read_json(study.paths.run(cell.path) / "report.json")["labels"]
     binarizer = MultiLabelBinarizer(classes=labels)
     truth = binarizer.fit_transform(table["y_true"].to_list())
-    predicted = binarizer.transform(table["y_pred"].to_list())
+    return truth, binarizer.transform(table["y_pred"].to_list()), labels
+
+
+def recomputed(study: Study, cell: Cell, split: str) -> dict[str, tuple[float | None, ...]]:
+    """Return precision, recall, F1 and support of every row, by scikit-learn from predictions.parquet."""
+    truth, predicted, labels = stored(study, cell, split)
     averages = {"single": ("macro", "weighted"), "multi": ("micro", "macro", "weighted", "samples")}
     rows: dict[str, tuple[float | None, ...]] = {}
 
@@ -310,6 +315,109 @@ def test_every_number_follows_from_the_stored_predictions(finished: Study) -> No
             assert (row["n_seeds"], row["n_expected"], row["status"]) == (len(cells), len(cells), "complete")
             assert same(row["best_f1"], per_seed[row["best_seed"]][row["row"]][2])
     assert checked == 3 * len(report)
+
+
+def macro_f1(truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray | None = None) -> float:
+    return float(f1_score(truth, predicted, average="macro", sample_weight=weights, zero_division=0))
+
+
+@dataclass
+class Formulae:
+    """What docs/statistics.md says of scores (seeds,) and their draws (draws, seeds), written again."""
+
+    observed: np.ndarray
+    draws: np.ndarray
+
+    def __post_init__(self) -> None:
+        self.seeds = len(self.observed)
+        self.joint, self.noise = 0.0, np.zeros(len(self.draws))
+        if self.seeds > 1:
+            beside = self.draws - self.draws.mean(1, keepdims=True)
+            self.joint = float(beside.var(0).sum()) / (self.seeds - 1) / self.seeds
+            # Which value of t goes with which draw is left to chance, from a seed of its own.
+            order = np.random.default_rng([self.seeds, len(self.draws)]).permutation(len(self.draws))
+            quantiles = student.ppf((order + 0.5) / len(self.draws), self.seeds - 1)
+            self.noise = quantiles * self.observed.std(ddof=1) / np.sqrt(self.seeds)
+
+    def shrunk(self, draws: np.ndarray) -> np.ndarray:
+        return draws * np.sqrt(max(float(np.mean(draws**2)) - self.joint, 0) / float(np.mean(draws**2)))
+
+    def interval(self) -> tuple[float, float]:
+        mean = self.draws.mean(1)
+        low, high = np.percentile(mean.mean() + self.shrunk(mean - mean.mean()) + self.noise, [2.5, 97.5])
+        return float(low), float(high)
+
+    def p_value(self, swapped: np.ndarray) -> float:
+        texts = self.shrunk(swapped)
+        sums = np.abs([texts + self.noise, texts - self.noise])
+        return float(((sums >= abs(self.observed.mean()) - 1e-12).sum() + 1) / (sums.size + 1))
+
+
+@pytest.mark.parametrize("label_type", ["single", "multi"])
+def test_intervals_and_p_values_follow_from_the_stored_predictions(
+    finished: Study, label_type: LabelType
+) -> None:
+    # Only which texts are drawn is the library's; what they give is scikit-learn's.
+    rows = finished.read()["comparison"].filter(label_type=label_type).to_dicts()
+    drawn = resamples(30, 300)
+    pairs, scores = {}, {}
+    for method in ("sam", "adamw", "tfidf"):
+        cells = [c for c in finished.matrix.cells if (c.method, c.dataset.label_type) == (method, label_type)]
+        pairs[method] = [stored(finished, cell, "test")[:2] for cell in cells]
+        scores[method] = Formulae(
+            np.array([macro_f1(*pair) for pair in pairs[method]]),
+            np.array([[macro_f1(*pair, w) for pair in pairs[method]] for w in drawn.weights]),
+        )
+    for row in rows:
+        method = row["method"]
+        if method == "twin":  # the same as adamw
+            continue
+        assert row["test_mean"] == pytest.approx(scores[method].observed.mean(), abs=1e-6)
+        low, high = scores[method].interval()
+        assert row["test_ci_low"] == pytest.approx(max(low, 0), abs=1e-6)
+        assert row["test_ci_high"] == pytest.approx(min(high, 1), abs=1e-6)
+        if method == "adamw":  # the reference
+            continue
+        # A method that has one seed stands beside each seed of the other.
+        mine, its = scores[method], scores["adamw"]
+        difference = Formulae(mine.observed - its.observed, mine.draws - its.draws)
+        assert row["difference"] == pytest.approx(difference.observed.mean(), abs=1e-6)
+        found = row["difference_ci_low"], row["difference_ci_high"]
+        assert found == pytest.approx(difference.interval(), abs=1e-6)
+        swapped = np.zeros(300)
+        for seed in range(3):
+            truth, ours = pairs[method][seed % len(pairs[method])]
+            theirs = pairs["adamw"][seed][1]
+            for draw, places in enumerate(drawn.swaps.astype(bool)[:, :, None]):
+                a, b = np.where(places, theirs, ours), np.where(places, ours, theirs)
+                swapped[draw] += (macro_f1(truth, a) - macro_f1(truth, b)) / 3
+        expected = difference.p_value(swapped)
+        if expected * 601 >= 21:  # enough draws to tell
+            assert row["p_value"] == pytest.approx(expected, abs=1e-6)
+        else:
+            assert row["p_value"] < 21 / 601
+
+
+@pytest.mark.parametrize("label_type", ["single", "multi"])
+def test_calibration_and_accuracy_follow_from_the_stored_predictions(
+    finished: Study, label_type: LabelType
+) -> None:
+    for row in finished.read()["comparison"].filter(label_type=label_type).to_dicts():
+        errors, accuracies = [], []
+        for cell in finished.matrix.cells:
+            if (cell.method, cell.dataset.label_type) != (row["method"], label_type):
+                continue
+            truth, predicted, _ = stored(finished, cell, "test")
+            table = pl.read_parquet(finished.paths.run(cell.path) / "predictions.parquet")
+            said = np.array(table.filter(split="test")["scores"].to_list())
+            accuracies.append(accuracy_score(truth, predicted))
+            if label_type == "single":  # whether the likeliest label is right
+                truth, said = truth[np.arange(30), said.argmax(1)], said.max(1)
+            sizes, _ = np.histogram(said, 15, (0, 1))
+            shares, means = calibration_curve(truth.ravel(), said.ravel(), n_bins=15)
+            errors.append(np.abs(shares - means) @ sizes[sizes > 0] / said.size)
+        assert row["ece_mean"] == pytest.approx(np.mean(errors), abs=1e-6)
+        assert row["accuracy_mean"] == pytest.approx(np.mean(accuracies), abs=1e-6)
 
 
 def test_labels_without_support_are_shown_and_count(finished: Study) -> None:
@@ -722,7 +830,7 @@ def permute_test_labels(study: Study) -> None:
             truth = encode(data.split("validation")["labels"].to_list(), data.labels)
             decision = judge(back["validation"], truth, dataset.label_type, "macro_f1")
             about = {key: report[key] for key in ("settings", "model", "reading", "determinism")}
-            outcome = Outcome(back, decision, report["best_epoch"], [])
+            outcome = Outcome(back, decision, report["best_epoch"], read_history(study.paths.run(cell.path)))
             write_run(study.paths.run(cell.path), data, outcome, about, {})
 
 
@@ -740,6 +848,11 @@ def test_permuted_test_labels_change_no_choice(study: Study) -> None:
     assert after["report"].filter(validation).equals(before["report"].filter(validation))
     for columns in (["thresholds"], ["best_epoch"], ["validation_macro_f1"]):
         assert after["runs"].select(columns).equals(before["runs"].select(columns))
+    for table, columns in (
+        ("comparison", ["method", "best_seed", "validation_mean", "validation_sd"]),
+        ("curves", ["method", "epoch", "chosen", "loss_mean", "validation_mean"]),
+    ):
+        assert after[table].select(columns).equals(before[table].select(columns))
 
 
 def test_permuted_test_labels_change_no_selection(study: Study, finished: Study) -> None:

@@ -114,14 +114,17 @@ def curves_figure(frame: pl.DataFrame) -> Figure:
         grid[0, 0].plot([], [], label=method, markersize=3.5, **style)
     if len(datasets) > MAX_CURVES:
         figure.suptitle(f"the first {MAX_CURVES} of {len(datasets)} data sets", fontsize=9)
-    figure.legend(loc="outside lower center", ncols=min(max(len(styles), 1), 6), frameon=False)
+    if styles:
+        figure.legend(loc="outside lower center", ncols=min(len(styles), 6), frameon=False)
     return figure
 
 
 def _draw_curve(axes: Axes, curve: pl.DataFrame, column: str, style: Style) -> None:
     curve = curve.filter(pl.col(f"{column}_mean").is_not_null())
-    epochs, mean = curve["epoch"].to_numpy(), curve[f"{column}_mean"].to_numpy()
-    sd = curve[f"{column}_sd"].cast(pl.Float64).fill_null(0).to_numpy()
+    epochs, mean, sd = (
+        curve[name].cast(pl.Float64).fill_null(0).to_numpy()  # an empty column has no type of its own
+        for name in ("epoch", f"{column}_mean", f"{column}_sd")
+    )
     axes.plot(epochs, mean, markersize=3.5, **style)
     axes.fill_between(epochs, mean - sd, mean + sd, color=style["color"], alpha=0.2, linewidth=0)
 

@@ -1,0 +1,97 @@
+"""Figures: what stands in the tables, and nothing else; the same bytes for the same table."""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import polars as pl
+import pytest
+from matplotlib.collections import PolyCollection
+from PIL import Image
+
+from polysharp.columns import COMPARISON, CURVES, Table
+from polysharp.figures import MAX_CURVES, comparison_figure, curves_figure, draw_comparison, draw_curves
+from polysharp.tsv import write_table
+
+NUMBERS = {"test_mean": 0.7, "test_ci_low": 0.6, "test_ci_high": 0.85, "metric": "macro_f1"}
+COMPLETE = {"status": "complete", "n_seeds": 3, "n_expected": 3}
+
+
+def rows(languages: int = 2) -> list[dict[str, object]]:
+    return [
+        {"task": "main", "language": f"l{number}", "label_type": "single", "method": method, **COMPLETE}
+        for number in range(languages)
+        for method in ("sam", "adamw")
+    ]
+
+
+def table(definition: Table, content: list[dict[str, object]], folder: Path) -> Path:
+    path = folder / definition.file
+    write_table(content, definition.names, path)
+    return path
+
+
+def read(path: Path) -> pl.DataFrame:
+    return pl.read_csv(path, separator="\t", infer_schema_length=None)
+
+
+def test_the_comparison_has_every_score_and_interval(tmp_path: Path) -> None:
+    content = [row | NUMBERS for row in rows()]
+    content[1] |= {"status": "partial", "n_seeds": 2, "test_mean": 0.5, "test_ci_low": 0.4}
+    content[2] |= {"status": "missing", "n_seeds": 0, **dict.fromkeys(NUMBERS)}
+    content[3] |= {"test_ci_low": None, "test_ci_high": None}
+    (axes,) = comparison_figure(read(table(COMPARISON, content, tmp_path))).axes
+    points = {
+        (round(float(line.get_ydata()[0]), 3), float(line.get_xdata()[0])): line
+        for line in axes.lines if len(line.get_xdata()) == 1
+    }  # fmt: skip
+    # In a row of its own in the band of the data set, in the order of the methods.
+    assert set(points) == {(-0.167, 0.7), (0.167, 0.5), (1.167, 0.7)}
+    hollow = {place for place, line in points.items() if line.get_markerfacecolor() == "white"}
+    assert hollow == {(0.167, 0.5)}
+    intervals = [list(line.get_xdata()) for line in axes.lines if len(line.get_xdata()) == 2]
+    assert intervals == [[0.6, 0.85], [0.4, 0.85]]
+    assert {text.get_text() for text in axes.texts} == {
+        " adamw: partial, 2 of 3 seeds", " sam: missing, 0 of 3 seeds",
+    }  # fmt: skip
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["l0, single", "l1, single"]
+    plt.close("all")
+
+
+def test_curves_have_every_epoch_and_its_band(tmp_path: Path) -> None:
+    content = [
+        row | {"metric": "macro_f1", "epoch": epoch, "validation_mean": 0.2 * (epoch + 1)}
+        | {"validation_sd": 0.05, "loss_mean": 1 / epoch if epoch else None, "loss_sd": 0.1}
+        for row in rows() for epoch in range(3)
+    ]  # fmt: skip
+    figure = curves_figure(read(table(CURVES, content, tmp_path)))
+    loss, score, *others = figure.axes
+    assert len(others) == 2
+    for axes, epochs, values, deviation in (
+        (loss, [1, 2], [1.0, 0.5], 0.1), (score, [0, 1, 2], [0.2, 0.4, 0.6], 0.05),
+    ):  # fmt: skip
+        lines = [line for line in axes.lines if len(line.get_xdata())]
+        assert len(lines) == 2
+        assert all(list(line.get_xdata()) == epochs for line in lines)
+        assert all(list(line.get_ydata()) == pytest.approx(values) for line in lines)
+        bands = [band for band in axes.collections if isinstance(band, PolyCollection)]
+        heights = {round(float(y), 6) for band in bands for _, y in band.get_paths()[0].vertices}
+        assert heights == {round(value + side * deviation, 6) for value in values for side in (-1, 1)}
+    plt.close("all")
+
+
+@pytest.mark.parametrize("languages", [0, 1, MAX_CURVES + 1])
+def test_figures_are_the_same_bytes_when_drawn_again(languages: int, tmp_path: Path) -> None:
+    curve = {"metric": "macro_f1", "epoch": 0, "validation_mean": 0.5}
+    comparison = table(COMPARISON, [row | NUMBERS for row in rows(max(languages, 1))], tmp_path)
+    curves = table(CURVES, [row | curve for row in rows(languages)], tmp_path)
+    for draw, path in ((draw_comparison, comparison), (draw_curves, curves)):
+        drawn = []
+        for name in ("first", "second"):
+            draw(path, tmp_path / name)
+            drawn.append([(tmp_path / f"{name}.{kind}").read_bytes() for kind in ("png", "pdf")])
+        assert drawn[0] == drawn[1]
+        assert drawn[0][1].startswith(b"%PDF")
+        with Image.open(tmp_path / "first.png") as image:
+            assert 1100 < image.width < 1300
+    assert len(curves_figure(read(curves)).axes) == 2 * min(max(languages, 1), MAX_CURVES)
+    plt.close("all")
