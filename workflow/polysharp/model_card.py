@@ -63,4 +63,4 @@ def write_card(
         metric=metric,
         version=VERSION,
     )
-    write_text(output, card)
+    write_text(output, card + "\n")
