@@ -30,8 +30,8 @@ class Resamples:
         (draws, texts): 1 where two methods change places on a text, else 0.
     """
 
-    weights: Draws
-    swaps: Draws
+    weights: NDArray[np.float32]
+    swaps: NDArray[np.float32]
 
 
 @lru_cache(maxsize=2)  # of validation and of test
@@ -40,7 +40,8 @@ def resamples(texts: int, draws: int) -> Resamples:
     random = np.random.default_rng([texts, draws])
     places = random.integers(texts, size=(draws, texts)) + texts * np.arange(draws)[:, None]
     weights = np.bincount(places.ravel(), minlength=draws * texts).reshape(draws, texts)
-    return Resamples(weights.astype(float), random.integers(2, size=(draws, texts)).astype(float))
+    swaps = random.integers(2, size=(draws, texts))
+    return Resamples(weights.astype(np.float32), swaps.astype(np.float32))
 
 
 @lru_cache
