@@ -85,6 +85,7 @@ def test_a_killed_training_names_the_log_of_its_job_and_slurms_reason(
     assert failure.log == "logs/runs/main/english/single/sam/seed-1.log"  # its job begins with seed 1
     (line,) = summary([failure], 16)
     assert "Slurm job 4711" in line and "raise mem_mb" in line
+    assert find_failures(runs(matrix, paths), matrix, paths, at_work=True) == []  # it may be in training
 
 
 @pytest.mark.parametrize(

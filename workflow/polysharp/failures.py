@@ -74,20 +74,28 @@ class Failure:
         }
 
 
-def find_failures(runs: Sequence[Run], matrix: Matrix, paths: Paths) -> list[Failure]:
-    """Return the failures among the runs; cells that were not reached are none."""
+def find_failures(runs: Sequence[Run], matrix: Matrix, paths: Paths, at_work: bool = False) -> list[Failure]:
+    """Return the failures among the runs; cells that were not reached are none.
+
+    Parameters
+    ----------
+    at_work
+        Whether the study still runs: then a cell that has begun and left neither results nor a reason
+        is in training, and was not killed.
+    """
     by_cell = {run.cell.path: run for run in runs}
     found: list[Failure] = []
     for job in matrix.jobs:
         log = f"logs/runs/{job.path}.log"
         of_job = [by_cell[cell.path] for cell in job.cells]
         missing = [run for run in of_job if not run.report]
-        own = [_of(run, log, paths) for run in missing]
+        own = [_of(run, log, paths, at_work) for run in missing]
         failed = [failure for failure in own if failure]
         if failed and failed[0].failure_class == "refused":  # noted for the cell that names the job
             pairs = zip(own, missing, strict=True)
             failed = [failure or replace(failed[0], cell=run.cell) for failure, run in pairs]
-        if not failed and not any((paths.run(cell.path) / REPORT).is_file() for cell in job.cells):
+        has_results = any((paths.run(cell.path) / REPORT).is_file() for cell in job.cells)
+        if not failed and not has_results and not at_work:
             failed = _at_the_beginning(job.cells[0], log, paths)
         found += failed
     states = slurm.states([f.slurm_job for f in found if f.slurm_job])
@@ -120,7 +128,7 @@ def summary(found: Sequence[Failure], lines: int) -> list[str]:
     return said
 
 
-def _of(run: Run, log: str, paths: Paths) -> Failure | None:
+def _of(run: Run, log: str, paths: Paths, at_work: bool) -> Failure | None:
     """Return the failure of a cell without results, by what its process has left."""
     lease = paths.work / "runs" / run.cell.path / "lease.json"
     for number, place in enumerate(failures(run.cell, paths)):
@@ -129,7 +137,7 @@ def _of(run: Run, log: str, paths: Paths) -> Failure | None:
             # The nearest place is the cell's own, the others are those of its data set and its model.
             where = log if number == 0 else f"logs/{place.parent.relative_to(paths.work)}.log"
             return Failure(run.cell, left.get("class", "bug"), left["reason"], where, left.get("slurm_job"))
-    if lease.is_file():
+    if lease.is_file() and not at_work:
         return Failure(run.cell, "killed", KILLED, log, read_json(lease).get("slurm_job"))
     return None
 

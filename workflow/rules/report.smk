@@ -41,7 +41,7 @@ rule partial:
     params:
         study=lambda wildcards: STUDY_ARGUMENTS,
     shell:
-        'python "$POLYSHARP_SCRIPTS/merge_reports.py" {params.study:q} --log {log:q} && '
+        'python "$POLYSHARP_SCRIPTS/merge_reports.py" {params.study:q} --at-work --log {log:q} && '
         'exec python "$POLYSHARP_SCRIPTS/build_report.py" {params.study:q} --output results/report.html'
 
 

@@ -16,6 +16,11 @@ MAX_LINES = 16  # about failures, so that they stay among the last twenty lines 
 def parser() -> argparse.ArgumentParser:
     result = command_parser(__doc__)
     add_study_options(result)
+    result.add_argument(
+        "--at-work",
+        action="store_true",
+        help="the study still runs: a cell that has left neither results nor a reason was not killed",
+    )
     return result
 
 
@@ -27,7 +32,7 @@ def main(arguments: argparse.Namespace) -> None:
 
     configuration, matrix = read_study(arguments)
     runs = write_tables(matrix, configuration, Paths())
-    failures = find_failures(runs, matrix, Paths())
+    failures = find_failures(runs, matrix, Paths(), arguments.at_work)
     write_failures(failures, Paths())
     for line in summary(failures, MAX_LINES):
         log.warning("%s", line)
