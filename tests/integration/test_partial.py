@@ -37,18 +37,20 @@ def test_tables_of_a_study_that_is_still_at_work(tmp_path: Path) -> None:
             assert run.poll() is None and time.monotonic() < deadline
             time.sleep(0.05)
         os.killpg(run.pid, signal.SIGSTOP)  # or it might be done before the tables are
-        reason.parent.mkdir(parents=True)
-        reason.write_text("{}")
-        study.completed("-c1", "partial")
-        status = {(row["method"], row["seed"]): row["status"] for row in study.table("runs.tsv")}
-        assert sorted([status["sam", "1"], status["sam", "2"]]) == ["complete", "missing"]
-        rows = {row["method"]: row for row in study.table("comparison.tsv")}
-        assert (rows["sam"]["status"], rows["sam"]["coverage"]) == ("partial", "0.500000")
-        assert not (study.folder / "results/manifest.json").exists()
-        assert not (study.folder / "results/failures.tsv").exists()  # what is in training has not failed
-        assert "1 of 2" in (study.folder / "results/report.html").read_text()
-        assert reason.exists()  # a look at the tables takes nothing away
-        os.killpg(run.pid, signal.SIGCONT)
+        try:
+            reason.parent.mkdir(parents=True)
+            reason.write_text("{}")
+            study.completed("-c1", "partial")
+            status = {(row["method"], row["seed"]): row["status"] for row in study.table("runs.tsv")}
+            assert sorted([status["sam", "1"], status["sam", "2"]]) == ["complete", "missing"]
+            rows = {row["method"]: row for row in study.table("comparison.tsv")}
+            assert (rows["sam"]["status"], rows["sam"]["coverage"]) == ("partial", "0.500000")
+            assert not (study.folder / "results/manifest.json").exists()
+            assert not (study.folder / "results/failures.tsv").exists()  # what is in training has not failed
+            assert "1 of 2" in (study.folder / "results/report.html").read_text()
+            assert reason.exists()  # a look at the tables takes nothing away
+        finally:
+            os.killpg(run.pid, signal.SIGCONT)
         run.wait(timeout=300)
     assert run.returncode == 0, output.read_text()
     assert {row["status"] for row in study.table("runs.tsv")} == {"complete"}

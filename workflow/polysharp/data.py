@@ -31,6 +31,11 @@ class PreparedData:
         return self.examples.filter(pl.col("split") == name)
 
 
+def read_labels(folder: Path) -> list[str]:
+    """Return the labels of a prepared data set, in their order."""
+    return list(read_json(folder / LABELS)["labels"])
+
+
 def read_prepared(folder: Path) -> PreparedData:
     """Return the data set that :func:`prepare_data` stored in `folder`.
 

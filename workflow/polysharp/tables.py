@@ -13,7 +13,7 @@ from polysharp import columns
 from polysharp.averages import Languages
 from polysharp.columns import TABLES, dataset_of
 from polysharp.configuration import Configuration
-from polysharp.data import read_prepared
+from polysharp.data import read_labels
 from polysharp.estimates import Predictions, Tally, score
 from polysharp.exports import LATEX, PARQUET, write_latex, write_parquet
 from polysharp.files import read_json, sha256, write_json
@@ -109,12 +109,7 @@ class DatasetTables:
             m: done for m, of_method in self.by_method.items() if (done := [r for r in of_method if r.report])
         }
         self.is_complete = all(run.report for run in runs)
-        self.labels: list[str] = []
-        self.sizes: dict[str, int] = {}
-        if self.complete:
-            data = read_prepared(paths.data(dataset.path))
-            self.labels = data.labels
-            self.sizes = {split: len(data.split(split)) for split in REPORTED}
+        self.labels = read_labels(paths.data(dataset.path)) if self.complete else []
         self.predictions = {method: self._read(done) for method, done in self.complete.items()}
         self.tallies = {
             method: {
@@ -190,7 +185,7 @@ class DatasetTables:
             reports = [run.report for run in self.complete[method]]
             yield {
                 **row,
-                "n_test": self.sizes["test"],
+                "n_test": len(self.predictions[method]["test"][0][0]),
                 **_mean_and_sd(
                     "validation", [validation_score(run, self.metric) for run in self.complete[method]]
                 ),

@@ -7,7 +7,7 @@ with its cause and what to do, and stands in failures.tsv.
 import argparse
 import logging
 
-from polysharp.commands import add_study_options, command_parser, read_study, run
+from polysharp.commands import add_study_options, command_parser, limit_threads, read_study, run
 
 log = logging.getLogger("polysharp.merge_reports")
 MAX_LINES = 16  # about failures, so that they stay among the last twenty lines of a run
@@ -25,6 +25,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: argparse.Namespace) -> None:
+    limit_threads(1)  # sums that depend on no number of cores; and many small products, faster so
     from polysharp.failures import find_failures, summary, write_failures
     from polysharp.paths import Paths
     from polysharp.progress import left_at_the_start
