@@ -45,7 +45,7 @@ install: .venv/installed
 demo: .venv/installed
 	$(BIN)/snakemake -c$(CORES)
 	@echo
-	@echo "The report, for a browser:          $(CURDIR)/results/report.html"
+	@echo "The report, for a browser:         $(CURDIR)/results/report.html"
 	@echo "The merged classification reports: $(CURDIR)/results/report.tsv"
 	@echo "One line per data set and method:  $(CURDIR)/results/comparison.tsv (a picture: comparison.png)"
 	@echo "The best classifiers:              $(CURDIR)/results/best/"

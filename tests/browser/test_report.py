@@ -87,9 +87,50 @@ def test_tables_are_sorted_and_filtered(browser: Browser, report: Path) -> None:
     assert head.get_attribute("aria-sort") == "ascending"
     head.locator("button").press("Enter")
     assert values() == sorted(given, reverse=True)
-    page.get_by_label("Show data sets and methods that contain").fill("yoruba tfidf")
+    page.get_by_label("Show rows of this table that contain").fill("yoruba tfidf")
     assert len(values()) == 2
+    assert page.locator(".heat tbody tr:visible").count() == 4  # the others stay as they are
     assert events == []
+    context.close()
+
+
+@pytest.mark.parametrize("javascript", [True, False])
+def test_what_decides_is_in_sight(browser: Browser, report: Path, javascript: bool) -> None:
+    context = browser.new_context(
+        viewport={"width": 1280, "height": 800}, offline=True, java_script_enabled=javascript
+    )
+    page = context.new_page()
+    page.goto(report.as_uri())
+    heads = page.locator("#comparison ~ .wide table").first.locator("thead th")
+    (place,) = [i for i, text in enumerate(heads.all_inner_texts()) if text == "adjusted p"]
+    box = heads.nth(place).bounding_box()
+    assert box is not None and box["x"] + box["width"] <= 1280 - 16
+    context.close()
+
+
+def test_a_link_to_a_data_set_opens_it(browser: Browser, report: Path) -> None:
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, offline=True)
+    page = context.new_page()
+    page.goto(report.as_uri())
+    assert page.locator("details[open]").count() == 0
+    page.locator(".heat tbody a").nth(1).click()
+    page.get_by_role("heading", name="Labels").wait_for(timeout=5000)
+    page.goto(f"{report.as_uri()}#main/yoruba/multi")
+    page.reload()
+    assert page.locator("details[open]").get_attribute("id") == "main/yoruba/multi"
+    context.close()
+
+
+def test_on_paper_everything_is_there(browser: Browser, report: Path) -> None:
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, offline=True)
+    page = context.new_page()
+    page.goto(report.as_uri())
+    page.set_viewport_size({"width": 720, "height": 1000})  # A4 without its margins
+    page.emulate_media(media="print")
+    for table in page.locator("#averages ~ .wide table, #comparison ~ .wide table").all()[:2]:
+        box = table.bounding_box()
+        assert box is not None and box["x"] + box["width"] <= 720
+    assert page.get_by_role("heading", name="Labels").first.is_visible()
     context.close()
 
 

@@ -6,6 +6,7 @@ import tomllib
 
 import yaml
 
+from polysharp import checks, columns, failures, overview, summary
 from polysharp.checks import CHECKS
 from polysharp.columns import data_dictionary
 from polysharp.configuration import Configuration, commented_defaults
@@ -34,6 +35,12 @@ def test_the_published_profile_is_the_doctors_template() -> None:
 
 def test_the_data_dictionary_is_that_of_the_tables() -> None:
     assert (ROOT / "docs/tables.md").read_text() == data_dictionary(), "run `make schemas`"
+
+
+def test_the_tables_beside_have_the_columns_that_they_say() -> None:
+    assert columns.CHECK.names == [*overview.NAMES, *checks.COLUMNS]
+    assert columns.FAILURES.names == failures.COLUMNS
+    assert columns.SUMMARY.names == summary.COLUMNS
 
 
 def test_the_commented_defaults_are_the_defaults() -> None:

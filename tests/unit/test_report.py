@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from polysharp.failures import find_failures, write_failures
+from polysharp.files import read_json, write_json
 from polysharp.progress import read_run
 from polysharp.report import short, signed, write_report
 from polysharp.tables import write_tables
@@ -88,6 +89,33 @@ def test_hostile_labels_are_text(study: Study) -> None:
     assert "'=HYPERLINK" not in text.replace("&#39;", "'")  # the apostrophe is the spreadsheet's
 
 
+def test_it_says_what_stands_behind_the_numbers(study: Study) -> None:
+    text = text_of(study)
+    for table in ("comparison", "averages"):
+        tests = [row for row in read_table(study.paths.results / f"{table}.tsv") if row["p_adjusted"]]
+        assert f"{len(tests)} in {table}.tsv" in text
+    assert "Holm" in text and "approximate randomisation" in text
+    data = study.data(study.matrix.datasets[0])
+    sizes = [len(data.split(split)) for split in ("train", "validation", "test")]
+    assert "{} training, {} validation, {} test texts. Model: <code>a/model</code>".format(*sizes) in text
+    assert "Best epochs, seed by seed: sam 2, 2, 2; adamw 2, 2, 2; twin 2, 2, 2" in text
+    assert "no epoch was better" not in text
+
+
+def test_cells_that_training_has_not_made_better_are_told(copied: Study) -> None:
+    path = copied.paths.run(copied.cell("single", "sam", 2).path) / "report.json"
+    write_json(path, read_json(path) | {"best_epoch": 0})
+    text = build(copied).read_text(encoding="utf-8")
+    assert "sam: in 1 of 12 cells no epoch was better on validation than the state before training" in text
+    assert "sam 2, 0, 2" in text
+
+
+def test_how_to_use_reads_as_a_model_does(study: Study) -> None:
+    text = text_of(study)
+    code = text[text.index("import polysharp.classifier") :]
+    assert "text_prefix" in code and "max_length" in code and "argmax" in code and "thresholds" in code
+
+
 def test_it_says_what_won_and_what_did_not(study: Study) -> None:
     text = text_of(study)
     comparison = read_table(study.paths.results / "comparison.tsv")
@@ -140,7 +168,7 @@ def test_what_failed_is_told(copied: Study) -> None:
     text = text_of(copied)
     assert read_run(cell, copied.paths).status == "failed"
     assert "the loss is &lt;not&gt; a number" in text and "lower learning_rate" in text
-    assert "1 of the cells is not there" in text
+    assert f"of {len(copied.matrix.cells)} cells (a data set, a method, a seed) 1 is not there" in text
     assert "cannot be judged, as cells are not there" in text
 
 
@@ -148,7 +176,10 @@ def test_a_study_of_which_nothing_is_there_has_one(copied: Study) -> None:
     shutil.rmtree(copied.paths.results)
     write_tables(copied.matrix, copied.configuration, copied.paths)
     write_report(copied.configuration, copied.paths, copied.paths.results / "report.html")
-    assert f"{len(copied.matrix.cells)} of the cells are not there" in text_of(copied)
+    number = len(copied.matrix.cells)
+    text = text_of(copied)
+    assert f"of {number} cells (a data set, a method, a seed) {number} are not there" in text
+    assert "manifest.json" not in text
 
 
 @pytest.mark.parametrize(

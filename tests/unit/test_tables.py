@@ -17,7 +17,7 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precision_score, recall_score
 from sklearn.preprocessing import MultiLabelBinarizer
 
-from polysharp.columns import AVERAGES, COMPARISON, REPORT, TABLES
+from polysharp.columns import AVERAGES, COMPARISON, PREDICTIONS, REPORT, TABLES
 from polysharp.configuration import Configuration, LabelType
 from polysharp.data import PreparedData, read_prepared
 from polysharp.errors import UserError
@@ -191,6 +191,12 @@ def test_predictions_hold_all_that_was_predicted(finished: Study) -> None:
             else:
                 above = zip(data.labels, scores, report["thresholds"], strict=True)
                 assert predicted == [name for name, score, threshold in above if score >= threshold]
+
+
+def test_predictions_have_the_columns_that_they_say(finished: Study) -> None:
+    for cell in finished.matrix.cells:
+        table = pl.read_parquet(finished.paths.run(cell.path) / "predictions.parquet")
+        assert table.columns == PREDICTIONS.names
 
 
 def test_report_says_what_made_it(finished: Study) -> None:
@@ -689,7 +695,7 @@ def test_latex_is_a_table_that_can_be_read(three: Study, tmp_path: Path) -> None
     sam = rows[0]
     assert f"{sam['test_mean']:.3f}"[1:] in lines[0] and f"[{sam['test_ci_low']:.3f}"[0] in lines[0]
     assert text.count("\\begin{tabular}{llcccc}") == text.count("\\end{tabular}") == 1
-    assert "3 seeds" in text and "macro F1" in text
+    assert "(sam, adamw, twin: 3; tfidf: 1)" in text and "macro F1" in text and text.endswith("}\n")
     hostile = [{**row, "language": r"a_b & 50% \input{x} $#^~{}"} for row in rows]
     write_latex(hostile, tmp_path / "hostile.tex")
     row = next(line for line in (tmp_path / "hostile.tex").read_text().splitlines() if line.startswith("a"))

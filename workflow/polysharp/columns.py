@@ -216,6 +216,55 @@ COSTS = Table(
 )
 TABLES = (REPORT, COMPARISON, AVERAGES, CONFUSIONS, CURVES, RUNS, COSTS)
 
+_FINDING = {
+    "severity": "`error` (the data set is refused) or `warning`",
+    "check": "what was looked for (config/README.md)",
+    "count": "how often it was found",
+    "finding": "what was found",
+    "remedy": "what to do about it",
+    "places": "where: the first places, with file and row",
+}
+CHECK = Table("check.tsv", "a kind of finding in a data set; `data/…/findings.tsv` is the same of one", {
+    **_DATASET, **_FINDING,
+})  # fmt: skip
+FAILURES = Table(
+    "failures.tsv",
+    "a cell that failed; the file is there only when one did",
+    {
+        **_CELL,
+        "seed": RUNS.columns["seed"],
+        "class": "kind of cause, such as `memory`, `time`, `input`",
+        "reason": "what it said, or that it was killed before it could",
+        "log": "its log",
+        "slurm_job": "its job on Slurm",
+        "remedy": "what to do about it",
+    },
+)
+SUMMARY = Table(
+    "data/…/summary.tsv",
+    "a measure of one split of a data set",
+    {
+        "split": "`train`, `validation` or `test`",
+        "measure": "`texts`, `label` (texts with it), `without_label`, `tokens` (percentiles of the texts' "
+        "lengths as the model counts them), `cut_texts` (longer than the model reads), `cut_tokens`",
+        "name": "the label, or the percentile",
+        "value": "the number",
+    },
+)
+PREDICTIONS = Table(
+    "runs/…/predictions.parquet",
+    "a validation or test text as one cell predicts it: every score can be recomputed from these",
+    {
+        "id": "the text: its file and row",
+        "split": "`validation` or `test`",
+        "y_true": "its labels, a list; of `single` of one",
+        "y_pred": "the labels that were predicted, a list",
+        "scores": "probability of every label, in the order of `labels` in the cell's report.json (which is "
+        "the sorted one); empty for predictions from outside",
+    },
+)
+BESIDE = (CHECK, FAILURES, SUMMARY, PREDICTIONS)
+
 
 def data_dictionary() -> str:
     """Return docs/tables.md: every table and column with its meaning."""
@@ -223,12 +272,12 @@ def data_dictionary() -> str:
         "<!-- Generated from workflow/polysharp/columns.py by `make schemas`. -->",
         "# The tables",
         "",
-        "Tab-separated, UTF-8, a point before the decimals, six digits; nothing stands where nothing is "
-        "known. Text that a spreadsheet would take for a formula has an apostrophe before it. Rows and "
+        "In `results/`: tab-separated, UTF-8, a point before the decimals, six digits; nothing stands "
+        "where nothing is known. Text that a spreadsheet would take for a formula has an apostrophe before it. Rows and "
         "columns are in the same order in every run. How intervals and tests are made: "
         "[statistics.md](statistics.md).",
     ]
-    for table in TABLES:
+    for table in (*TABLES, *BESIDE):
         lines += [
             "",
             f"## {table.file}",

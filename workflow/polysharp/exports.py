@@ -44,11 +44,22 @@ def write_latex(rows: Sequence[Row], path: Path) -> None:
         methods=[_escaped(method) for method in methods],
         rows=[[*map(_escaped, dataset), *cells] for dataset, cells in datasets.items()],
         metric=_escaped(rows[0]["metric"]).replace(r"\_f1", " F1"),
-        seeds=sorted({row["n_expected"] for row in rows if row["n_expected"] > 1}),
+        seeds=_seeds(rows, methods),
         reference=_escaped(rows[0]["reference"] or ""),
         partial=any(row["status"] == "partial" for row in rows),
     )
-    write_text(path, text)
+    write_text(path, text + "\n")
+
+
+def _seeds(rows: Sequence[Row], methods: Sequence[str]) -> str:
+    """Return over how many seeds means are, for the caption."""
+    by_number: dict[int, list[str]] = {}
+    for method in methods:
+        by_number.setdefault(max(row["n_expected"] for row in rows if row["method"] == method), []).append(
+            method
+        )
+    said = [f"{_escaped(', '.join(names))}: {number}" for number, names in by_number.items()]
+    return "; ".join(said)
 
 
 def _cell(row: Row) -> str:

@@ -62,7 +62,8 @@ def comparison_figure(frame: pl.DataFrame) -> Figure:
                 _draw_point(axes, height, row, style)
     axes.set_yticks(range(len(shown)), _names(shown, datasets))
     axes.set_ylim(len(shown) - 0.5, -0.5)
-    axes.set_xlim(0, 1)
+    low, high = axes.get_xlim()
+    axes.set_xlim(max(low, 0), min(high, 1))
     axes.grid(axis="x", color="#dddddd")
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)
@@ -151,7 +152,7 @@ def _styles(frame: pl.DataFrame) -> dict[str, Style]:
 
 
 def _metric(frame: pl.DataFrame) -> str:
-    return str((frame["metric"].drop_nulls().to_list() or ["score"])[0])
+    return str((frame["metric"].drop_nulls().to_list() or ["score"])[0]).replace("_f1", " F1")
 
 
 def _names(shown: Sequence[Dataset], datasets: Sequence[Dataset]) -> list[str]:

@@ -60,6 +60,9 @@ def write_card(
             for label in data.labels
         ],
         few=FEW,
+        folder=".",
+        where="the folder of this card",
+        label_types=[label_type],
         metric=metric,
         version=VERSION,
     )

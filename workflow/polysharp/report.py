@@ -13,22 +13,26 @@ from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
+from pyarrow import parquet
 
 from polysharp import VERSION, columns, exports
 from polysharp.averages import MEAN
 from polysharp.configuration import Configuration
+from polysharp.data import EXAMPLES
 from polysharp.failures import TABLE as FAILURES
 from polysharp.files import read_json, write_text
 from polysharp.overview import TABLE as FINDINGS
 from polysharp.paths import Paths
 from polysharp.rendering import template
 from polysharp.selection import THRESHOLDS
+from polysharp.sources import SPLITS
 from polysharp.tsv import read_table
 
 REPORT = "report.html"
 TINTS = 10  # shades of the heat map
 MAX_LABELS = 15  # that a confusion matrix can show legibly; of more, the most frequent confusions
 MAX_CONFUSIONS = 15
+COMPARED = ("comparison", "averages")  # tables that print p-values
 Row = dict[str, str]
 Key = tuple[str, ...]
 
@@ -62,6 +66,9 @@ class Panel:
     task: str
     language: str
     label_type: str
+    sizes: Mapping[str, int | str]  # texts of every split
+    model: str
+    epochs: Mapping[str, list[str]]  # best epoch of every seed, by method
     labels: list[tuple[str, str, dict[str, Row]]]  # label, support, row of report.tsv by method
     confused: str | None  # the method whose confusions are shown
     matrix: Matrix | None
@@ -94,6 +101,12 @@ def write_report(configuration: Configuration, paths: Paths, output: Path) -> No
         heat=list(_heat(comparison)),
         averages=tables["averages"],
         panels=list(_panels(tables, paths)),
+        label_types=sorted({row["label_type"] for row in comparison}),
+        folder="results/best/…",
+        where="one of them",
+        tests=[f"{_tests(tables[name])} in {name}.tsv" for name in COMPARED if _tests(tables[name])],
+        at_the_start=list(_at_the_start(tables["runs"])),
+        runs=len(tables["runs"]),
         failures=_if_there(paths.results / FAILURES),
         incomplete=[row for row in tables["runs"] if row["status"] != "complete"],
         passport=list(_passport(tables["runs"])),
@@ -161,6 +174,17 @@ def _headlines(tables: Mapping[str, list[Row]]) -> Iterator[tuple[str, list[str]
         yield f"{task}, {label_type}: {_number(len(of_dataset), 'language')}", lines
 
 
+def _at_the_start(runs: Sequence[Row]) -> Iterator[str]:
+    """Yield which methods have cells that no epoch of training has made better."""
+    for method in dict.fromkeys(row["method"] for row in runs):
+        epochs = [row["best_epoch"] for row in runs if row["method"] == method and row["best_epoch"]]
+        if kept := epochs.count("0"):
+            yield (
+                f"{method}: in {kept} of {len(epochs)} cells no epoch was better on validation than the "
+                "state before training, which is kept. Unless configured otherwise that is the probe."
+            )
+
+
 def _compared(row: Row) -> str:
     said = {
         "better": f"{row['method']} is better than {row['reference']}",
@@ -180,6 +204,10 @@ def _number(number: int, what: str) -> str:
 
 
 # --- Tables and drawings --------------------------------------------------------------------------
+
+
+def _tests(rows: Sequence[Row]) -> int:
+    return sum(bool(row["p_adjusted"]) for row in rows)
 
 
 def _heat(comparison: Sequence[Row]) -> Iterator[tuple[Key, dict[str, tuple[Row, int]]]]:
@@ -215,6 +243,9 @@ def _panels(tables: Mapping[str, list[Row]], paths: Paths) -> Iterator[Panel]:
             task=task,
             language=language,
             label_type=label_type,
+            sizes=_sizes(paths.data("/".join(dataset))),
+            model=next((row["model"] for row in of_runs.get(dataset, []) if row["model"]), ""),
+            epochs=_epochs(of_runs.get(dataset, [])),
             labels=_labels(of_report.get(dataset, [])),
             confused=confused if pairs else None,
             matrix=matrix,
@@ -223,6 +254,22 @@ def _panels(tables: Mapping[str, list[Row]], paths: Paths) -> Iterator[Panel]:
             best=read_json(folder / THRESHOLDS) if (folder / THRESHOLDS).is_file() else None,
             findings=findings.get(dataset, []),
         )
+
+
+def _sizes(folder: Path) -> dict[str, int | str]:
+    """Return the number of texts of every split, or why it is not known."""
+    if not (folder / EXAMPLES).is_file():
+        return dict.fromkeys(SPLITS, "no")
+    counts = Counter(parquet.read_table(folder / EXAMPLES, columns=["split"])["split"].to_pylist())
+    return {split: counts[split] for split in SPLITS}
+
+
+def _epochs(runs: Sequence[Row]) -> dict[str, list[str]]:
+    result: dict[str, list[str]] = {}
+    for row in runs:
+        if row["best_epoch"]:
+            result.setdefault(row["method"], []).append(row["best_epoch"])
+    return result
 
 
 def _shown(comparison: Sequence[Row], runs: Sequence[Row]) -> str | None:

@@ -27,17 +27,28 @@ for (const table of document.querySelectorAll("table.sortable")) {
   });
 }
 const place = document.getElementById("filter");
+const rows = document.querySelectorAll("tr[data-row]");
 if (place) {
   const label = document.createElement("label");
   const input = document.createElement("input");
-  label.textContent = "Show data sets and methods that contain: ";
+  label.textContent = "Show rows of this table that contain: ";
   input.type = "search";
   label.append(input);
   place.append(label);
   input.addEventListener("input", () => {
     const words = input.value.toLowerCase().split(/\s+/);
-    for (const item of document.querySelectorAll("[data-name]")) {
-      item.hidden = !words.every((word) => item.dataset.name.toLowerCase().includes(word));
+    for (const row of rows) {
+      row.hidden = !words.every((word) => row.dataset.row.toLowerCase().includes(word));
     }
   });
 }
+// A link to a data set opens it.
+const open = () => {
+  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  if (target instanceof HTMLDetailsElement) {
+    target.open = true;
+    target.scrollIntoView();
+  }
+};
+addEventListener("hashchange", open);
+open();
