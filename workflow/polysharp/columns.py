@@ -273,8 +273,8 @@ def data_dictionary() -> str:
         "# The tables",
         "",
         "In `results/`: tab-separated, UTF-8, a point before the decimals, six digits; nothing stands "
-        "where nothing is known. Text that a spreadsheet would take for a formula has an apostrophe before it. "
-        "Rows and columns are in the same order in every run. How intervals and tests are made: "
+        "where nothing is known. Text that a spreadsheet would take for a formula has an apostrophe before "
+        "it. Rows and columns are in the same order in every run. How intervals and tests are made: "
         "[statistics.md](statistics.md).",
     ]
     for table in (*TABLES, *BESIDE):
