@@ -53,6 +53,11 @@ def test_the_comparison_has_every_score_and_interval(tmp_path: Path) -> None:
     assert {text.get_text() for text in axes.texts} == {
         " adamw: partial, 2 of 3 seeds", " sam: missing, 0 of 3 seeds",
     }  # fmt: skip
+    left, _ = axes.get_xlim()
+    assert left > 0.3  # the axis follows the scores, and no note begins beside it
+    for text in axes.texts:
+        x, _ = axes.transData.inverted().transform(text.get_transform().transform(text.get_position()))
+        assert x >= left - 1e-9
     assert [label.get_text() for label in axes.get_yticklabels()] == ["l0, single", "l1, single"]
     plt.close("all")
 

@@ -85,8 +85,10 @@ def _draw_point(axes: Axes, height: float, row: Mapping[str, Any], style: Style)
         axes.plot(row["test_mean"], height, **style, markerfacecolor=face, markersize=5, clip_on=False)
     if not complete:
         note = f" {row['method']}: {row['status']}, {row['n_seeds']} of {row['n_expected']} seeds"
-        end = row["test_ci_high"] or row["test_mean"] or 0
-        axes.text(end, height, note, fontsize=7, va="center", color=style["color"])
+        end = row["test_ci_high"] or row["test_mean"]
+        # Without a score it begins where the axis does.
+        place = axes.transData if end is not None else axes.get_yaxis_transform()
+        axes.text(end or 0, height, note, fontsize=7, va="center", color=style["color"], transform=place)
 
 
 def curves_figure(frame: pl.DataFrame) -> Figure:

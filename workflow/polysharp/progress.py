@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,15 +65,21 @@ def validation_score(run: Run, metric: Metric) -> float | None:
     return scores.get(metric)
 
 
-def left_at_the_start(runs: Sequence[Run]) -> list[str]:
-    """Return a line per method of which cells were no better after any epoch than before the first."""
-    lines = []
-    for method in dict.fromkeys(run.cell.method for run in runs if run.cell.kind == "finetune"):
-        of_method = [run for run in runs if run.cell.method == method and run.report]
-        kept = sum(run.report.get("best_epoch") == 0 for run in of_method)
-        if kept:
-            lines.append(
-                f"{method}: in {kept} of {len(of_method)} cells no epoch was better on validation than the "
-                "state before training, which is kept (best_epoch 0); other settings may train better"
-            )
-    return lines
+def left_at_the_start(best_epochs: Iterable[tuple[str, int]]) -> list[str]:
+    """Return a line per method of which cells were no better after any epoch than before the first.
+
+    Parameters
+    ----------
+    best_epochs
+        Method and best epoch of every trained cell.
+    """
+    by_method: dict[str, list[int]] = {}
+    for method, epoch in best_epochs:
+        by_method.setdefault(method, []).append(epoch)
+    return [
+        f"{method}: in {epochs.count(0)} of {len(epochs)} cells no epoch was better on validation than the "
+        "state before training, which is kept (best_epoch 0; unless configured otherwise that is the "
+        "probe); other settings may train better"
+        for method, epochs in by_method.items()
+        if 0 in epochs
+    ]

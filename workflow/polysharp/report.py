@@ -23,6 +23,7 @@ from polysharp.failures import TABLE as FAILURES
 from polysharp.files import read_json, write_text
 from polysharp.overview import TABLE as FINDINGS
 from polysharp.paths import Paths
+from polysharp.progress import left_at_the_start
 from polysharp.rendering import template
 from polysharp.selection import THRESHOLDS
 from polysharp.sources import SPLITS
@@ -105,7 +106,9 @@ def write_report(configuration: Configuration, paths: Paths, output: Path) -> No
         folder="results/best/…",
         where="one of them",
         tests=[f"{_tests(tables[name])} in {name}.tsv" for name in COMPARED if _tests(tables[name])],
-        at_the_start=list(_at_the_start(tables["runs"])),
+        at_the_start=left_at_the_start(
+            (row["method"], int(row["best_epoch"])) for row in tables["runs"] if row["best_epoch"]
+        ),
         runs=len(tables["runs"]),
         failures=_if_there(paths.results / FAILURES),
         incomplete=[row for row in tables["runs"] if row["status"] != "complete"],
@@ -172,17 +175,6 @@ def _headlines(tables: Mapping[str, list[Row]]) -> Iterator[tuple[str, list[str]
             and row["difference"]
         ]
         yield f"{task}, {label_type}: {_number(len(of_dataset), 'language')}", lines
-
-
-def _at_the_start(runs: Sequence[Row]) -> Iterator[str]:
-    """Yield which methods have cells that no epoch of training has made better."""
-    for method in dict.fromkeys(row["method"] for row in runs):
-        epochs = [row["best_epoch"] for row in runs if row["method"] == method and row["best_epoch"]]
-        if kept := epochs.count("0"):
-            yield (
-                f"{method}: in {kept} of {len(epochs)} cells no epoch was better on validation than the "
-                "state before training, which is kept. Unless configured otherwise that is the probe."
-            )
 
 
 def _compared(row: Row) -> str:
