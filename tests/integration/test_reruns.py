@@ -71,7 +71,7 @@ def test_a_setting_of_one_method_trains_that_method_only(extended: Study, tmp_pa
 def test_settings_can_be_changed_on_the_command_line(finished: Study) -> None:
     epochs = finished.jobs("--config", "training={epochs: 1}")
     assert epochs == AGGREGATION | SELECTION | trained("finetune", "sam", 1, 2)
-    assert finished.jobs("--config", "report={bootstrap: 300}") == AGGREGATION
+    assert finished.jobs("--config", "report={bootstrap: 300}") == AGGREGATION | SELECTION
 
 
 def test_a_new_caption_makes_nothing(finished: Study, tmp_path: Path) -> None:

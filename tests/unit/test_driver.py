@@ -54,6 +54,20 @@ def test_a_run_on_this_machine_lives_until_it_is_killed(run: subprocess.Popen[by
     assert driver.at_work(1) is None
 
 
+def test_whether_a_run_may_live_is_known_at_once(run: subprocess.Popen[bytes]) -> None:
+    assert not driver.may_live()
+    driver.start(run.pid)
+    assert driver.may_live()
+    run.kill()
+    run.wait()
+    assert not driver.may_live()
+    elsewhere(SILENT - 60)
+    started = time.monotonic()
+    assert driver.may_live()
+    elsewhere(SILENT + 1)
+    assert not driver.may_live() and time.monotonic() - started < 1
+
+
 def test_a_number_that_another_process_has_now_is_no_run() -> None:
     driver.start(1)
     assert driver.at_work(2) is None

@@ -3,13 +3,20 @@
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-import polars as pl
 import pytest
 from matplotlib.collections import PolyCollection
 from PIL import Image
 
 from polysharp.columns import COMPARISON, CURVES, Table
-from polysharp.figures import MAX_CURVES, comparison_figure, curves_figure, draw_comparison, draw_curves
+from polysharp.figures import (
+    COLOURS,
+    MAX_CURVES,
+    _read,
+    comparison_figure,
+    curves_figure,
+    draw_comparison,
+    draw_curves,
+)
 from polysharp.tsv import write_table
 
 NUMBERS = {"test_mean": 0.7, "test_ci_low": 0.6, "test_ci_high": 0.85, "metric": "macro_f1"}
@@ -30,16 +37,12 @@ def table(definition: Table, content: list[dict[str, object]], folder: Path) -> 
     return path
 
 
-def read(path: Path) -> pl.DataFrame:
-    return pl.read_csv(path, separator="\t", infer_schema_length=None)
-
-
 def test_the_comparison_has_every_score_and_interval(tmp_path: Path) -> None:
     content = [row | NUMBERS for row in rows()]
     content[1] |= {"status": "partial", "n_seeds": 2, "test_mean": 0.5, "test_ci_low": 0.4}
     content[2] |= {"status": "missing", "n_seeds": 0, **dict.fromkeys(NUMBERS)}
     content[3] |= {"test_ci_low": None, "test_ci_high": None}
-    (axes,) = comparison_figure(read(table(COMPARISON, content, tmp_path))).axes
+    (axes,) = comparison_figure(_read(table(COMPARISON, content, tmp_path))).axes
     points = {
         (round(float(line.get_ydata()[0]), 3), float(line.get_xdata()[0])): line
         for line in axes.lines if len(line.get_xdata()) == 1
@@ -62,20 +65,37 @@ def test_the_comparison_has_every_score_and_interval(tmp_path: Path) -> None:
     plt.close("all")
 
 
+def test_many_methods_and_data_sets_fit_a_page(tmp_path: Path) -> None:
+    content = [
+        {"task": "main", "language": f"{number:03}", "label_type": "single", "method": f"{method}e-3"}
+        | COMPLETE | NUMBERS
+        for number in range(200) for method in range(12)
+    ]  # fmt: skip
+    path = table(COMPARISON, content, tmp_path)
+    figure = comparison_figure(_read(path))
+    assert figure.get_figheight() < 200  # inches: a PDF has no higher page
+    (axes,) = figure.axes
+    assert "of 200 data sets" in axes.get_title()
+    # Names that look like numbers are names.
+    assert axes.get_yticklabels()[7].get_text() == "007, single"
+    assert figure.legends[0].get_texts()[3].get_text() == "3e-3"
+    plt.close("all")
+
+
 def test_curves_have_every_epoch_and_its_band(tmp_path: Path) -> None:
     content = [
         row | {"metric": "macro_f1", "epoch": epoch, "validation_mean": 0.2 * (epoch + 1)}
         | {"validation_sd": 0.05, "loss_mean": 1 / epoch if epoch else None, "loss_sd": 0.1}
         for row in rows() for epoch in range(3)
     ]  # fmt: skip
-    figure = curves_figure(read(table(CURVES, content, tmp_path)))
+    figure = curves_figure(_read(table(CURVES, content, tmp_path)), ["tfidf", "sam", "adamw"])
     loss, score, *others = figure.axes
     assert len(others) == 2
     for axes, epochs, values, deviation in (
         (loss, [1, 2], [1.0, 0.5], 0.1), (score, [0, 1, 2], [0.2, 0.4, 0.6], 0.05),
     ):  # fmt: skip
         lines = [line for line in axes.lines if len(line.get_xdata())]
-        assert len(lines) == 2
+        assert [line.get_color() for line in lines] == list(COLOURS[1:3])  # the first is that of tfidf
         assert all(list(line.get_xdata()) == epochs for line in lines)
         assert all(list(line.get_ydata()) == pytest.approx(values) for line in lines)
         bands = [band for band in axes.collections if isinstance(band, PolyCollection)]
@@ -87,16 +107,16 @@ def test_curves_have_every_epoch_and_its_band(tmp_path: Path) -> None:
 @pytest.mark.parametrize("languages", [0, 1, MAX_CURVES + 1])
 def test_figures_are_the_same_bytes_when_drawn_again(languages: int, tmp_path: Path) -> None:
     curve = {"metric": "macro_f1", "epoch": 0, "validation_mean": 0.5}
-    comparison = table(COMPARISON, [row | NUMBERS for row in rows(max(languages, 1))], tmp_path)
+    table(COMPARISON, [row | NUMBERS for row in rows(max(languages, 1))], tmp_path)
     curves = table(CURVES, [row | curve for row in rows(languages)], tmp_path)
-    for draw, path in ((draw_comparison, comparison), (draw_curves, curves)):
+    for draw, name in ((draw_comparison, "comparison"), (draw_curves, "curves")):
         drawn = []
-        for name in ("first", "second"):
-            draw(path, tmp_path / name)
+        for _ in range(2):
+            draw(tmp_path)
             drawn.append([(tmp_path / f"{name}.{kind}").read_bytes() for kind in ("png", "pdf")])
         assert drawn[0] == drawn[1]
         assert drawn[0][1].startswith(b"%PDF")
-        with Image.open(tmp_path / "first.png") as image:
+        with Image.open(tmp_path / f"{name}.png") as image:
             assert 1100 < image.width < 1300
-    assert len(curves_figure(read(curves)).axes) == 2 * min(max(languages, 1), MAX_CURVES)
+    assert len(curves_figure(_read(curves), ["sam"]).axes) == 2 * min(max(languages, 1), MAX_CURVES)
     plt.close("all")

@@ -12,11 +12,11 @@ import pytest
 from polysharp.failures import find_failures, write_failures
 from polysharp.files import read_json, write_json
 from polysharp.progress import read_run
-from polysharp.report import short, signed, write_report
+from polysharp.report import probability, short, signed, write_report
 from polysharp.tables import write_tables
 from polysharp.tsv import read_table
 from tests.reports import HOSTILE, build, fail, make_study
-from tests.unit.test_tables import Study, open_study, permute_test_labels
+from tests.unit.test_tables import STUDY, Study, open_study, permute_test_labels
 
 
 class Page(HTMLParser):
@@ -110,6 +110,29 @@ def test_cells_that_training_has_not_made_better_are_told(copied: Study) -> None
     assert "sam 2, 0, 2" in text
 
 
+def test_the_classifier_is_the_one_that_is_published(copied: Study) -> None:
+    said = "<code>results/best/main/yoruba/single</code>, from main/yoruba/single/sam/seed-"
+    assert said in text_of(copied)
+    for cell in copied.matrix.cells:  # it is trained anew, gets worse, and nothing is published yet
+        if cell.dataset.path == "main/yoruba/single" and cell.method == "sam":
+            copied.train(cell, 0.1)
+    write_tables(copied.matrix, copied.configuration, copied.paths)
+    write_report(copied.configuration, copied.paths, copied.paths.results / "report.html")
+    text = text_of(copied)
+    (panel,) = re.findall(r'<details id="main/yoruba/single".*?</details>', text, re.DOTALL)
+    assert said in panel and "Confusions of sam" not in panel and "<h3>Confusions of " in panel
+
+
+def test_baselines_alone_leave_no_classifier_and_one_method_no_ranking(copied: Study) -> None:
+    shutil.rmtree(copied.paths.results / "best")
+    study = open_study(copied.paths.results.parent, STUDY | {"methods": {"tfidf": {}}, "report": {}})
+    write_tables(study.matrix, study.configuration, study.paths)
+    write_report(study.configuration, study.paths, study.paths.results / "report.html")
+    text = text_of(study)
+    assert "How to use a classifier" not in text and "import polysharp.classifier" not in text
+    assert "cannot be judged" not in text and "cannot be told apart" not in text
+
+
 def test_how_to_use_reads_as_a_model_does(study: Study) -> None:
     text = text_of(study)
     code = text[text.index("import polysharp.classifier") :]
@@ -180,6 +203,14 @@ def test_a_study_of_which_nothing_is_there_has_one(copied: Study) -> None:
     text = text_of(copied)
     assert f"of {number} cells (a data set, a method, a seed) {number} are not there" in text
     assert "manifest.json" not in text
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [("", ""), ("0.000000", "<.001"), ("0.0006", ".001"), ("0.141", ".141"), ("1.000", "1.000")],
+)
+def test_a_p_value_is_never_0(value: str, shown: str) -> None:
+    assert probability(value) == shown
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ class Study:
         report = write_run(self.paths.run(cell.path), data, outcome, about, {"seconds": 1.5, "host": "here"})
         if finetuned:
             write_text(self.paths.checkpoint(cell.path) / "model.safetensors", f"weights of {cell.path}")
-            write_text(self.paths.checkpoint(cell.path) / "config.json", "{}")
+            write_text(self.paths.checkpoint(cell.path) / "config.json", '{"polysharp": {"max_length": 16}}')
         return report
 
     def write(self) -> dict[str, pl.DataFrame]:
@@ -482,6 +482,26 @@ def test_every_selection_metric_is_a_row_of_the_report(study: Study, metric: str
         best = runs.sort(f"validation_{metric}", descending=True, maintain_order=True)["seed"][0]
         assert row["best_seed"] == best
         assert row["test_ci_low"] <= row["test_mean"] <= row["test_ci_high"]
+
+
+def test_the_reference_may_be_named_as_it_is_configured(study: Study) -> None:
+    methods = {"sam": {}, "Adam W": {"base": "adamw"}, "twin": {"base": "adamw"}, "tfidf": {}}
+    content = STUDY | {"methods": methods, "report": {"reference": "Adam W", "bootstrap": 300}}
+    for label_type in ("single", "multi"):
+        for seed in (1, 2, 3):
+            source = study.paths.run(study.cell(label_type, "adamw", seed).path)
+            if source.exists():  # with all its seeds
+                source.parent.rename(source.parent.with_name("adam-w"))
+    comparison = open_study(study.paths.results.parent, content).write()["comparison"]
+    verdicts = dict(comparison.filter(label_type="single").select("method", "verdict").iter_rows())
+    assert verdicts["adam-w"] == "reference" and verdicts["sam"] == "better"
+
+
+def test_runs_whose_data_are_not_prepared_are_missing(study: Study) -> None:
+    dataset = study.cell("single", "sam", 1).dataset
+    shutil.rmtree(study.paths.data(dataset.path))
+    runs = study.write()["runs"].filter(label_type="single")
+    assert set(runs["status"]) == {"missing"} and "not prepared" in runs["reason"][0]
 
 
 def test_without_a_reference_nothing_is_compared(study: Study) -> None:
@@ -930,6 +950,7 @@ def test_the_card_says_how_sure_its_scores_are(study: Study, label_type: LabelTy
         for weights in resamples(len(truth), 200).weights
     ]
     average = np.percentile(np.mean(draws, axis=1), [2.5, 97.5])
+    assert "reads the first 16 tokens" in card  # which is less than configured, as models have an end
     assert f"test (n = {len(truth)})" in card and f"validation (n = {len(data.split('validation'))})" in card
     (row,) = [line for line in card.splitlines() if line.startswith("| macro_f1 |")]
     assert interval_in(row.split("|")[4]) == pytest.approx(average, abs=6e-4)

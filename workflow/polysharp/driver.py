@@ -51,6 +51,21 @@ def at_work(process: int) -> str | None:
     return None
 
 
+def may_live() -> bool:
+    """Return whether a run in this folder may be alive, without waiting until that is known."""
+    return any(_may_live(file) for file in FOLDER.glob("*.json"))
+
+
+def _may_live(file: Path) -> bool:
+    try:
+        noted: dict[str, Any] = read_json(file)
+        last = file.stat().st_mtime
+    except (FileNotFoundError, ValueError):
+        return False
+    here = noted["host"] == platform.node()
+    return _runs(noted["process"]) if here else time.time() - last < SILENT
+
+
 def _file(process: int | str | None) -> Path:
     return FOLDER / f"{platform.node()}-{process}.json"
 

@@ -23,6 +23,7 @@ COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F
 MARKERS = "osD^vPX*"
 MAX_LABELS = 60  # that one figure can show legibly
 MAX_ROWS = 200  # data sets that one figure can show legibly; the table has them all
+MAX_POINTS = 1000  # and how many points and gaps: no page of a PDF is higher
 MAX_CURVES = 40
 FORMATS: Mapping[str, dict[str, Any]] = {
     "png": {"dpi": 150, "metadata": {"Software": None}},
@@ -33,14 +34,15 @@ Dataset = tuple[str, str, str]  # task, language, label type
 Style = dict[str, Any]  # colour and marker of a method
 
 
-def draw_comparison(table: Path, output: Path) -> None:
-    """Draw comparison.tsv as PNG and PDF; `output` is without its ending."""
-    _save(comparison_figure(_read(table)), output)
+def draw_comparison(results: Path) -> None:
+    """Draw comparison.tsv, beside it, as PNG and PDF."""
+    _save(comparison_figure(_read(results / "comparison.tsv")), results / "comparison")
 
 
-def draw_curves(table: Path, output: Path) -> None:
-    """Draw curves.tsv as PNG and PDF; `output` is without its ending."""
-    _save(curves_figure(_read(table)), output)
+def draw_curves(results: Path) -> None:
+    """Draw curves.tsv, beside it, as PNG and PDF; methods look as in the figure of comparison.tsv."""
+    methods = _methods(_read(results / "comparison.tsv"))
+    _save(curves_figure(_read(results / "curves.tsv"), methods), results / "curves")
 
 
 def comparison_figure(frame: pl.DataFrame) -> Figure:
@@ -49,8 +51,8 @@ def comparison_figure(frame: pl.DataFrame) -> Figure:
     Methods that are missing or partial are drawn hollow, with their number of seeds beside them.
     """
     datasets = _datasets(frame)
-    shown = datasets[:MAX_ROWS]
-    styles = _styles(frame)
+    styles = _styles(_methods(frame))
+    shown = datasets[: min(MAX_ROWS, MAX_POINTS // (len(styles) + 1))]
     figure, axes = plt.subplots(
         figsize=(8, 1.4 + 0.18 * len(shown) * (len(styles) + 1)), layout="constrained"
     )
@@ -68,8 +70,8 @@ def comparison_figure(frame: pl.DataFrame) -> Figure:
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.set_xlabel(f"{_metric(frame)} on test: mean over seeds, 95 % interval over seeds and texts")
-    if len(datasets) > MAX_ROWS:
-        axes.set_title(f"the first {MAX_ROWS} of {len(datasets)} data sets", fontsize=9)
+    if len(datasets) > len(shown):
+        axes.set_title(f"the first {len(shown)} of {len(datasets)} data sets", fontsize=9)
     figure.legend(loc="outside upper center", ncols=min(len(styles), 6), frameon=False)
     return figure
 
@@ -91,14 +93,16 @@ def _draw_point(axes: Axes, height: float, row: Mapping[str, Any], style: Style)
         axes.text(end or 0, height, note, fontsize=7, va="center", color=style["color"], transform=place)
 
 
-def curves_figure(frame: pl.DataFrame) -> Figure:
+def curves_figure(frame: pl.DataFrame, methods: Sequence[str]) -> Figure:
     """Return a figure of curves.tsv: a row per data set, loss and score by epoch.
 
-    Lines are means over seeds, bands a standard deviation to either side.
+    Lines are means over seeds, bands a standard deviation to either side. `methods` are all of the study:
+    of those that have no curves the colours stay free.
     """
     datasets = _datasets(frame)
     shown = datasets[:MAX_CURVES]
-    styles = _styles(frame)
+    drawn = _methods(frame)
+    styles = {method: style for method, style in _styles(methods).items() if method in drawn}
     figure, grid = plt.subplots(
         max(len(shown), 1), 2, figsize=(8, 1.2 + 1.5 * len(shown)), layout="constrained", squeeze=False
     )
@@ -133,7 +137,10 @@ def _draw_curve(axes: Axes, curve: pl.DataFrame, column: str, style: Style) -> N
 
 
 def _read(table: Path) -> pl.DataFrame:
-    return pl.read_csv(table, separator="\t", infer_schema_length=None)
+    names = ("task", "language", "label_type", "method")  # text, also where they look like numbers
+    return pl.read_csv(
+        table, separator="\t", infer_schema_length=None, schema_overrides=dict.fromkeys(names, pl.String)
+    )
 
 
 def _datasets(frame: pl.DataFrame) -> list[Dataset]:
@@ -145,8 +152,11 @@ def _of(frame: pl.DataFrame, dataset: Dataset) -> pl.DataFrame:
     return frame.filter(task=task, language=language, label_type=label_type)
 
 
-def _styles(frame: pl.DataFrame) -> dict[str, Style]:
-    methods = frame["method"].unique(maintain_order=True).to_list()
+def _methods(frame: pl.DataFrame) -> list[str]:
+    return list(frame["method"].unique(maintain_order=True))
+
+
+def _styles(methods: Sequence[str]) -> dict[str, Style]:
     return {
         method: {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)]}
         for index, method in enumerate(methods)

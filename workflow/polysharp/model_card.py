@@ -12,7 +12,7 @@ from polysharp.columns import METRICS
 from polysharp.configuration import Metric
 from polysharp.data import PreparedData
 from polysharp.estimates import Tally
-from polysharp.files import write_text
+from polysharp.files import read_json, write_text
 from polysharp.rendering import template
 from polysharp.runs import read_predictions
 from polysharp.sources import SPLITS
@@ -40,6 +40,8 @@ def write_card(
         classifier that is published, and not its seeds.
     bootstrap
         Number of resamples.
+    output
+        The card, beside the classifier's config.json.
     """
     task, language, label_type, method, seed = cell.split("/")
     rows = Tally.of([read_predictions(run, data.labels)["test"]], bootstrap, compared=False).rows
@@ -60,6 +62,7 @@ def write_card(
             for label in data.labels
         ],
         few=FEW,
+        max_length=read_json(output.parent / "config.json")["polysharp"]["max_length"],
         folder=".",
         where="the folder of this card",
         label_types=[label_type],

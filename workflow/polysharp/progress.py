@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from polysharp.configuration import Metric
-from polysharp.data import LABELS, prepared_sha256
+from polysharp.data import EXAMPLES, LABELS, prepared_sha256
 from polysharp.files import read_json
 from polysharp.matrix import Cell
 from polysharp.paths import Paths
@@ -48,7 +48,9 @@ def read_run(cell: Cell, paths: Paths) -> Run:
     if tuple(f"{key}={json.dumps(value)}" for key, value in report["settings"].items()) != cell.settings:
         return Run(cell, "missing", "trained with other settings; not yet again with these", {})
     prepared = paths.data(cell.dataset.path)
-    if (prepared / LABELS).is_file() and report["data_sha256"] != prepared_sha256(prepared):
+    if not all((prepared / name).is_file() for name in (EXAMPLES, LABELS)):
+        return Run(cell, "missing", "its data are not prepared (again) yet", {})
+    if report["data_sha256"] != prepared_sha256(prepared):
         return Run(cell, "missing", "trained on other data; not yet again on these", {})
     return Run(cell, "complete", "", report)
 

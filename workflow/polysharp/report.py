@@ -87,8 +87,12 @@ def write_report(configuration: Configuration, paths: Paths, output: Path) -> No
     script = files("polysharp").joinpath("templates/report.js").read_text(encoding="utf-8")
     style = files("polysharp").joinpath("templates/report.css").read_text(encoding="utf-8")
     comparison = tables["comparison"]
+    panels = list(_panels(tables, paths))
+    published = [panel for panel in panels if panel.best]
     methods = list(dict.fromkeys(row["method"] for row in comparison))
-    text = template("report.html.j2", autoescape=True, short=short, signed=signed).render(
+    text = template(
+        "report.html.j2", autoescape=True, short=short, signed=signed, probability=probability
+    ).render(
         version=VERSION,
         script=Markup(script),
         style=Markup(style),
@@ -101,8 +105,9 @@ def write_report(configuration: Configuration, paths: Paths, output: Path) -> No
         comparison=comparison,
         heat=list(_heat(comparison)),
         averages=tables["averages"],
-        panels=list(_panels(tables, paths)),
-        label_types=sorted({row["label_type"] for row in comparison}),
+        panels=panels,
+        published=published,
+        label_types=sorted({panel.label_type for panel in published}),
         folder="results/best/…",
         where="one of them",
         tests=[f"{_tests(tables[name])} in {name}.tsv" for name in COMPARED if _tests(tables[name])],
@@ -125,6 +130,11 @@ def _if_there(table: Path) -> list[Row]:
 def short(value: str) -> str:
     """Return a number of a table with fewer digits, as papers write it; nothing where nothing is known."""
     return exports.short(float(value)) if value else ""
+
+
+def probability(value: str) -> str:
+    """Return a p-value: one that is nearly 0 is not 0."""
+    return "" if not value else "<.001" if float(value) < 0.0005 else short(value)
 
 
 def signed(value: str) -> str:
@@ -160,7 +170,7 @@ def _headlines(tables: Mapping[str, list[Row]]) -> Iterator[tuple[str, list[str]
         of_dataset = _by_dataset(rows)
         best = Counter(row["method"] for row in rows if row["standing"] == "best")
         tied = sum(any(row["standing"] == "tie" for row in of_one) for of_one in of_dataset.values())
-        unjudged = len(of_dataset) - sum(best.values()) - tied
+        unjudged = sum(any(row["status"] != "complete" for row in of_one) for of_one in of_dataset.values())
         lines = [
             f"{method} is best in {_number(number, 'language')}." for method, number in best.most_common()
         ]
@@ -184,9 +194,10 @@ def _compared(row: Row) -> str:
         "tie": f"{row['method']} and {row['reference']} cannot be told apart",
     }[row["verdict"]]
     interval = f"{signed(row['difference_ci_low'])} to {signed(row['difference_ci_high'])}"
+    chance = probability(row["p_adjusted"]) or "none: one seed"
     return (
         f"On the mean of {_number(int(row['languages']), 'language')} {said}: {signed(row['difference'])} "
-        f"(95 % interval {interval}; adjusted p {short(row['p_adjusted']) or 'none: one seed'}). Language by "
+        f"(95 % interval {interval}; adjusted p {chance}). Language by "
         f"language: {row['wins']} wins, {row['ties']} ties, {row['losses']} losses."
     )
 

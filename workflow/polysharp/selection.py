@@ -56,7 +56,7 @@ def select_best(cells: Sequence[str], metric: Metric, bootstrap: int, paths: Pat
     data = read_prepared(paths.data(best.rsplit("/", 2)[0]))
     thresholds = reports[best]["thresholds"]
     per_label = dict(zip(data.labels, thresholds, strict=True)) if thresholds else None
-    write_json(output / THRESHOLDS, {"labels": data.labels, "thresholds": per_label})
+    write_json(output / THRESHOLDS, {"cell": best, "labels": data.labels, "thresholds": per_label})
     write_card(best, reports[best], data, paths.run(best), metric, bootstrap, output / CARD)
     for cell in cells:
         if cell != best:

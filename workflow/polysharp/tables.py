@@ -23,6 +23,7 @@ from polysharp.paths import Paths
 from polysharp.progress import Run, best_run, read_run, validation_score
 from polysharp.runs import COSTS, read_history, read_predictions
 from polysharp.sample_sheet import Dataset
+from polysharp.slugs import slug
 from polysharp.sources import REPORTED
 from polysharp.statistics import Estimate, adjusted, compare, verdict
 from polysharp.tsv import write_table
@@ -81,6 +82,12 @@ def _all_rows(
     return tables
 
 
+def _reference(configuration: Configuration) -> str | None:
+    """Return the reference as the cells' paths and the tables name it."""
+    name = configuration.report.reference
+    return None if name is None else slug(name)
+
+
 def _order(matrix: Matrix) -> Any:
     def key(cell: Cell) -> tuple[Any, ...]:
         data = cell.dataset
@@ -102,7 +109,7 @@ class DatasetTables:
     ) -> None:
         """Read the predictions of `runs`, those of the data set."""
         self.dataset, self.paths = dataset, paths
-        self.metric, self.reference = configuration.selection_metric, configuration.report.reference
+        self.metric, self.reference = configuration.selection_metric, _reference(configuration)
         self.draws = configuration.report.bootstrap
         self.by_method = {m: [run for run in runs if run.cell.method == m] for m in methods}
         self.complete = {
@@ -262,7 +269,7 @@ def _averages(
     languages: Mapping[tuple[str, str], Languages], matrix: Matrix, configuration: Configuration
 ) -> Iterator[Row]:
     """Yield the rows of averages.tsv, where there are languages to average over."""
-    metric, reference = configuration.selection_metric, configuration.report.reference
+    metric, reference = configuration.selection_metric, _reference(configuration)
     random = {cell.method: cell.random for cell in matrix.cells}
     for (task, label_type), of_task in languages.items():
         if of_task.expected < 2:

@@ -34,4 +34,4 @@ rule select_best:
         bootstrap=STUDY.report.bootstrap,
     shell:
         'exec python "$POLYSHARP_SCRIPTS/select_best.py" --cells {params.cells} --metric {params.metric}'
-        " --output results/best/{params.dataset} --log {log:q}"
+        " --bootstrap {params.bootstrap} --output results/best/{params.dataset} --log {log:q}"

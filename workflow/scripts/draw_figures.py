@@ -21,8 +21,7 @@ def main(arguments: argparse.Namespace) -> None:
     from polysharp.figures import draw_comparison, draw_curves
 
     for name in arguments.figures:
-        draw = {"comparison": draw_comparison, "curves": draw_curves}[name]
-        draw(arguments.results / f"{name}.tsv", arguments.results / name)
+        {"comparison": draw_comparison, "curves": draw_curves}[name](arguments.results)
 
 
 if __name__ == "__main__":

@@ -19,13 +19,14 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument(
         "--at-work",
         action="store_true",
-        help="the study still runs: a cell that has left neither results nor a reason was not killed",
+        help="while a run lives, take a cell that has left neither results nor a reason to be in training",
     )
     return result
 
 
 def main(arguments: argparse.Namespace) -> None:
     limit_threads(1)  # sums that depend on no number of cores; and many small products, faster so
+    from polysharp import driver
     from polysharp.failures import find_failures, summary, write_failures
     from polysharp.paths import Paths
     from polysharp.progress import left_at_the_start
@@ -33,7 +34,7 @@ def main(arguments: argparse.Namespace) -> None:
 
     configuration, matrix = read_study(arguments)
     runs = write_tables(matrix, configuration, Paths())
-    failures = find_failures(runs, matrix, Paths(), arguments.at_work)
+    failures = find_failures(runs, matrix, Paths(), arguments.at_work and driver.may_live())
     write_failures(failures, Paths())
     for line in summary(failures, MAX_LINES):
         log.warning("%s", line)
