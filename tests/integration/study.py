@@ -162,7 +162,9 @@ class Study:
         results = self.folder / "results"
         names = [table.file for table in TABLES if table.file != "costs.tsv"]
         names += ["comparison.parquet", "comparison.tex"]
-        names += [f"{name}.{kind}" for name in ("comparison", "curves") for kind in ("png", "pdf")]
-        paths = [results / name for name in names] + sorted(results.glob("**/predictions.parquet"))
+        paths = [results / name for name in names]
+        for kind in ("png", "pdf"):  # of baselines alone there are no curves
+            paths += [results / f"comparison.{kind}", *results.glob(f"curves.{kind}")]
+        paths += sorted(results.glob("**/predictions.parquet"))
         paths += sorted(results.glob("best/**/model.safetensors"))
         return {str(path.relative_to(results)): path.read_bytes() for path in paths}
