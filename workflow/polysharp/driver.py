@@ -57,13 +57,19 @@ def may_live() -> bool:
 
 
 def _may_live(file: Path) -> bool:
-    try:
-        noted: dict[str, Any] = read_json(file)
-        last = file.stat().st_mtime
-    except (FileNotFoundError, ValueError):
+    noted, last = _read(file)
+    if noted is None:
         return False
     here = noted["host"] == platform.node()
     return _runs(noted["process"]) if here else time.time() - last < SILENT
+
+
+def _read(file: Path) -> tuple[dict[str, Any] | None, float]:
+    """Return what a run has noted, or None, and when it was last seen."""
+    try:
+        return dict(read_json(file)), file.stat().st_mtime
+    except (FileNotFoundError, ValueError):
+        return None, 0.0
 
 
 def _file(process: int | str | None) -> Path:
@@ -72,10 +78,8 @@ def _file(process: int | str | None) -> Path:
 
 def _lives(file: Path) -> str | None:
     """Return who the run of a file is, if it lives."""
-    try:
-        noted: dict[str, Any] = read_json(file)
-        last = file.stat().st_mtime
-    except (FileNotFoundError, ValueError):
+    noted, last = _read(file)
+    if noted is None:
         return None
     who = f"process {noted['process']} on {noted['host']}"
     if noted["host"] == platform.node():

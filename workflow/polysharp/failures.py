@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from polysharp import slurm
-from polysharp.columns import CELL
+from polysharp.columns import CELL, FAILURES
 from polysharp.files import read_json
 from polysharp.matrix import Cell, Matrix
 from polysharp.paths import Paths
@@ -17,7 +17,7 @@ from polysharp.runs import REPORT
 from polysharp.tsv import write_table
 
 TABLE = "failures.tsv"
-COLUMNS = [*CELL, "seed", "class", "reason", "log", "slurm_job", "remedy"]
+COLUMNS = FAILURES.names
 AGAIN = "give the same command again"
 REMEDIES = {
     "input": f"mend what the reason names, and {AGAIN}",

@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from polysharp.columns import CELL
 from polysharp.files import replacing
 
 # Okabe and Ito's colours, told apart by nearly everyone, in print too.
@@ -137,10 +138,8 @@ def _draw_curve(axes: Axes, curve: pl.DataFrame, column: str, style: Style) -> N
 
 
 def _read(table: Path) -> pl.DataFrame:
-    names = ("task", "language", "label_type", "method")  # text, also where they look like numbers
-    return pl.read_csv(
-        table, separator="\t", infer_schema_length=None, schema_overrides=dict.fromkeys(names, pl.String)
-    )
+    names = dict.fromkeys(CELL, pl.String)  # text, also where they look like numbers
+    return pl.read_csv(table, separator="\t", infer_schema_length=None, schema_overrides=names)
 
 
 def _datasets(frame: pl.DataFrame) -> list[Dataset]:

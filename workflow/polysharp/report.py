@@ -29,7 +29,6 @@ from polysharp.selection import THRESHOLDS
 from polysharp.sources import SPLITS
 from polysharp.tsv import read_table
 
-REPORT = "report.html"
 TINTS = 10  # shades of the heat map
 MAX_LABELS = 15  # that a confusion matrix can show legibly; of more, the most frequent confusions
 MAX_CONFUSIONS = 15

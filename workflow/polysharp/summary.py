@@ -12,6 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from polysharp import columns
 from polysharp.checks import SUMMARY, CheckName, Finding, Severity
 from polysharp.data import PreparedData
 from polysharp.figures import draw_summary
@@ -23,7 +24,7 @@ from polysharp.tsv import write_table
 
 PERCENTILES = (5, 25, 50, 75, 95, 100)
 TABLE, PICTURE = "summary.tsv", "summary.png"
-COLUMNS = ["split", "measure", "name", "value"]
+COLUMNS = columns.SUMMARY.names
 
 
 @dataclass(frozen=True)
