@@ -82,13 +82,13 @@ bench: .venv/installed-test .venv-bench/installed
 	$(BIN)/python bench/bench.py
 
 schemas: .venv/installed
-	$(BIN)/python workflow/scripts/write_schemas.py --output workflow/schemas --profile profiles/slurm --tables docs/tables.md
+	$(BIN)/polysharp write-schemas --output workflow/schemas --profile profiles/slurm --tables docs/tables.md
 
 plan: .venv/installed
-	$(BIN)/python workflow/scripts/plan.py --configfile '$(CONFIG)' --directory '$(DIRECTORY)'
+	$(BIN)/polysharp plan --configfile '$(CONFIG)' --directory '$(DIRECTORY)'
 
 doctor: .venv/installed
-	$(BIN)/python workflow/scripts/doctor.py --configfile '$(CONFIG)'
+	$(BIN)/polysharp doctor --configfile '$(CONFIG)'
 
 example-data: .venv/installed
-	$(BIN)/python workflow/scripts/build_example_data.py --output workflow/resources/packages
+	$(BIN)/python -m tools.example_data --output workflow/resources/packages

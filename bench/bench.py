@@ -64,9 +64,9 @@ def environment() -> dict[str, str]:
     }
 
 
-def script(name: str, *options: object) -> None:
-    """Run a script of the workflow."""
-    run(sys.executable, ROOT / "workflow/scripts" / name, *options)
+def command(name: str, *options: object) -> None:
+    """Run a command of polysharp."""
+    run(sys.executable, "-m", "polysharp", name, *options)
 
 
 def measure(folder: Path, repeats: int, setfit_steps: int) -> list[Row]:
@@ -182,9 +182,9 @@ def times_to_quality(
 
 
 def ours(folder: Path, model: Path, prefix: str) -> list[tuple[float, float]]:
-    """Return (seconds since the start, validation macro-F1) of every state that train.py judges."""
+    """Return (seconds since the start, validation macro-F1) of every state that the command train judges."""
     command = [
-        sys.executable, ROOT / "workflow/scripts/train.py", "--data", folder / "all-data", "--model", model,
+        sys.executable, "-m", "polysharp", "train", "--data", folder / "all-data", "--model", model,
         "--text-prefix", prefix, "--max-length", "64", "--seed", "1", "--output", folder / "run",
         "--work", folder / "work",
     ]  # fmt: skip
@@ -212,7 +212,7 @@ def prepare(folder: Path, source: Path) -> None:
             cut = {key: [values[row] for row in rows] for key, values in content.items()}
             (folder / name / f"{split}.json").write_text(json.dumps(cut))
         where = ("--source", folder / name, "--output", folder / f"{name}-data")
-        script("prepare_data.py", *where, "--label-type", "single")
+        command("prepare-data", *where, "--label-type", "single")
 
 
 def write(path: Path, rows: Sequence[Row]) -> None:
@@ -228,7 +228,7 @@ def main(arguments: argparse.Namespace) -> None:
         sys.exit(f"{arguments.data}: no such folder; bench/sib200.py makes it (docs/training.md)")
     for name, package in PACKAGES.items():
         if not MODELS[name][0].is_dir():
-            script("prepare_model.py", "--name", f"package:{package}", "--output", MODELS[name][0])
+            command("prepare-model", "--name", f"package:{package}", "--output", MODELS[name][0])
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         prepare(folder, arguments.data)

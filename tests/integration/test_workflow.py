@@ -121,24 +121,24 @@ def test_the_card_of_the_best_classifier_predicts_what_is_reported(
     assert predicted == (expected if label_type == "multi" else [names[0] for names in expected])
 
 
-def test_scripts_give_the_same_without_snakemake(finished: Study, tmp_path: Path) -> None:
-    def script(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, str(ROOT / "workflow/scripts" / name), *arguments]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+def test_commands_give_the_same_without_snakemake(finished: Study, tmp_path: Path) -> None:
+    def command(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        called = [sys.executable, "-m", "polysharp", name, *arguments]
+        return subprocess.run(called, cwd=tmp_path, capture_output=True, text=True, check=False)
 
     source = finished.folder / "data/english/single"
-    data = script("prepare_data.py", "--source", str(source), "--label-type", "single", "--output", "my data")
+    data = command("prepare-data", "--source", str(source), "--label-type", "single", "--output", "my data")
     assert data.returncode == 0, data.stderr
     encoder = finished.folder / "encoders/english"
-    model = script("prepare_model.py", "--name", str(encoder), "--output", "my model")
+    model = command("prepare-model", "--name", str(encoder), "--output", "my model")
     assert model.returncode == 0, model.stderr
     train = ["--data", "my data", "--model", "my model", "--max-length", "32", "--seed", "1"]
     train += ["--output", "run", "--work", "work", "--log", "run.log"]
-    wrong = script("train.py", *train, "--set", "epoch=3")
+    wrong = command("train", *train, "--set", "epoch=3")
     assert wrong.returncode == 1
     assert len(wrong.stderr.splitlines()) == 1 and "did you mean 'epochs'?" in wrong.stderr
     assert not (tmp_path / "run").exists()
-    right = script("train.py", *train, "--set", "epochs=2", "learning_rate=1e-3")
+    right = command("train", *train, "--set", "epochs=2", "learning_rate=1e-3")
     assert right.returncode == 0, right.stderr
     for text in (right.stderr, (tmp_path / "run.log").read_text()):
         assert "train: 30 texts" in text

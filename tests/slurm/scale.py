@@ -22,25 +22,26 @@ from tests.integration.study import Study, copy_of_the_repository, snakemake
 from tests.slurm.cluster import Cluster, missing
 from tests.slurm.runs import PROFILE, Driver, accounted
 
-# In place of train.py: every seed's results are those of one real training.
+# In place of the command train: every seed's results are those of one real training.
 TRIVIAL = """
 import argparse, json, shutil
 from pathlib import Path
 
-parser = argparse.ArgumentParser()
-for name in ("--output", "--work", "--receipt"):
-    parser.add_argument(name)
-parser.add_argument("--seeds", nargs="+", type=int)
-arguments, _ = parser.parse_known_args()
-done = Path(__file__).parent / "done"
-for seed in arguments.seeds:
-    for kind, place in (("run", arguments.output), ("work", arguments.work)):
-        folder = Path(place.replace("{seed}", str(seed)))
-        shutil.copytree(done / kind, folder, dirs_exist_ok=True)
-        if kind == "run":
-            report = json.loads((folder / "report.json").read_text())
-            (folder / "report.json").write_text(json.dumps({**report, "seed": seed}))
-Path(arguments.receipt).write_text("{}")
+def run(argv):
+    parser = argparse.ArgumentParser()
+    for name in ("--output", "--work", "--receipt"):
+        parser.add_argument(name)
+    parser.add_argument("--seeds", nargs="+", type=int)
+    arguments, _ = parser.parse_known_args(argv)
+    done = Path(__file__).parent / "done"
+    for seed in arguments.seeds:
+        for kind, place in (("run", arguments.output), ("work", arguments.work)):
+            folder = Path(place.replace("{seed}", str(seed)))
+            shutil.copytree(done / kind, folder, dirs_exist_ok=True)
+            if kind == "run":
+                report = json.loads((folder / "report.json").read_text())
+                (folder / "report.json").write_text(json.dumps({**report, "seed": seed}))
+    Path(arguments.receipt).write_text("{}")
 """
 
 
@@ -78,10 +79,10 @@ def many_cells(folder: Path, languages: int, seeds: int, seeds_per_job: int) -> 
     study.completed("-c1")
     cell = "main/english/single/sam/seed-1"
     snakefile = copy_of_the_repository(folder / "repository") / "Snakefile"
-    scripts = snakefile.parent / "workflow/scripts"
-    (scripts / "train.py").write_text(TRIVIAL, encoding="utf-8")
-    shutil.copytree(study.folder / "results/runs" / cell, scripts / "done/run")
-    shutil.copytree(study.folder / "work/runs" / cell, scripts / "done/work")
+    commands = snakefile.parent / "workflow/polysharp/cli"
+    (commands / "train.py").write_text(TRIVIAL, encoding="utf-8")
+    shutil.copytree(study.folder / "results/runs" / cell, commands / "done/run")
+    shutil.copytree(study.folder / "work/runs" / cell, commands / "done/work")
     for made in ("results", "work", "logs", "benchmarks", ".snakemake"):
         shutil.rmtree(study.folder / made)
     names = [f"language-{number}" for number in range(languages)]

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from tests.integration.conftest import DATASETS
-from tests.integration.study import ROOT, Study
+from tests.integration.study import Study
 from tests.slurm.cluster import Cluster
 from tests.slurm.runs import PROFILE, Driver, accounted, long_study
 
@@ -41,7 +41,7 @@ def test_the_doctor_writes_a_profile_that_works(
     cluster: Cluster, ready: Study, undisturbed: Study, tmp_path: Path
 ) -> None:
     study = long_study(ready, tmp_path / "by the doctor")
-    doctor = [sys.executable, ROOT / "workflow/scripts/doctor.py"]
+    doctor = [sys.executable, "-m", "polysharp", "doctor"]
     examined = cluster.run(*doctor, cwd=study.folder)
     assert "ok     partition with GPUs: gpu (2 nodes, 64000 MB, at most 240 minutes a job)" in examined.stdout
     assert "ok     Slurm would take a job of fine-tuning: --partition=gpu --time=60" in examined.stdout

@@ -11,7 +11,7 @@ import pytest
 
 from polysharp.patience import PAUSE
 from tests.integration.conftest import DATASETS
-from tests.integration.study import ROOT, Study, write_data
+from tests.integration.study import Study, write_data
 from tests.slurm.cluster import Cluster, wait_until
 from tests.slurm.runs import CELL, EPOCHS, Driver, accounted, long_study
 
@@ -207,7 +207,7 @@ def test_a_cluster_without_accounting(tmp_path_factory: pytest.TempPathFactory) 
     study = baselines(tmp_path_factory.mktemp("studies") / "without accounting")
     try:
         cluster.start()
-        examined = cluster.run(sys.executable, ROOT / "workflow/scripts/doctor.py", cwd=study.folder)
+        examined = cluster.run(sys.executable, "-m", "polysharp", "doctor", cwd=study.folder)
         assert "squeue" in examined.stdout
         profile = ("--profile", str(study.folder / "profiles/here"))
         cluster.run(sys.executable, "-m", "snakemake", *study.command(*profile), timeout=600)

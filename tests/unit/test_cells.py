@@ -10,7 +10,6 @@ import pytest
 
 from polysharp.files import read_json, sha256, write_json
 from polysharp.models import prepare_model
-from tests.conftest import ROOT
 
 FILES = [
     "run/{}/report.json",
@@ -40,7 +39,7 @@ class Command:
             "--receipt": folder / "job.json",
         }
         flat = [str(part) for option in options.items() for part in option]
-        script = [sys.executable, str(ROOT / "workflow/scripts/train.py"), *flat]
+        script = [sys.executable, "-m", "polysharp", "train", *flat]
         known = ["--study-seeds", *map(str, study)] if study else []
         chosen = [
             "--seeds",
@@ -139,7 +138,7 @@ def test_a_failure_of_the_whole_job_is_every_seeds(command: Command, tmp_path: P
 def test_several_seeds_need_a_place_each(command: Command, tmp_path: Path) -> None:
     done = subprocess.run(
         [
-            sys.executable, ROOT / "workflow/scripts/train.py", "--seeds", "1", "2", "--data", command.data,
+            sys.executable, "-m", "polysharp", "train", "--seeds", "1", "2", "--data", command.data,
             "--model", command.model, "--output", tmp_path / "run", "--work", tmp_path / "work-{seed}",
         ],
         capture_output=True, text=True, check=False,

@@ -19,19 +19,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polysharp import commands
-from polysharp.commands import command_parser, read_study, run
+from polysharp.cli import NAMES, options, running
+from polysharp.cli.running import run_command
 from polysharp.errors import UserError, nearest
 from polysharp.files import read_json, replacing, replacing_folder, sha256, write_json, write_text
-from tests.conftest import ROOT, make_texts, write_command, write_source
+from tests.conftest import make_texts, write_command, write_source
 
-SCRIPTS = sorted((ROOT / "workflow" / "scripts").glob("*.py"))
 HEAVY = ("torch", "transformers", "sklearn", "scipy", "matplotlib")
 
 
-def call(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    path = next(path for path in SCRIPTS if path.name == script)
-    command = [sys.executable, str(path), *map(str, arguments)]
+def call(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "polysharp", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
 
@@ -43,12 +41,12 @@ def arguments(tmp_path: Path) -> Namespace:
 @pytest.fixture(autouse=True)
 def unchanged_process() -> Iterator[None]:
     """Put back what a command changes in its process: logging, and what SIGTERM does."""
-    before = commands.log.handlers, commands.log.propagate, commands.log.level
+    before = running.log.handlers, running.log.propagate, running.log.level
     handler = signal.getsignal(signal.SIGTERM)
     yield
     signal.signal(signal.SIGTERM, handler)
-    commands.log.handlers, commands.log.propagate = before[0], before[1]
-    commands.log.setLevel(before[2])
+    running.log.handlers, running.log.propagate = before[0], before[1]
+    running.log.setLevel(before[2])
 
 
 def fail(error: Exception) -> Callable[[Namespace], None]:
@@ -65,7 +63,7 @@ def test_a_mistake_of_the_user_is_told_without_a_traceback(
     arguments: Namespace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
-        run(fail(UserError("first: wrong", "second: wröng")), arguments, "cell")
+        run_command(fail(UserError("first: wrong", "second: wröng")), arguments, "cell")
     assert ended.value.code == 1
     lines = capsys.readouterr().err.splitlines()
     assert [re.sub(r"^\d\d:\d\d:\d\d ", "", line) for line in lines] == [
@@ -92,7 +90,7 @@ def test_a_command_that_is_preempted_puts_its_job_back(
     monkeypatch.setenv("SLURM_JOB_ID", "4711")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as ended:
-        run(lambda _: os.kill(os.getpid(), signal.SIGTERM), arguments, "cell")
+        run_command(lambda _: os.kill(os.getpid(), signal.SIGTERM), arguments, "cell")
     assert ended.value.code == 75
     told = {"class": "stopped", "reason": "stopped by SIGTERM; started again it begins anew"}
     assert read_json(arguments.failure) == {**told, "slurm_job": "4711"}
@@ -103,7 +101,7 @@ def test_a_bug_leaves_its_traceback_in_the_log_and_a_short_reason(
     arguments: Namespace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
-        run(fail(RuntimeError("out of memory\nand much more")), arguments, "cell")
+        run_command(fail(RuntimeError("out of memory\nand much more")), arguments, "cell")
     assert ended.value.code == 1
     assert "Traceback" in arguments.log.read_text() and "this is a bug" in arguments.log.read_text()
     assert read_json(arguments.failure)["reason"] == "RuntimeError: out of memory"
@@ -131,7 +129,7 @@ def test_a_full_disk_is_told_in_a_sentence(
             raise RuntimeError("unexpected pos 704 vs 598")  # torch, while it handles the first
 
     with pytest.raises(SystemExit):
-        run(wrapped, arguments, "cell")
+        run_command(wrapped, arguments, "cell")
     (line,) = capsys.readouterr().err.splitlines()
     assert "error: no space left on the disk" in line and "give the same command again" in line
     assert read_json(arguments.failure)["class"] == "disk"
@@ -143,9 +141,9 @@ def test_a_command_that_is_done_returns_and_removes_the_old_failure(arguments: N
 
     def main(given: Namespace) -> None:
         seen.append(given.failure.exists())
-        commands.log.info("working")
+        running.log.info("working")
 
-    assert run(main, arguments, "cell") is None
+    assert run_command(main, arguments, "cell") is None
     assert seen == [False]  # gone as soon as the command starts: a killed one leaves no old reason
     assert not arguments.failure.exists()
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d working\n", arguments.log.read_text())
@@ -153,22 +151,22 @@ def test_a_command_that_is_done_returns_and_removes_the_old_failure(arguments: N
 
 def test_the_log_is_begun_anew(arguments: Namespace) -> None:
     write_text(arguments.log, "of yesterday\n")
-    run(lambda _: None, arguments, "cell")
+    run_command(lambda _: None, arguments, "cell")
     assert arguments.log.read_text() == ""
 
 
 def test_without_log_and_failure_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit):
-        run(fail(UserError("wrong")), Namespace(log=None, failure=None), "cell")
+        run_command(fail(UserError("wrong")), Namespace(log=None, failure=None), "cell")
     assert not list(tmp_path.iterdir())
 
 
 def test_a_closed_pipe_is_no_bug() -> None:
     program = (
-        "from argparse import Namespace\nfrom polysharp.commands import run\n"
+        "from argparse import Namespace\nfrom polysharp.cli.running import run_command\n"
         "def main(arguments):\n    raise BrokenPipeError\n"
-        "run(main, Namespace(log=None, failure=None), 'cell')"
+        "run_command(main, Namespace(log=None, failure=None), 'cell')"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (done.returncode, done.stderr, done.stdout) == (1, "", "")
@@ -177,48 +175,49 @@ def test_a_closed_pipe_is_no_bug() -> None:
 def test_a_study_is_read_from_one_line_of_json(tmp_path: Path) -> None:
     write_source(tmp_path / "data", make_texts("single"))
     (tmp_path / "datasets.tsv").write_text("language\tlabel_type\tsource\nenglish\tsingle\tdata\n")
-    options = command_parser("")
-    commands.add_study_options(options)
+    parser = options.command_parser("merge-reports", "")
+    options.add_study_options(parser)
     content = json.dumps({"datasets": "datasets.tsv", "training": {"learning_rate": 1e-05}})
-    configuration, matrix = read_study(options.parse_args(["--config", content, "--base", str(tmp_path)]))
+    arguments = parser.parse_args(["--config", content, "--base", str(tmp_path)])
+    configuration, matrix = options.read_study(arguments)
     assert configuration.training.learning_rate == 1e-5
     assert [dataset.path for dataset in matrix.datasets] == ["main/english/single"]
 
 
-# --- The scripts ----------------------------------------------------------------------------------
+# --- The commands ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
-def test_help_is_quick_and_light(script: Path) -> None:
+@pytest.mark.parametrize("name", NAMES)
+def test_help_is_quick_and_light(name: str) -> None:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", str(script), "--help"], capture_output=True, text=True
+        [sys.executable, "-X", "importtime", "-m", "polysharp", name, "--help"],
+        capture_output=True,
+        text=True,
     )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert done.returncode == 0
-    assert done.stdout.startswith(f"usage: {script.name}")
+    assert done.stdout.startswith(f"usage: polysharp {name} ")
     assert "--log FILE" in done.stdout and "--failure FILE" in done.stdout
     imported = {line.split("|")[-1].strip() for line in done.stderr.splitlines() if "import time:" in line}
-    assert "polysharp.commands" in imported
+    assert "polysharp.cli.running" in imported
     assert not imported & set(HEAVY)
     # Seconds of the processor, as the clock also measures what else the machine does.
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1.5
 
 
 @pytest.mark.parametrize(
-    ("script", "settings"),
+    ("name", "settings"),
     [
-        ("train.py", ["rho", "ascent_share"]),
-        ("train_probe.py", ["class_weights"]),
-        ("train_tfidf.py", ["train_size"]),
+        ("train", ["rho", "ascent_share"]),
+        ("train-probe", ["class_weights"]),
+        ("train-tfidf", ["train_size"]),
     ],
 )
-def test_help_of_a_training_lists_its_settings(script: str, settings: list[str]) -> None:
-    listed = re.findall(
-        r"^  (\w+) +[A-Z'].*Default: .*\.$", call(script, "--help").stdout, flags=re.MULTILINE
-    )
+def test_help_of_a_training_lists_its_settings(name: str, settings: list[str]) -> None:
+    listed = re.findall(r"^  (\w+) +[A-Z'].*Default: .*\.$", call(name, "--help").stdout, flags=re.MULTILINE)
     assert set(settings) <= set(listed)
-    assert ("rho" in listed) == (script == "train.py")
+    assert ("rho" in listed) == (name == "train")
 
 
 def test_data_and_a_baseline_by_their_commands(tmp_path: Path) -> None:
@@ -227,7 +226,7 @@ def test_data_and_a_baseline_by_their_commands(tmp_path: Path) -> None:
     common = ("--failure", failure, "--log", tmp_path / "log.txt", "--output")
     data, output = tmp_path / "data", tmp_path / "run"
 
-    done = call("prepare_data.py", "--source", source, "--label-type", "single", *common, data)
+    done = call("prepare-data", "--source", source, "--label-type", "single", *common, data)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     where, *errors = done.stderr.splitlines()
@@ -236,15 +235,15 @@ def test_data_and_a_baseline_by_their_commands(tmp_path: Path) -> None:
     assert "expected one label, as label_type is 'single'; or say 'multi'" in read_json(failure)["reason"]
     assert not data.exists()
 
-    done = call("prepare_data.py", "--source", source, "--label-type", "multi", *common, data)
+    done = call("prepare-data", "--source", source, "--label-type", "multi", *common, data)
     assert (done.returncode, failure.exists()) == (0, False)
     assert "findings in" in done.stderr
 
-    done = call("train_tfidf.py", "--data", data, "--set", "C=1", "train_size=5", *common, output)
+    done = call("train-tfidf", "--data", data, "--set", "C=1", "train_size=5", *common, output)
     assert done.returncode == 1 and "--set C: not a known key" in done.stderr
 
     chosen = ("--seed", 3, "--set", "train_size=20", "inverse_regularisation=[1, 10]")
-    done = call("train_tfidf.py", "--data", data, *chosen, *common, output)
+    done = call("train-tfidf", "--data", data, *chosen, *common, output)
     assert done.returncode == 0, done.stderr
     report = read_json(output / "report.json")
     assert report["settings"] == {
@@ -261,7 +260,7 @@ def test_data_and_a_baseline_by_their_commands(tmp_path: Path) -> None:
 def test_threads_are_limited_before_anything_counts_them(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"):
         monkeypatch.setenv(name, "64")
-    commands.limit_threads(3)
+    running.limit_threads(3)
     assert os.environ["OMP_NUM_THREADS"] == os.environ["POLARS_MAX_THREADS"] == "3"
 
 

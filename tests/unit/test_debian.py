@@ -13,12 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polysharp import debian
-from polysharp.debian import Example, Lists, Package
 from polysharp.errors import UserError
 from tests.conftest import ROOT, write_command
+from tools.example_data import debian
+from tools.example_data.debian import Example, Lists, Package
 
-SCRIPT = ROOT / "workflow" / "scripts" / "build_example_data.py"
 EMBEDDED = ROOT / "workflow" / "resources" / "packages"
 SIZES = {"train": 200, "val": 100, "test": 150}
 PREFIX = "mirror_debian_dists_oldie"
@@ -418,9 +417,10 @@ def test_other_lists_are_noticed(
 
 def script(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, SCRIPT, *map(str, arguments)],
+        [sys.executable, "-m", "tools.example_data", *map(str, arguments)],
         capture_output=True,
         text=True,
+        cwd=ROOT,
         env={"PYTHONPATH": str(ROOT / "workflow"), "PATH": "/usr/bin:/bin"},
     )
 

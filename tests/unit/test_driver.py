@@ -111,7 +111,7 @@ def test_the_jobs_of_a_living_run_are_left_alone(run: subprocess.Popen[bytes], t
     for name in ("sbatch", "scancel", "squeue"):
         write_command(tmp_path / "bin", name, "\n".join([f"echo $@ >> {tmp_path / name}", *lines]))
     path = {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT / "workflow")}
-    command = [sys.executable, ROOT / "workflow/scripts/cancel_orphans.py"]
+    command = [sys.executable, "-m", "polysharp", "cancel-orphans"]
     driver.start(run.pid)
     for _ in range(2):  # the second has the jobs that the killed one has left, and not those of others
         done = subprocess.run(command, env=os.environ | path, capture_output=True, text=True, check=True)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from polysharp.cli import prepare_data as command
 from polysharp.configuration import Configuration, ModelSettings
 from polysharp.data import read_prepared
 from polysharp.errors import UserError
@@ -16,7 +17,6 @@ from polysharp.summary import summarise, write_summary
 from polysharp.tsv import FORMULA
 from tests.conftest import write_source
 from tests.tiny_models import write_tiny_model
-from workflow.scripts import prepare_data as script
 
 PAYLOADS = [
     *("$(touch pwned)", "`touch pwned`", "; rm -rf /", "| tee pwned", "&& true", "$HOME", "'", '"', "\\"),
@@ -59,7 +59,7 @@ def test_names_become_harmless_parts_of_paths_or_are_refused(tmp_path: Path) -> 
 def test_columns_survive_the_way_to_the_command() -> None:
     for name in HOSTILE:
         source = Source("a.csv", text=name, labels=(name.replace(",", ""),), group=name, split_column=name)
-        given = script.parser().parse_args([*source.as_arguments(), "--label-type=single", "--output=x"])
+        given = command.parser().parse_args([*source.as_arguments(), "--label-type=single", "--output=x"])
         assert (given.text, given.labels) == (source.text, source.labels)
         assert (given.group, given.split_column) == (source.group, source.split_column)
 

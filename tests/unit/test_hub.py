@@ -14,7 +14,7 @@ from transformers import AutoModel
 from polysharp.errors import UserError
 from polysharp.models import read_identity
 from polysharp.unpickle import unpickle
-from tests.conftest import ROOT, write_command
+from tests.conftest import write_command
 from tests.hub import COMMIT, Hub, serving
 from tests.tiny_models import write_tiny_model
 
@@ -46,10 +46,9 @@ def hub(tiny: Path, tmp_path: Path) -> Iterator[Hub]:
 
 
 def prepare(name: str, output: Path, hub: Hub, *options: str, **environment: str) -> tuple[int, str]:
-    """Run the script; return its exit status and what it wrote to the terminal."""
-    script = ROOT / "workflow/scripts/prepare_model.py"
+    """Run the command; return its exit status and what it wrote to the terminal."""
     done = subprocess.run(
-        [sys.executable, script, "--name", name, "--output", output, *options],
+        [sys.executable, "-m", "polysharp", "prepare-model", "--name", name, "--output", output, *options],
         env=os.environ | hub.environment | environment,
         capture_output=True,
         text=True,

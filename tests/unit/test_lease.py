@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from polysharp.commands import attempt
+from polysharp.cli.running import attempt
 from polysharp.files import read_json, write_json
 from polysharp.lease import FRESH, HEARTBEAT, Lease, LeaseLost
 from polysharp.snapshots import Snapshots, StopRequest

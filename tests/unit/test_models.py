@@ -19,7 +19,6 @@ from polysharp.models import PACKAGES, prepare_model, read_identity
 from tests.tiny_models import write_tiny_model
 
 REPOSITORY = Path(__file__).parents[2]
-SCRIPT = REPOSITORY / "workflow" / "scripts" / "prepare_model.py"
 TEXTS = [
     "a library for reading images and sounds",
     "ein kleines Programm für Bilder und Töne",
@@ -312,9 +311,9 @@ def test_import_is_light() -> None:
 
 
 def prepare_in_a_process(name: str, output: Path, *options: str, **environment: str) -> tuple[int, str]:
-    """Run the script; return its exit code and what it wrote to the terminal."""
+    """Run the command; return its exit code and what it wrote to the terminal."""
     done = subprocess.run(
-        [sys.executable, SCRIPT, "--name", name, "--output", output, *options],
+        [sys.executable, "-m", "polysharp", "prepare-model", "--name", name, "--output", output, *options],
         env=os.environ | environment,
         capture_output=True,
         text=True,

@@ -11,7 +11,7 @@ from polysharp.matrix import Matrix, load_study
 from polysharp.paths import Paths
 from polysharp.plan import lines, make_plan
 from polysharp.slugs import model_slug
-from tests.conftest import ROOT, make_texts, write_source
+from tests.conftest import make_texts, write_source
 
 STUDY = {
     "datasets": "sheet.tsv",
@@ -81,7 +81,7 @@ def test_paths_are_those_of_where_the_command_is_given(tmp_path: Path) -> None:
     (tmp_path / "my/config.yaml").write_text(
         f"datasets: datasets.tsv\nmethods: {{tfidf: {{}}}}\nmodels: {{default: {{name: {folder}}}}}\n"
     )
-    command = [sys.executable, str(ROOT / "workflow/scripts/plan.py")]
+    command = [sys.executable, "-m", "polysharp", "plan"]
     options = ["--configfile", "my/config.yaml", "--directory", "my"]
     done = subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -225,12 +225,12 @@ def test_the_command_in_two_processes(
     prepared_folder: Callable[[str], Path],
 ) -> None:
     """One of them writes; twice the same bytes."""
-    data, script = prepared_folder("multi"), ROOT / "workflow/scripts/train.py"
+    data = prepared_folder("multi")
     model = tmp_path / "model"
     prepare_model(str(tiny_model("xlm-roberta")), None, model)
     for name in ("one", "two"):
         done = launch(
-            script, "--data", data, "--model", model, "--output", tmp_path / name / "run",
+            "-m", "polysharp", "train", "--data", data, "--model", model, "--output", tmp_path / name / "run",
             "--work", tmp_path / name / "work", "--snapshot-seconds", 0,
             "--set", "epochs=2", "dropout=0.3", "precision=float32",
         )  # fmt: skip

@@ -151,7 +151,7 @@ def test_the_command_stopped_and_started_again_gives_the_same_bytes(
         }
         settings = ["--set", "epochs=12", "batch_size=4", "dropout=0.1", "micro_batch_size=3"]
         flat = [str(part) for option in options.items() for part in option]
-        return [sys.executable, str(ROOT / "workflow/scripts/train.py"), *flat, *settings]
+        return [sys.executable, "-m", "polysharp", "train", *flat, *settings]
 
     environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow")}
     whole = subprocess.run(

@@ -29,7 +29,7 @@ rule summarise_data:
         reading=reading_of,
         severities=SEVERITIES,
     shell:
-        'exec python "$POLYSHARP_SCRIPTS/summarise_data.py" --model {params.model:q} {params.reading:q}'
+        "exec python -P -m polysharp summarise-data --model {params.model:q} {params.reading:q}"
         " --data results/data/{wildcards.task}/{wildcards.language}/{wildcards.label_type}"
         " --output results/data/{wildcards.task}/{wildcards.language}/{wildcards.label_type}"
         " {params.severities:q} --log {log:q}"
@@ -51,7 +51,7 @@ rule merge_findings:
     params:
         datasets=[needed(path) for path in DATASETS],
     shell:
-        'exec python "$POLYSHARP_SCRIPTS/merge_findings.py" --datasets {params.datasets:q} --log {log:q}'
+        "exec python -P -m polysharp merge-findings --datasets {params.datasets:q} --log {log:q}"
 
 
 rule check:

@@ -12,14 +12,17 @@ from shutil import which
 WORKFLOW = Path(str(workflow.current_basedir)).parent
 
 # Jobs inherit these. The library is found without installation, and `python` is the one that runs
-# Snakemake unless a conda environment or a container brings its own. Where there is Slurm, sbatch,
+# Snakemake unless a conda environment or a container brings its own. Rules call it with -P, so that a
+# study's own files, such as random.py, are no modules. Where there is Slurm, sbatch,
 # squeue and their like are those of workflow/slurm, which have patience with it.
 sys.path.insert(0, str(WORKFLOW))
 FIRST = [str(Path(sys.executable).parent), *([str(WORKFLOW / "slurm")] if which("sbatch") else [])]
 os.environ.update(
     PATH=os.pathsep.join([*FIRST, *os.get_exec_path()]),
     PYTHONPATH=os.pathsep.join(filter(None, [str(WORKFLOW), os.environ.get("PYTHONPATH")])),
-    POLYSHARP_SCRIPTS=str(WORKFLOW / "scripts"),
+    POLYSHARP_SCRIPTS=str(
+        WORKFLOW / "scripts"
+    ),  # for workflows that call cancel_orphans.py, until release 0.2
     TOKENIZERS_PARALLELISM="false",
 )
 
@@ -64,7 +67,7 @@ TABLES = {table.file.removesuffix(".tsv"): f"results/{table.file}" for table in 
 SEVERITIES = [f"--severity={check}={severity}" for check, severity in STUDY.checks.items()]
 # Without a method that has a model nothing says how many tokens a text has.
 SUMMARISED = sorted({cell.dataset.path for cell in MATRIX.cells if cell.has_model})
-# What the tables depend on, as an argument of the scripts that look at the whole study.
+# What the tables depend on, as an argument of the commands that look at the whole study.
 STUDY_ARGUMENTS = ["--config", STUDY.model_dump_json(), *(f"--base={base}" for base in BASES)]
 
 
@@ -107,7 +110,7 @@ def outside_of(wildcards):
 
 
 def settings_of(wildcards):
-    """Return the settings of a job's method, as arguments of the scripts."""
+    """Return the settings of a job's method, as arguments of the commands."""
     return job_of(wildcards).cells[0].settings
 
 
@@ -117,7 +120,7 @@ def prepared(dataset):
 
 
 def needed(path):
-    """Return a data set's path with the folders in work/ of what it needs, as an argument of the scripts."""
+    """Return a data set's path with the folders in work/ of what it needs, as an argument of the commands."""
     dataset = DATASETS[path]
     folders = [f"sources/{hub_slug(dataset.hub)}"] if dataset.hub else []
     folders += [f"models/{model_slug(dataset.model)}"] if path in SUMMARISED else []
@@ -136,6 +139,6 @@ def model_of(wildcards):
 
 
 def reading_of(wildcards):
-    """Return how a job's texts are given to its model, as arguments of the scripts."""
+    """Return how a job's texts are given to its model, as arguments of the commands."""
     model = dataset_of(wildcards).model
     return [f"--text-prefix={model.text_prefix}", f"--max-length={model.max_length}"]

@@ -21,7 +21,7 @@ onstart:
             for left in Path("work", step).rglob("failure.json"):
                 left.unlink()
         submit_nothing_after(signal.SIGTERM)
-        shell('python "$POLYSHARP_SCRIPTS/cancel_orphans.py" --prefix {PREFIX:q} {LOCAL:q}')
+        shell("python -P -m polysharp cancel-orphans --prefix {PREFIX:q} {LOCAL:q}")
 
 
 onsuccess:
@@ -40,14 +40,12 @@ onerror:
     driver.end(os.getpid())
     datasets = [needed(path) for path in DATASETS]
     shell(
-        'python "$POLYSHARP_SCRIPTS/merge_findings.py" --datasets {datasets:q} --log logs/merge_findings.log'
+        "python -P -m polysharp merge-findings --datasets {datasets:q} --log logs/merge_findings.log"
         " || true"
     )
     if not alone("check"):
+        shell("python -P -m polysharp merge-reports {STUDY_ARGUMENTS:q} --log logs/merge_reports.log")
         shell(
-            'python "$POLYSHARP_SCRIPTS/merge_reports.py" {STUDY_ARGUMENTS:q} --log logs/merge_reports.log'
-        )
-        shell(
-            'python "$POLYSHARP_SCRIPTS/build_report.py" {STUDY_ARGUMENTS:q} --output results/report.html'
+            "python -P -m polysharp build-report {STUDY_ARGUMENTS:q} --output results/report.html"
             " --log logs/build_report.log"
         )

@@ -25,7 +25,7 @@ rule prepare_model:
         name=lambda wildcards: MODELS[wildcards.model].name,
         revision=lambda wildcards: [f"--revision={r}" for r in [MODELS[wildcards.model].revision] if r],
     shell:
-        'exec python "$POLYSHARP_SCRIPTS/prepare_model.py" --name {params.name:q} {params.revision:q}'
+        "exec python -P -m polysharp prepare-model --name {params.name:q} {params.revision:q}"
         " --output models/{wildcards.model} --failure work/models/{wildcards.model}/failure.json"
         " --log {log:q}"
 
@@ -42,7 +42,7 @@ rule fetch_data:
     params:
         source=lambda wildcards: str(FETCHED[wildcards.source]),
     shell:
-        'exec python "$POLYSHARP_SCRIPTS/fetch_data.py" --source {params.source:q}'
+        "exec python -P -m polysharp fetch-data --source {params.source:q}"
         " --output sources/{wildcards.source} --failure work/sources/{wildcards.source}/failure.json"
         " --log {log:q}"
 
@@ -68,7 +68,7 @@ rule prepare_data:
             [f"--split-seed={STUDY.split_seed}"] if dataset_of(wildcards).source.shares else []
         ),
     shell:
-        'exec python "$POLYSHARP_SCRIPTS/prepare_data.py" {params.source:q} --label-type {wildcards.label_type}'
+        "exec python -P -m polysharp prepare-data {params.source:q} --label-type {wildcards.label_type}"
         " --language {wildcards.language} {params.severities:q} {params.seed:q}"
         " --output results/data/{wildcards.task}/{wildcards.language}/{wildcards.label_type}"
         " --failure work/data/{wildcards.task}/{wildcards.language}/{wildcards.label_type}/failure.json"

@@ -29,7 +29,7 @@ rule merge_reports:
         # A function, as braces in a text prefix are no wildcards.
         study=lambda wildcards: STUDY_ARGUMENTS,
     shell:
-        'exec python "$POLYSHARP_SCRIPTS/merge_reports.py" {params.study:q} --log {log:q}'
+        "exec python -P -m polysharp merge-reports {params.study:q} --log {log:q}"
 
 
 # All tables and the report from what is finished, while the rest is at work: `snakemake -c1 partial`.
@@ -41,8 +41,8 @@ rule partial:
     params:
         study=lambda wildcards: STUDY_ARGUMENTS,
     shell:
-        'python "$POLYSHARP_SCRIPTS/merge_reports.py" {params.study:q} --at-work --log {log:q} && '
-        'exec python "$POLYSHARP_SCRIPTS/build_report.py" {params.study:q} --output results/report.html'
+        "python -P -m polysharp merge-reports {params.study:q} --at-work --log {log:q} && "
+        "exec python -P -m polysharp build-report {params.study:q} --output results/report.html"
 
 
 rule draw_figures:
@@ -57,7 +57,7 @@ rule draw_figures:
     params:
         figures=FIGURES,
     shell:
-        'exec python "$POLYSHARP_SCRIPTS/draw_figures.py" --figures {params.figures} --results results --log {log:q}'
+        "exec python -P -m polysharp draw-figures --figures {params.figures} --results results --log {log:q}"
 
 
 rule build_report:
@@ -74,4 +74,4 @@ rule build_report:
     params:
         study=lambda wildcards: STUDY_ARGUMENTS,
     shell:
-        'exec python "$POLYSHARP_SCRIPTS/build_report.py" {params.study:q} --output {output:q} --log {log:q}'
+        "exec python -P -m polysharp build-report {params.study:q} --output {output:q} --log {log:q}"

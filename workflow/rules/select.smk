@@ -33,5 +33,5 @@ rule select_best:
         metric=STUDY.selection_metric,
         bootstrap=STUDY.report.bootstrap,
     shell:
-        'exec python "$POLYSHARP_SCRIPTS/select_best.py" --cells {params.cells} --metric {params.metric}'
+        "exec python -P -m polysharp select-best --cells {params.cells} --metric {params.metric}"
         " --bootstrap {params.bootstrap} --output results/best/{params.dataset} --log {log:q}"

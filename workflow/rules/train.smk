@@ -47,7 +47,7 @@ rule finetune:
         torch_threads=STUDY.threads,
     shell:
         "export HF_HUB_OFFLINE=1; "
-        'exec python "$POLYSHARP_SCRIPTS/train.py" --data $(dirname {input.data[0]:q}) --model $(dirname {input.model[0]:q})'
+        "exec python -P -m polysharp train --data $(dirname {input.data[0]:q}) --model $(dirname {input.model[0]:q})"
         " --seeds {params.seeds} --study-seeds $POLYSHARP_SEEDS --metric {params.metric} --threads {params.torch_threads} --pooling {params.pooling}"
         " {params.reading:q} --snapshot-seconds $POLYSHARP_SNAPSHOT_SECONDS --set {params.settings:q}"
         " --output results/runs/{params.cells:q} --work work/runs/{params.cells:q} --receipt {output.receipt:q}"
@@ -80,7 +80,7 @@ rule probe:
         torch_threads=STUDY.threads,
     shell:
         "export HF_HUB_OFFLINE=1; "
-        'exec python "$POLYSHARP_SCRIPTS/train_probe.py" --data $(dirname {input.data[0]:q})'
+        "exec python -P -m polysharp train-probe --data $(dirname {input.data[0]:q})"
         " --model $(dirname {input.model[0]:q})"
         " --seed {wildcards.seed} --metric {params.metric} --threads {params.torch_threads}"
         " {params.reading:q} --set {params.settings:q}"
@@ -111,7 +111,7 @@ rule tfidf:
         metric=STUDY.selection_metric,
         kernel_threads=STUDY.threads,
     shell:
-        'exec python "$POLYSHARP_SCRIPTS/train_tfidf.py" --data $(dirname {input.data[0]:q})'
+        "exec python -P -m polysharp train-tfidf --data $(dirname {input.data[0]:q})"
         " --seed {wildcards.seed} --metric {params.metric} --threads {params.kernel_threads}"
         " --set {params.settings:q}"
         " --output results/runs/{params.cell}"
@@ -136,7 +136,7 @@ rule outside:
         settings=settings_of,
         metric=STUDY.selection_metric,
     shell:
-        'exec python "$POLYSHARP_SCRIPTS/read_outside.py" --data $(dirname {input.data[0]:q})'
+        "exec python -P -m polysharp read-predictions --data $(dirname {input.data[0]:q})"
         " --task {wildcards.task} --language {wildcards.language} --metric {params.metric}"
         " --set {params.settings:q} --output results/runs/{params.cell}"
         " --failure work/runs/{params.cell}/failure.json --log {log:q}"

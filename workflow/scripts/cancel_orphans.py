@@ -1,60 +1,7 @@
-"""Cancel the Slurm jobs that an earlier run in this folder left behind when it was killed.
+"""Call ``polysharp cancel-orphans``: for workflows that still name this file; it goes with release 0.2."""
 
-The workflow calls it when a run starts. Where another run is still at work, its jobs are its own, and
-all are left alone. Trainings that are cancelled save where they are, and the run that starts goes on
-from there.
-"""
+import sys
 
-import argparse
-import logging
-import os
-from pathlib import Path
+from polysharp.cli.cancel_orphans import run
 
-from polysharp import driver, slurm
-from polysharp.commands import command_parser, run
-from polysharp.errors import UserError
-from polysharp.patience import DRIVER
-
-log = logging.getLogger("polysharp.cancel_orphans")
-
-
-def parser() -> argparse.ArgumentParser:
-    result = command_parser(__doc__)
-    result.add_argument(
-        "--prefix",
-        default="polysharp",
-        help="how the names of our jobs begin: slurm-jobname-prefix of the profile (default: polysharp)",
-    )
-    result.add_argument(
-        "--local", action="store_true", help="this run needs no Slurm: say nothing where it does not answer"
-    )
-    return result
-
-
-def main(arguments: argparse.Namespace) -> None:
-    if not slurm.available():
-        return
-    this = int(os.environ.get(DRIVER, os.getppid()))
-    other = driver.at_work(this)
-    driver.start(this)
-    if other:
-        log.warning("another run, %s, is at work in this folder; its jobs are left alone", other)
-        return
-    try:
-        orphans = slurm.queued(arguments.prefix, Path.cwd())
-    except UserError as error:
-        if not arguments.local:
-            log.warning("Slurm does not say whether an earlier run left jobs: %s", error)
-        orphans = []
-    if orphans:
-        slurm.cancel(orphans)
-        log.warning(
-            "an earlier run was killed and left %d Slurm jobs, which are cancelled: %s",
-            len(orphans),
-            " ".join(orphans),
-        )
-
-
-if __name__ == "__main__":
-    arguments = parser().parse_args()
-    run(main, arguments, "cancel_orphans")
+run(sys.argv[1:])

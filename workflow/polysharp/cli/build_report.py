@@ -1,13 +1,15 @@
 """Build report.html from the tables of a study: one file, for eyes, that works offline and from a mail."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
-from polysharp.commands import add_study_options, command_parser, read_study, run
+from polysharp.cli.options import add_study_options, command_parser, read_study
+from polysharp.cli.running import run_command
 
 
 def parser() -> argparse.ArgumentParser:
-    result = command_parser(__doc__)
+    result = command_parser("build-report", __doc__)
     add_study_options(result)
     result.add_argument("--output", type=Path, required=True, metavar="FILE")
     return result
@@ -21,6 +23,6 @@ def main(arguments: argparse.Namespace) -> None:
     write_report(configuration, Paths(), arguments.output)
 
 
-if __name__ == "__main__":
-    arguments = parser().parse_args()
-    run(main, arguments, "build_report")
+def run(argv: Sequence[str]) -> None:
+    arguments = parser().parse_args(argv)
+    run_command(main, arguments, "build_report")

@@ -5,16 +5,18 @@ Writes report.json, predictions.parquet, history.jsonl and costs.json into --out
 
 import argparse
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
-from polysharp.commands import cell_parser, run
+from polysharp.cli.options import cell_parser
+from polysharp.cli.running import run_command
 from polysharp.configuration import OutsideSettings, parse_settings
 
 log = logging.getLogger("polysharp.read_outside")
 
 
 def parser() -> argparse.ArgumentParser:
-    result = cell_parser(__doc__, "outside")
+    result = cell_parser("read-predictions", __doc__, "outside")
     result.add_argument(
         "--task", default="main", help="rows to take where the table has tasks (default: main)"
     )
@@ -51,6 +53,6 @@ def main(arguments: argparse.Namespace) -> None:
     write_predictions(arguments.output, data, predicted, {}, about, [], costs.as_dict())
 
 
-if __name__ == "__main__":
-    arguments = parser().parse_args()
-    run(main, arguments, f"{arguments.output}")
+def run(argv: Sequence[str]) -> None:
+    arguments = parser().parse_args(argv)
+    run_command(main, arguments, f"{arguments.output}")

@@ -2,15 +2,17 @@
 
 import argparse
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
-from polysharp.commands import add_metric_option, command_parser, run
+from polysharp.cli.options import add_metric_option, command_parser
+from polysharp.cli.running import run_command
 
 log = logging.getLogger("polysharp.select_best")
 
 
 def parser() -> argparse.ArgumentParser:
-    result = command_parser(__doc__)
+    result = command_parser("select-best", __doc__)
     result.add_argument(
         "--cells",
         nargs="+",
@@ -38,6 +40,6 @@ def main(arguments: argparse.Namespace) -> None:
     log.info("best on validation: %s, published in %s", best, arguments.output)
 
 
-if __name__ == "__main__":
-    arguments = parser().parse_args()
-    run(main, arguments, "select_best")
+def run(argv: Sequence[str]) -> None:
+    arguments = parser().parse_args(argv)
+    run_command(main, arguments, "select_best")

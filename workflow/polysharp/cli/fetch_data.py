@@ -3,15 +3,17 @@
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from polysharp.commands import command_parser, run
+from polysharp.cli.options import command_parser
+from polysharp.cli.running import run_command
 from polysharp.errors import UserError
 from polysharp.sources import HubSource, parse_hub
 
 
 def parser() -> argparse.ArgumentParser:
-    result = command_parser(__doc__)
+    result = command_parser("fetch-data", __doc__)
     result.add_argument(
         "--source",
         required=True,
@@ -41,6 +43,6 @@ def main(arguments: argparse.Namespace) -> None:
     fetch_data(arguments.source, arguments.output)
 
 
-if __name__ == "__main__":
-    arguments = parser().parse_args()
-    run(main, arguments, "fetch_data")
+def run(argv: Sequence[str]) -> None:
+    arguments = parser().parse_args(argv)
+    run_command(main, arguments, "fetch_data")

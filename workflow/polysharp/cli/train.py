@@ -8,24 +8,18 @@ A seed that fails leaves the others alone; a cell that is complete is left as it
 
 import argparse
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from polysharp.commands import (
-    UNFINISHED,
-    add_model_options,
-    attempt,
-    cell_parser,
-    importing,
-    limit_threads,
-    run,
-)
+from polysharp.cli.options import add_model_options, cell_parser
+from polysharp.cli.running import UNFINISHED, attempt, importing, limit_threads, run_command
 from polysharp.configuration import ModelSettings, TrainingSettings, parse_settings
 from polysharp.errors import UserError
 
 
 def parser() -> argparse.ArgumentParser:
-    result = cell_parser(__doc__, "finetune")
+    result = cell_parser("train", __doc__, "finetune")
     add_model_options(result)
     result.add_argument(
         "--pooling",
@@ -120,10 +114,10 @@ def main(arguments: argparse.Namespace) -> None:
         write_receipt(arguments.receipt, {seed: of_seed(arguments.output, seed) for seed in seeds})
 
 
-if __name__ == "__main__":
-    arguments = parser().parse_args()
+def run(argv: Sequence[str]) -> None:
+    arguments = parser().parse_args(argv)
     arguments.seeds = arguments.seeds or [arguments.seed]
     named = {name: str(getattr(arguments, name) or "") for name in ("output", "failure")}
     failures = [Path(named["failure"].replace("{seed}", str(seed))) for seed in arguments.seeds]
     name = named["output"].replace("{seed}", ",".join(map(str, arguments.seeds)))
-    run(main, arguments, name, failures if arguments.failure else [])
+    run_command(main, arguments, name, failures if arguments.failure else [])

@@ -2,17 +2,19 @@
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
+from polysharp.cli.options import command_parser
+from polysharp.cli.running import run_command
 from polysharp.columns import data_dictionary
-from polysharp.commands import command_parser, run
 from polysharp.configuration import Configuration, commented_defaults
 from polysharp.doctor import PUBLISHED, render
 from polysharp.files import write_text
 
 
 def parser() -> argparse.ArgumentParser:
-    result = command_parser(__doc__)
+    result = command_parser("write-schemas", __doc__)
     result.add_argument("--output", type=Path, required=True, metavar="FOLDER")
     result.add_argument("--profile", type=Path, required=True, metavar="FOLDER")
     result.add_argument("--tables", type=Path, required=True, metavar="FILE")
@@ -27,6 +29,6 @@ def main(arguments: argparse.Namespace) -> None:
     write_text(arguments.tables, data_dictionary())
 
 
-if __name__ == "__main__":
-    arguments = parser().parse_args()
-    run(main, arguments, "write_schemas")
+def run(argv: Sequence[str]) -> None:
+    arguments = parser().parse_args(argv)
+    run_command(main, arguments, "write_schemas")

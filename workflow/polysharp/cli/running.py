@@ -1,4 +1,4 @@
-"""What every script in workflow/scripts shares: options, logging, and an honest end."""
+"""How a command runs: threads, logging, and an exit status that says what happened."""
 
 import argparse
 import errno
@@ -12,62 +12,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import get_args
-
-import yaml
 
 from polysharp import slurm
-from polysharp.checks import CHECK_NAMES, CHECKS, Finding, Severity
-from polysharp.configuration import Configuration, Kind, Metric, explain_settings
-from polysharp.errors import Interrupted, UserError, nearest
+from polysharp.checks import CHECKS, Finding
+from polysharp.errors import Interrupted, UserError
 from polysharp.files import write_json
 from polysharp.lease import LeaseLost
-from polysharp.matrix import Matrix, load_study
 
 log = logging.getLogger("polysharp")
 UNFINISHED = os.EX_TEMPFAIL  # 75
 FULL = (errno.ENOSPC, errno.EDQUOT)
-
-
-def command_parser(description: str | None, epilog: str | None = None) -> argparse.ArgumentParser:
-    """Return a parser with the options that every command has: ``--log`` and ``--failure``."""
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--log", type=Path, metavar="FILE", help="also write the log to this file")
-    parser.add_argument(
-        "--failure",
-        type=Path,
-        metavar="FILE",
-        help="JSON file that receives the reason when the command fails, and is removed when it starts",
-    )
-    return parser
-
-
-def cell_parser(description: str | None, kind: Kind) -> argparse.ArgumentParser:
-    """Return a parser with the options that every training of a cell has."""
-    parser = command_parser(description, f"settings for --set key=value:\n{explain_settings(kind)}")
-    parser.add_argument(
-        "--data", type=Path, required=True, metavar="FOLDER", help="data set as prepare_data.py left it"
-    )
-    parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="where the results go")
-    parser.add_argument("--seed", type=int, default=0, help="seed of all that is random (default: 0)")
-    parser.add_argument("--threads", type=int, default=1, help="processor threads on CPU (default: 1)")
-    add_metric_option(parser)
-    parser.add_argument(
-        "--set", nargs="*", default=[], metavar="KEY=VALUE", dest="settings", help="settings, listed below"
-    )
-    return parser
-
-
-def add_metric_option(parser: argparse.ArgumentParser) -> None:
-    """Add the option of commands that choose by validation."""
-    parser.add_argument(
-        "--metric",
-        choices=get_args(Metric),
-        default="macro_f1",
-        help="score on validation that decides (default: macro_f1)",
-    )
 
 
 def limit_threads(threads: int) -> None:
@@ -87,57 +41,6 @@ def importing() -> Iterator[None]:
         gc.enable()
 
 
-def add_study_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of commands that look at the whole study."""
-    parser.add_argument(
-        "--config", required=True, metavar="JSON", help="the configuration, as one line of JSON or YAML"
-    )
-    parser.add_argument(
-        "--base",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="FOLDER",
-        help="folder in which relative paths of the configuration are looked for; may be repeated",
-    )
-
-
-def read_study(arguments: argparse.Namespace) -> tuple[Configuration, Matrix]:
-    """Return configuration and matrix of the options of :func:`add_study_options`."""
-    return load_study(yaml.safe_load(arguments.config), arguments.base or [Path()])
-
-
-def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of commands that compute with a pre-trained model."""
-    parser.add_argument(
-        "--model", type=Path, required=True, metavar="FOLDER", help="model as prepare_model.py left it"
-    )
-    parser.add_argument("--text-prefix", default="", metavar="TEXT", help="put before every text")
-    parser.add_argument("--max-length", type=int, default=128, metavar="TOKENS", help="default: 128")
-
-
-def add_severity_option(parser: argparse.ArgumentParser) -> None:
-    """Add the option of commands that look for something in data."""
-    parser.add_argument(
-        "--severity",
-        action="append",
-        default=[],
-        dest="severities",
-        type=_severity,
-        metavar="CHECK=SEVERITY",
-        help="error, warning or ignore, in place of a check's own; may be repeated",
-    )
-
-
-def _severity(entry: str) -> tuple[str, str]:
-    check, _, severity = entry.partition("=")
-    if check not in CHECK_NAMES:
-        raise argparse.ArgumentTypeError(f"{check!r}: no such check{nearest(check, CHECK_NAMES)}")
-    if severity not in get_args(Severity):
-        raise argparse.ArgumentTypeError(f"{entry!r}: expected error, warning or ignore")
-    return check, severity
-
-
 def log_findings(findings: Sequence[Finding]) -> None:
     """Log what was found, with what to do and the first places of each."""
     for finding in findings:
@@ -147,7 +50,7 @@ def log_findings(findings: Sequence[Finding]) -> None:
             log.warning("  %s", line)
 
 
-def run(
+def run_command(
     main: Callable[[argparse.Namespace], None],
     arguments: argparse.Namespace,
     name: str,

@@ -3,13 +3,15 @@
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from polysharp.commands import command_parser, run
+from polysharp.cli.options import command_parser
+from polysharp.cli.running import run_command
 
 
 def parser() -> argparse.ArgumentParser:
-    options = command_parser(__doc__)
+    options = command_parser("prepare-model", __doc__)
     options.add_argument(
         "--name",
         required=True,
@@ -36,6 +38,6 @@ def main(arguments: argparse.Namespace) -> None:
     prepare_model(arguments.name, arguments.revision, arguments.output)
 
 
-if __name__ == "__main__":
-    arguments = parser().parse_args()
-    run(main, arguments, "prepare_model")
+def run(argv: Sequence[str]) -> None:
+    arguments = parser().parse_args(argv)
+    run_command(main, arguments, "prepare_model")

@@ -6,15 +6,17 @@ with its cause and what to do, and stands in failures.tsv.
 
 import argparse
 import logging
+from collections.abc import Sequence
 
-from polysharp.commands import add_study_options, command_parser, limit_threads, read_study, run
+from polysharp.cli.options import add_study_options, command_parser, read_study
+from polysharp.cli.running import limit_threads, run_command
 
 log = logging.getLogger("polysharp.merge_reports")
 MAX_LINES = 16  # about failures, so that they stay among the last twenty lines of a run
 
 
 def parser() -> argparse.ArgumentParser:
-    result = command_parser(__doc__)
+    result = command_parser("merge-reports", __doc__)
     add_study_options(result)
     result.add_argument(
         "--at-work",
@@ -47,6 +49,6 @@ def main(arguments: argparse.Namespace) -> None:
     log.info("cells: %d complete, %d failed, %d missing", complete, len(failed), missing)
 
 
-if __name__ == "__main__":
-    arguments = parser().parse_args()
-    run(main, arguments, "merge_reports")
+def run(argv: Sequence[str]) -> None:
+    arguments = parser().parse_args(argv)
+    run_command(main, arguments, "merge_reports")

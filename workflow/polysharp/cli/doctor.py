@@ -8,12 +8,14 @@ otherwise, and used by: snakemake --profile profiles/here
 import argparse
 import logging
 import sys
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
 import yaml
 
-from polysharp.commands import command_parser, run
+from polysharp.cli.options import command_parser
+from polysharp.cli.running import run_command
 from polysharp.doctor import Choice, Finding, examine, models, render
 from polysharp.errors import UserError
 from polysharp.files import write_text
@@ -23,7 +25,7 @@ PROFILE = "config.yaml"
 
 
 def parser() -> argparse.ArgumentParser:
-    result = command_parser(__doc__)
+    result = command_parser("doctor", __doc__)
     add = result.add_argument
     add("--gpu-partition", metavar="NAME", help="default: the one with most GPUs")
     add("--cpu-partition", metavar="NAME", help="default: the default one, if it has no GPUs")
@@ -72,6 +74,6 @@ def _models(configfile: Path) -> list[Finding]:
         return [Finding("look", f"{configfile}: its models could not be looked for: {error}")]
 
 
-if __name__ == "__main__":
-    arguments = parser().parse_args()
-    run(main, arguments, "doctor")
+def run(argv: Sequence[str]) -> None:
+    arguments = parser().parse_args(argv)
+    run_command(main, arguments, "doctor")

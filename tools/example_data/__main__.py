@@ -4,16 +4,23 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from polysharp.commands import command_parser, run
-from polysharp.debian import LABEL_TYPES, LANGUAGES, SHARES, build, fetch_lists, find_lists, language_code
+from polysharp.cli.options import command_parser
+from polysharp.cli.running import run_command
+from tools.example_data.debian import (
+    LABEL_TYPES,
+    LANGUAGES,
+    SHARES,
+    build,
+    fetch_lists,
+    find_lists,
+    language_code,
+)
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the options of the command."""
-    options = command_parser(
-        description=__doc__,
-        epilog=f"Languages: {', '.join(LANGUAGES)}.",
-    )
+    options = command_parser("example-data", __doc__, f"Languages: {', '.join(LANGUAGES)}.")
+    options.prog = "python -m tools.example_data"
     add = options.add_argument
     add("--output", type=Path, required=True, metavar="FOLDER", help="where <language>/<label type>/ go")
     add("--languages", nargs="+", default=["english", "german", "french"], metavar="NAME", help="see below")
@@ -56,4 +63,4 @@ def _build(arguments: argparse.Namespace, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    run(main, parser().parse_args(), "example data")
+    run_command(main, parser().parse_args(), "example data")

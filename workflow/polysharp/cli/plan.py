@@ -6,19 +6,21 @@ snakemake -c1 results/runs/<task>/<language>/<label_type>/<method>/seed-<n>/job.
 
 import argparse
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
 
-from polysharp.commands import command_parser, run
+from polysharp.cli.options import command_parser
+from polysharp.cli.running import run_command
 from polysharp.errors import UserError
 from polysharp.matrix import load_study
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def parser() -> argparse.ArgumentParser:
-    result = command_parser(__doc__)
+    result = command_parser("plan", __doc__)
     result.add_argument(
         "--configfile",
         type=Path,
@@ -55,6 +57,6 @@ def main(arguments: argparse.Namespace) -> None:
     print("\n".join(lines(plan, configuration.seeds_per_job)))
 
 
-if __name__ == "__main__":
-    arguments = parser().parse_args()
-    run(main, arguments, "plan")
+def run(argv: Sequence[str]) -> None:
+    arguments = parser().parse_args(argv)
+    run_command(main, arguments, "plan")

@@ -1,13 +1,15 @@
 """Count texts, labels and tokens of a prepared data set, and draw them."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
-from polysharp.commands import add_model_options, add_severity_option, command_parser, log_findings, run
+from polysharp.cli.options import add_model_options, add_severity_option, command_parser
+from polysharp.cli.running import log_findings, run_command
 
 
 def parser() -> argparse.ArgumentParser:
-    result = command_parser(__doc__)
+    result = command_parser("summarise-data", __doc__)
     result.add_argument(
         "--data", type=Path, required=True, metavar="FOLDER", help="data set as prepare_data.py left it"
     )
@@ -26,6 +28,6 @@ def main(arguments: argparse.Namespace) -> None:
     log_findings(write_summary(summary, dict(arguments.severities), arguments.output))
 
 
-if __name__ == "__main__":
-    arguments = parser().parse_args()
-    run(main, arguments, f"summary of {arguments.data}")
+def run(argv: Sequence[str]) -> None:
+    arguments = parser().parse_args(argv)
+    run_command(main, arguments, f"summary of {arguments.data}")

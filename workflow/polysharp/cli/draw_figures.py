@@ -1,15 +1,17 @@
 """Draw tables of a study for eyes, as PNG and, for papers, as PDF."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
-from polysharp.commands import command_parser, run
+from polysharp.cli.options import command_parser
+from polysharp.cli.running import run_command
 
 FIGURES = ("comparison", "curves")
 
 
 def parser() -> argparse.ArgumentParser:
-    result = command_parser(__doc__)
+    result = command_parser("draw-figures", __doc__)
     result.add_argument("--figures", nargs="+", required=True, choices=FIGURES, help="tables to draw")
     result.add_argument(
         "--results", type=Path, required=True, metavar="FOLDER", help="where tables are, and figures go"
@@ -24,6 +26,6 @@ def main(arguments: argparse.Namespace) -> None:
         {"comparison": draw_comparison, "curves": draw_curves}[name](arguments.results)
 
 
-if __name__ == "__main__":
-    arguments = parser().parse_args()
-    run(main, arguments, "draw_figures")
+def run(argv: Sequence[str]) -> None:
+    arguments = parser().parse_args(argv)
+    run_command(main, arguments, "draw_figures")

@@ -3,9 +3,11 @@
 import argparse
 import gc
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
-from polysharp.commands import add_severity_option, command_parser, log_findings, run
+from polysharp.cli.options import add_severity_option, command_parser
+from polysharp.cli.running import log_findings, run_command
 from polysharp.configuration import LABEL_TYPES
 from polysharp.sources import Source, parse_splits
 
@@ -13,7 +15,7 @@ log = logging.getLogger("polysharp.prepare_data")
 
 
 def parser() -> argparse.ArgumentParser:
-    result = command_parser(__doc__)
+    result = command_parser("prepare-data", __doc__)
     result.add_argument("--source", required=True, metavar="PATH", help="file, folder, or pattern of files")
     result.add_argument("--sheet", metavar="NAME", help="of a workbook with several")
     result.add_argument("--label-type", choices=LABEL_TYPES, required=True)
@@ -83,6 +85,6 @@ def main(arguments: argparse.Namespace) -> None:
     log.info("%d kinds of findings in %s", len(findings), arguments.output / FINDINGS)
 
 
-if __name__ == "__main__":
-    arguments = parser().parse_args()
-    run(main, arguments, f"data {arguments.output}")
+def run(argv: Sequence[str]) -> None:
+    arguments = parser().parse_args(argv)
+    run_command(main, arguments, f"data {arguments.output}")

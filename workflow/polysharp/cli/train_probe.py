@@ -4,13 +4,15 @@ Writes report.json, predictions.parquet, history.jsonl and costs.json into --out
 """
 
 import argparse
+from collections.abc import Sequence
 
-from polysharp.commands import add_model_options, cell_parser, importing, limit_threads, run
+from polysharp.cli.options import add_model_options, cell_parser
+from polysharp.cli.running import importing, limit_threads, run_command
 from polysharp.configuration import ModelSettings, ProbeSettings, parse_settings
 
 
 def parser() -> argparse.ArgumentParser:
-    result = cell_parser(__doc__, "probe")
+    result = cell_parser("train-probe", __doc__, "probe")
     add_model_options(result)
     return result
 
@@ -49,6 +51,6 @@ def main(arguments: argparse.Namespace) -> None:
     write_run(arguments.output, data, outcome, about, costs.as_dict())
 
 
-if __name__ == "__main__":
-    arguments = parser().parse_args()
-    run(main, arguments, f"{arguments.output}")
+def run(argv: Sequence[str]) -> None:
+    arguments = parser().parse_args(argv)
+    run_command(main, arguments, f"{arguments.output}")

@@ -2,14 +2,16 @@
 
 import argparse
 import logging
+from collections.abc import Sequence
 
-from polysharp.commands import command_parser, run
+from polysharp.cli.options import command_parser
+from polysharp.cli.running import run_command
 
 log = logging.getLogger("polysharp.merge_findings")
 
 
 def parser() -> argparse.ArgumentParser:
-    result = command_parser(__doc__)
+    result = command_parser("merge-findings", __doc__)
     result.add_argument(
         "--datasets",
         nargs="+",
@@ -32,6 +34,6 @@ def main(arguments: argparse.Namespace) -> None:
     log.info("%s: %s", Paths().results / TABLE, found)
 
 
-if __name__ == "__main__":
-    arguments = parser().parse_args()
-    run(main, arguments, "merge_findings")
+def run(argv: Sequence[str]) -> None:
+    arguments = parser().parse_args(argv)
+    run_command(main, arguments, "merge_findings")

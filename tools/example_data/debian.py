@@ -11,6 +11,7 @@ language and for both label types: translations of one text never face each othe
 
 import hashlib
 import json
+import logging
 import os
 import re
 import shutil
@@ -21,9 +22,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from polysharp.commands import log
 from polysharp.errors import UserError, nearest
 from polysharp.files import sha256, write_text
+
+log = logging.getLogger("polysharp.example_data")
 
 # Languages with at least a few hundred usable descriptions, and Debian's codes for them.
 LANGUAGES: dict[str, str] = {

@@ -4,13 +4,15 @@ Writes report.json, predictions.parquet, history.jsonl and costs.json into --out
 """
 
 import argparse
+from collections.abc import Sequence
 
-from polysharp.commands import cell_parser, limit_threads, run
+from polysharp.cli.options import cell_parser
+from polysharp.cli.running import limit_threads, run_command
 from polysharp.configuration import TfidfSettings, parse_settings
 
 
 def parser() -> argparse.ArgumentParser:
-    return cell_parser(__doc__, "tfidf")
+    return cell_parser("train-tfidf", __doc__, "tfidf")
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -29,6 +31,6 @@ def main(arguments: argparse.Namespace) -> None:
     write_run(arguments.output, data, outcome, about, costs.as_dict())
 
 
-if __name__ == "__main__":
-    arguments = parser().parse_args()
-    run(main, arguments, f"{arguments.output}")
+def run(argv: Sequence[str]) -> None:
+    arguments = parser().parse_args(argv)
+    run_command(main, arguments, f"{arguments.output}")
