@@ -100,10 +100,10 @@ def _is_model(found: Mapping[str, Any] | None, wanted: Mapping[str, Any] | Model
     if not isinstance(wanted, ModelSettings):
         return all(found.get(key) == value for key, value in wanted.items())
     names = (wanted.name, expanded(wanted.name).resolve().name)  # of a folder, a report has the last part
-    # A branch or a tag of the hub may since be another commit.
-    fixed = wanted.name.startswith(PACKAGE) or COMMIT.fullmatch(wanted.revision or "")
-    same_revision = not wanted.revision or not fixed or found.get("revision") == wanted.revision
-    return found.get("name") in names and same_revision
+    # A branch or a tag of the hub may be another commit by now; a report has the commit.
+    is_fixed = wanted.name.startswith(PACKAGE) or COMMIT.fullmatch(wanted.revision or "")
+    revisions = (None, found.get("revision")) if is_fixed else (wanted.revision,)
+    return found.get("name") in names and wanted.revision in revisions
 
 
 def _prepared_model(folder: Path) -> dict[str, Any] | None:
