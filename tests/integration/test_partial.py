@@ -6,7 +6,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from shutil import rmtree
 
+import yaml
+
+from polysharp.files import read_json
+from polysharp.matrix import load_study
+from polysharp.paths import Paths
+from polysharp.plan import make_plan
 from tests.integration.study import Study
 
 METHODS: dict[str, object] = {"sam": None, "tfidf": None}
@@ -56,3 +63,38 @@ def test_tables_of_a_study_that_is_still_at_work(tmp_path: Path) -> None:
     assert {row["status"] for row in study.table("runs.tsv")} == {"complete"}
     assert (study.folder / "results/manifest.json").exists()
     assert not study.planned("all")
+
+
+def test_tables_and_plan_agree_with_what_a_change_of_the_model_trains_again(study: Study) -> None:
+    def states() -> dict[str, set[str]]:
+        study.completed("-c1", "partial")
+        found: dict[str, set[str]] = {}
+        for row in study.table("runs.tsv"):
+            found.setdefault(row["reason"], set()).add(f"{row['language']}/{row['method']}")
+        return found
+
+    def left() -> dict[str, int]:
+        content = yaml.safe_load((study.folder / "config/config.yaml").read_text(encoding="utf-8"))
+        configuration, matrix = load_study(content, [study.folder])
+        paths = Paths(study.folder / "results", study.folder / "work")
+        plan = make_plan(matrix, configuration.selection_metric, paths)
+        return {one.method: one.left for one in plan.methods}
+
+    report = read_json(study.folder / "results/runs/main/english/single/probe/seed-0/report.json")
+    assert report["seed"] == 0
+    assert report["reading"] == {"text_prefix": "", "pooling": "mean", "max_length": 32}
+    rmtree(study.folder / "models")  # to save space: what is finished stays finished
+    assert list(states()) == [""] and set(left().values()) == {0}
+
+    study.write_model("turkish")
+    other = {"name": "./encoders/turkish", "max_length": 32}
+    study.configure(models={"english": other, "french": {"name": "./encoders/french", "max_length": 32}})
+    found = states()
+    retrained = found.pop("trained with another model; not yet again with this one")
+    assert retrained == {"english/sam", "english/probe"}
+    assert found == {"": {"english/tfidf", "french/sam", "french/probe", "french/tfidf"}}
+    (row,) = [r for r in study.table("comparison.tsv") if (r["language"], r["method"]) == ("english", "sam")]
+    assert (row["status"], row["test_mean"]) == ("missing", "")
+    jobs = [job.split()[0] for job in study.jobs()]
+    assert left() == {"sam": 2, "probe": 1, "tfidf": 0}
+    assert (jobs.count("finetune"), jobs.count("probe"), jobs.count("tfidf")) == (2, 1, 0)

@@ -11,7 +11,7 @@ from polysharp.failures import KILLED, REMEDIES, SLURM, find_failures, summary, 
 from polysharp.files import write_json, write_text
 from polysharp.matrix import Cell, Matrix, load_study
 from polysharp.paths import Paths
-from polysharp.tables import Run, read_run
+from polysharp.progress import Run, read_runs
 from tests.conftest import write_command, write_source
 
 STUDY = {
@@ -40,7 +40,7 @@ def cell(matrix: Matrix, language: str, method: str, seed: int) -> Cell:
 
 
 def runs(matrix: Matrix, paths: Paths) -> list[Run]:
-    return [read_run(one, paths) for one in matrix.cells]
+    return read_runs(matrix.cells, "macro_f1", paths)
 
 
 def accounting(folder: Path, monkeypatch: pytest.MonkeyPatch, output: str) -> None:

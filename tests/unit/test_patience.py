@@ -96,7 +96,9 @@ def test_why_an_earlier_attempt_failed_stays_said(tmp_path: Path) -> None:
     (tmp_path / FAILURE).parent.mkdir(parents=True)
     told = {"class": "nan", "reason": "the loss is nan", "slurm_job": "12"}
     (tmp_path / FAILURE).write_text(json.dumps(told))
-    call(tmp_path, "sbatch", "echo 'sbatch: error: too much memory' >&2; exit 1", "--wrap", JOB)
+    with (tmp_path / FAILURE).open() as before:  # as a process has that reads it meanwhile
+        call(tmp_path, "sbatch", "echo 'sbatch: error: too much memory' >&2; exit 1", "--wrap", JOB)
+        assert json.load(before) == told
     reason = "the loss is nan; the next attempt was refused: sbatch: too much memory"
     assert json.loads((tmp_path / FAILURE).read_text()) == {**told, "reason": reason}
 

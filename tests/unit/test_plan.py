@@ -11,7 +11,8 @@ from polysharp.matrix import Matrix, load_study
 from polysharp.paths import Paths
 from polysharp.plan import lines, make_plan
 from polysharp.slugs import model_slug
-from tests.conftest import make_texts, write_source
+from tests.conftest import ROOT, make_texts, write_source
+from tests.unit.test_done import write_report
 
 STUDY = {
     "datasets": "sheet.tsv",
@@ -30,13 +31,19 @@ def matrix(tmp_path: Path) -> Matrix:
     return load_study(STUDY, [tmp_path])[1]
 
 
-def finish(paths: Paths, cell: str, seconds: float) -> None:
-    write_json(paths.run(cell) / "report.json", {})
-    write_json(paths.run(cell) / "costs.json", {"seconds": seconds})
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    return Paths(tmp_path / "results", tmp_path / "work")
 
 
-def test_without_anything_nothing_is_promised(matrix: Matrix, tmp_path: Path) -> None:
-    plan = make_plan(matrix, tmp_path / "models", Paths(tmp_path / "results"))
+def finish(matrix: Matrix, paths: Paths, name: str, seconds: float) -> None:
+    (cell,) = [cell for cell in matrix.cells if cell.path == name]
+    write_report(cell, paths)
+    write_json(paths.run(name) / "costs.json", {"seconds": seconds})
+
+
+def test_without_anything_nothing_is_promised(matrix: Matrix, paths: Paths) -> None:
+    plan = make_plan(matrix, "macro_f1", paths)
     counts = [(m.method, m.cells, m.left, m.jobs, m.seconds) for m in plan.methods]
     assert counts == [("sam", 6, 6, 4, None), ("adamw", 6, 6, 4, None), ("tfidf", 2, 2, 2, None)]
     assert plan.longest_seconds is None and plan.disk_bytes is None
@@ -45,12 +52,11 @@ def test_without_anything_nothing_is_promised(matrix: Matrix, tmp_path: Path) ->
     assert "hours of a GPU" not in text and "not known yet" in text
 
 
-def test_estimates_come_from_the_nearest_cells(matrix: Matrix, tmp_path: Path) -> None:
-    paths = Paths(tmp_path / "results")
-    finish(paths, "main/english/single/sam/seed-1", 100)
-    finish(paths, "main/english/single/sam/seed-2", 300)
-    finish(paths, "main/french/single/tfidf/seed-0", 10)
-    plan = make_plan(matrix, tmp_path / "models", paths)
+def test_estimates_come_from_the_nearest_cells(matrix: Matrix, paths: Paths) -> None:
+    finish(matrix, paths, "main/english/single/sam/seed-1", 100)
+    finish(matrix, paths, "main/english/single/sam/seed-2", 300)
+    finish(matrix, paths, "main/french/single/tfidf/seed-0", 10)
+    plan = make_plan(matrix, "macro_f1", paths)
     sam, adamw, tfidf = plan.methods
     # One more in English at 200 s, and, for want of any in French, three there at the method's mean.
     assert (sam.left, sam.jobs, sam.seconds) == (4, 3, 800)
@@ -62,13 +68,23 @@ def test_estimates_come_from_the_nearest_cells(matrix: Matrix, tmp_path: Path) -
     assert "(2 seeds): about 7 minutes; it asks for 120 minutes" in text
 
 
+def test_cells_of_other_settings_are_left(matrix: Matrix, paths: Paths, tmp_path: Path) -> None:
+    for cell in matrix.cells:
+        finish(matrix, paths, cell.path, 100)
+    assert [one.left for one in make_plan(matrix, "macro_f1", paths).methods] == [0, 0, 0]
+    changed = load_study(STUDY | {"training": {"epochs": 9}}, [tmp_path])[1]
+    sam, adamw, tfidf = make_plan(changed, "macro_f1", paths).methods
+    assert (sam.left, adamw.left, tfidf.left, sam.seconds) == (6, 6, 0, 600)
+    assert sam.estimated_by == "by the same data set and method, before the study was changed"
+
+
 def test_the_disk_holds_every_models_weights_and_the_best_of_every_method(
-    matrix: Matrix, tmp_path: Path
+    matrix: Matrix, paths: Paths
 ) -> None:
-    weights = tmp_path / "models" / model_slug(matrix.datasets[0].model) / "model.safetensors"
+    weights = paths.models / model_slug(matrix.datasets[0].model) / "model.safetensors"
     weights.parent.mkdir(parents=True)
     weights.write_bytes(bytes(1000))
-    plan = make_plan(matrix, tmp_path / "models", Paths(tmp_path / "results"))
+    plan = make_plan(matrix, "macro_f1", paths)
     assert plan.disk_bytes == 1000 * (1 + 2 * 2)
     assert plan.running_bytes == 12_000  # three snapshots of weights, best weights and two moments
     assert plan.unknown_models == []

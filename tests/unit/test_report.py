@@ -11,12 +11,12 @@ import pytest
 
 from polysharp.failures import find_failures, write_failures
 from polysharp.files import read_json, write_json
-from polysharp.progress import read_run
+from polysharp.progress import read_runs
 from polysharp.report import probability, short, signed, write_report
 from polysharp.tables import write_tables
 from polysharp.tsv import read_table
 from tests.reports import HOSTILE, build, fail, make_study
-from tests.unit.test_tables import STUDY, Study, open_study, permute_test_labels
+from tests.unit.test_tables import STUDY, Study, open_study, permute_test_labels, set_validation
 
 
 class Page(HTMLParser):
@@ -123,6 +123,32 @@ def test_the_classifier_is_the_one_that_is_published(copied: Study) -> None:
     assert said in panel and "Confusions of sam" not in panel and "<h3>Confusions of " in panel
 
 
+def shown(study: Study, dataset: str) -> str:
+    """Write tables and report anew; return the method whose confusions the report shows of a data set."""
+    write_tables(study.matrix, study.configuration, study.paths)
+    write_report(study.configuration, study.paths, study.paths.results / "report.html")
+    (panel,) = re.findall(rf'<details id="{dataset}".*?</details>', text_of(study), re.DOTALL)
+    (method,) = re.findall(r"<h3>Confusions of (\w+)</h3>", panel)
+    return method
+
+
+def test_what_is_shown_is_not_decided_by_printed_digits(copied: Study) -> None:
+    shutil.rmtree(copied.paths.results / "best")
+    for cell in copied.matrix.cells:
+        if cell.dataset.path == "main/yoruba/single" and cell.has_checkpoint:
+            set_validation(copied, cell, 0.70000004 if cell.method == "adamw" else 0.70000001)
+    assert shown(copied, "main/yoruba/single") == "adamw"
+
+
+def test_the_published_classifier_is_shown_until_its_cell_is_trained_again(copied: Study) -> None:
+    cell = next(c for c in copied.matrix.cells if c.path == "main/yoruba/single/adamw/seed-1")
+    published = copied.paths.results / "best/main/yoruba/single/thresholds.json"
+    write_json(published, read_json(published) | {"cell": cell.path})
+    assert shown(copied, "main/yoruba/single") == "adamw"
+    copied.train(cell)
+    assert shown(copied, "main/yoruba/single") == "sam"
+
+
 def test_baselines_alone_leave_no_classifier_and_one_method_no_ranking(copied: Study) -> None:
     shutil.rmtree(copied.paths.results / "best")
     study = open_study(copied.paths.results.parent, STUDY | {"methods": {"tfidf": {}}, "report": {}})
@@ -189,7 +215,7 @@ def test_what_failed_is_told(copied: Study) -> None:
     write_failures(find_failures(runs, copied.matrix, copied.paths), copied.paths)
     write_report(copied.configuration, copied.paths, copied.paths.results / "report.html")
     text = text_of(copied)
-    assert read_run(cell, copied.paths).status == "failed"
+    assert [run.status for run in read_runs([cell], "macro_f1", copied.paths)] == ["failed"]
     assert "the loss is &lt;not&gt; a number" in text and "lower learning_rate" in text
     assert f"of {len(copied.matrix.cells)} cells (a data set, a method, a seed) 1 is not there" in text
     assert "cannot be judged, as cells are not there" in text

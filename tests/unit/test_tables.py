@@ -20,6 +20,7 @@ from sklearn.preprocessing import MultiLabelBinarizer
 from polysharp.columns import AVERAGES, COMPARISON, PREDICTIONS, REPORT, TABLES
 from polysharp.configuration import Configuration, LabelType
 from polysharp.data import PreparedData, read_prepared
+from polysharp.done import REASONS
 from polysharp.errors import UserError
 from polysharp.exports import LATEX, PARQUET, write_latex
 from polysharp.files import read_json, sha256, write_json, write_text
@@ -28,7 +29,7 @@ from polysharp.matrix import Cell, Matrix, load_study
 from polysharp.paths import Paths
 from polysharp.preparation import prepare_data
 from polysharp.probe import Outcome, judge
-from polysharp.progress import best_run, failures, read_run
+from polysharp.progress import best_run, failures, read_runs
 from polysharp.runs import read_history, read_predictions, write_run
 from polysharp.sample_sheet import Dataset
 from polysharp.selection import select_best
@@ -88,8 +89,10 @@ class Study:
         settings = dict(entry.split("=", 1) for entry in cell.settings)
         about = {
             "settings": {key: json.loads(value) for key, value in settings.items()},
+            "selection_metric": "macro_f1",
+            "seed": cell.seed,
             "model": {"name": "a/model", "revision": "c" * 40, "sha256": "0" * 64},
-            "reading": {"text_prefix": "", "pooling": "mean", "max_length": 32},
+            "reading": {"text_prefix": "", "pooling": "mean", "max_length": 128},
             "determinism": "torch",
         }
         outcome = Outcome(logits, decision, 2 if finetuned else None, history)
@@ -475,6 +478,9 @@ def test_a_method_below_the_reference_is_worse(study: Study) -> None:
 
 @pytest.mark.parametrize("metric", ["macro_f1", "micro_f1", "weighted_f1", "accuracy"])
 def test_every_selection_metric_is_a_row_of_the_report(study: Study, metric: str) -> None:
+    for cell in study.matrix.cells:
+        path = study.paths.run(cell.path) / "report.json"
+        write_json(path, read_json(path) | {"selection_metric": metric})
     tables = open_study(study.paths.results.parent, STUDY | {"selection_metric": metric}).write()
     for row in tables["comparison"].to_dicts():
         runs = tables["runs"].filter(label_type=row["label_type"], method=row["method"])
@@ -855,7 +861,7 @@ def permute_test_labels(study: Study) -> None:
             }
             truth = encode(data.split("validation")["labels"].to_list(), data.labels)
             decision = judge(back["validation"], truth, dataset.label_type, "macro_f1")
-            about = {key: report[key] for key in ("settings", "model", "reading", "determinism")}
+            about = {key: report[key] for key in (*REASONS, "determinism") if key != "data_sha256"}
             outcome = Outcome(back, decision, report["best_epoch"], read_history(study.paths.run(cell.path)))
             write_run(study.paths.run(cell.path), data, outcome, about, {})
 
@@ -885,7 +891,7 @@ def test_permuted_test_labels_change_no_selection(study: Study, finished: Study)
     permute_test_labels(study)
     for label_type in ("single", "multi"):
         chosen = [
-            best_run((read_run(cell, of.paths) for cell in finetuned(of, label_type)), "macro_f1")
+            best_run(read_runs(finetuned(of, label_type), "macro_f1", of.paths), "macro_f1")
             for of in (study, finished)
         ]
         assert chosen[0] is not None and chosen[1] is not None
@@ -893,6 +899,14 @@ def test_permuted_test_labels_change_no_selection(study: Study, finished: Study)
 
 
 # --- Selection ------------------------------------------------------------------------------------
+
+
+def set_validation(study: Study, cell: Cell, value: float) -> None:
+    """Let a cell have this macro F1 on validation."""
+    path = study.paths.run(cell.path) / "report.json"
+    report = read_json(path)
+    report["scores"]["validation"]["macro_f1"] = value
+    write_json(path, report)
 
 
 def finetuned(study: Study, label_type: str) -> list[Cell]:
@@ -1017,6 +1031,15 @@ def test_ties_go_to_the_first(study: Study) -> None:
     """adamw and its twin have the same logits; both seeds and methods count in the configured order."""
     winner, _ = select(study, but=lambda cell: cell.method == "sam")
     assert winner.method == "adamw"
+
+
+def test_the_best_seed_of_the_tables_is_the_published_one_also_at_a_tie(study: Study) -> None:
+    backwards = open_study(study.paths.results.parent, STUDY | {"seeds": [3, 2, 1]})
+    for cell in finetuned(backwards, "multi"):
+        set_validation(backwards, cell, 0.5)
+    winner, _ = select(backwards)
+    best = backwards.write()["comparison"].filter(label_type="multi", method=winner.method)["best_seed"]
+    assert (winner.method, winner.seed, best.to_list()) == ("sam", 3, [3])
 
 
 def test_predictions_are_read_in_the_order_of_the_labels(finished: Study) -> None:

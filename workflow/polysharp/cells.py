@@ -10,17 +10,18 @@ from typing import Any
 
 from polysharp.configuration import Metric
 from polysharp.costs import Costs
+from polysharp.done import REASONS, difference, read_report
 from polysharp.errors import Interrupted
 from polysharp.files import remove_staging
 from polysharp.hardware import fingerprint
 from polysharp.lease import Lease
 from polysharp.paths import CHECKPOINT
-from polysharp.runs import code_sha256, read_report, write_run
+from polysharp.progress import best_on_validation, validation_score
+from polysharp.runs import code_sha256, write_run
 from polysharp.snapshots import Snapshots, StopRequest
 from polysharp.training import FineTuning, Foundation
 
 log = logging.getLogger("polysharp.cells")
-SAME = ("selection_metric", "model", "reading", "settings", "data_sha256")  # for every seed of a method
 
 
 def train_cell(
@@ -60,7 +61,8 @@ def train_cell(
         "settings": foundation.settings.model_dump(),
         "determinism": fingerprint(device),
     }
-    if _is_complete(output, about, foundation.data.sha256):
+    report = read_report(output)
+    if report and difference(report, {**about, "data_sha256": foundation.data.sha256}, "finetune") is None:
         log.info("seed %d is complete; remove %s to train it again", seed, output)
         if lease:  # what is left where a process was killed at the very end
             rmtree(work / "snapshots", ignore_errors=True)
@@ -116,20 +118,13 @@ def keep_best(output: Path, work: Path, seed: int, among: Collection[int], metri
     """
     mine = read_report(of_seed(output, seed))
     assert mine is not None
-    reports = {other: read_report(of_seed(output, other)) for other in among}
-    values = {
-        other: report["scores"]["validation"][metric]
-        for other, report in reports.items()
-        if report and all(report.get(key) == mine[key] for key in SAME)
+    wanted = {key: mine[key] for key in REASONS if key != "seed"}
+    reports = {
+        other: report
+        for other in among
+        if (report := read_report(of_seed(output, other))) and not difference(report, wanted, "finetune")
     }
-    for other, value in values.items():
-        if value < max(values.values()):
+    best = best_on_validation(reports.items(), metric)
+    for other, report in reports.items():
+        if best is not None and validation_score(report, metric) != validation_score(reports[best], metric):
             rmtree(of_seed(work, other) / CHECKPOINT, ignore_errors=True)
-
-
-def _is_complete(output: Path, about: Mapping[str, Any], data_sha256: str) -> bool:
-    """Whether the results are there, of the same work; made by other code or hardware they still count."""
-    report = read_report(output)
-    if report is None or report["data_sha256"] != data_sha256:
-        return False
-    return all(report.get(key) == about[key] for key in about if key != "determinism")

@@ -13,8 +13,7 @@ import polars as pl
 from polysharp.configuration import LabelType
 from polysharp.errors import UserError
 from polysharp.files import read_json, sha256
-
-EXAMPLES, LABELS = "examples.parquet", "labels.json"
+from polysharp.paths import EXAMPLES, LABELS, prepared_files
 
 
 @dataclass(frozen=True)
@@ -53,13 +52,8 @@ def read_prepared(folder: Path) -> PreparedData:
         pl.read_parquet(folder / EXAMPLES),
         content["labels"],
         content["label_type"],
-        prepared_sha256(folder),
+        sha256(*prepared_files(folder)),
     )
-
-
-def prepared_sha256(folder: Path) -> str:
-    """Return the SHA-256 of the prepared data set in `folder`."""
-    return sha256(folder / EXAMPLES, folder / LABELS)
 
 
 def training_rows(data: PreparedData, size: int | None, seed: int) -> pl.DataFrame:

@@ -16,7 +16,7 @@ from polysharp.configuration import check_configuration
 from polysharp.errors import UserError, nearest
 from polysharp.files import expanded
 from polysharp.matrix import SEED_MINUTES
-from polysharp.models import IDENTITY
+from polysharp.paths import IDENTITY
 from polysharp.rendering import template
 from polysharp.slugs import model_slug
 from polysharp.slurm import Partition

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from polysharp import slurm
 from polysharp.columns import CELL, FAILURES
+from polysharp.failure_file import read_failure
 from polysharp.files import read_json
 from polysharp.matrix import Cell, Matrix
-from polysharp.paths import Paths
+from polysharp.paths import REPORT, Paths
 from polysharp.progress import Run, failures
-from polysharp.runs import REPORT
 from polysharp.tsv import write_table
 
 TABLE = "failures.tsv"
@@ -132,11 +132,10 @@ def _of(run: Run, log: str, paths: Paths, at_work: bool) -> Failure | None:
     """Return the failure of a cell without results, by what its process has left."""
     lease = paths.work / "runs" / run.cell.path / "lease.json"
     for number, place in enumerate(failures(run.cell, paths)):
-        if place.is_file():
-            left: Mapping[str, Any] = read_json(place)
+        if note := read_failure(place):
             # The nearest place is the cell's own, the others are those of its data set and its model.
             where = log if number == 0 else f"logs/{place.parent.relative_to(paths.work)}.log"
-            return Failure(run.cell, left.get("class", "bug"), left["reason"], where, left.get("slurm_job"))
+            return Failure(run.cell, note.failure_class, note.reason, where, note.slurm_job)
     if lease.is_file() and not at_work:
         return Failure(run.cell, "killed", KILLED, log, read_json(lease).get("slurm_job"))
     return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -164,6 +164,12 @@ def _jobs(cells: Sequence[Cell], seeds_per_job: int) -> Iterator[Job]:
 def as_arguments(settings: Mapping[str, Any]) -> tuple[str, ...]:
     """Return settings as ``key=value`` arguments of a script, values in JSON."""
     return tuple(f"{key}={json.dumps(value)}" for key, value in settings.items())
+
+
+def from_arguments(arguments: Iterable[str]) -> dict[str, Any]:
+    """Return the settings that :func:`as_arguments` has written."""
+    pairs = (argument.partition("=") for argument in arguments)
+    return {key: json.loads(value) for key, _, value in pairs}
 
 
 def check_names(configuration: Configuration) -> list[str]:

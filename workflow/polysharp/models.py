@@ -19,11 +19,10 @@ from typing import Any
 from polysharp.errors import UserError, first_line, nearest
 from polysharp.files import expanded, read_json, replacing_folder, sha256, write_json
 from polysharp.hub import Repository, download, suggest_revision
+from polysharp.paths import IDENTITY
 from polysharp.unpickle import INDEX, WEIGHTS, unpickle
 
 log = logging.getLogger("polysharp")
-
-IDENTITY = "polysharp.json"
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from polysharp.checks import COLUMNS, PLACES, SUMMARY, as_row
+from polysharp.failure_file import failure_file, read_failure
 from polysharp.files import read_json, write_json
 from polysharp.paths import Paths
 from polysharp.tsv import write_table
@@ -79,9 +80,9 @@ def write_overview(datasets: Mapping[str, Sequence[str]], paths: Paths) -> Overv
 def _found(dataset: str, needed: Sequence[str], paths: Paths) -> list[dict[str, Any]] | None:
     """Return what was found in a data set; None where it was not checked yet."""
     for step in [f"data/{dataset}", *needed]:
-        failure = paths.work / step / "failure.json"
-        if failure.is_file():
-            refused = {**REFUSED, "places": [read_json(failure)["reason"]]}
+        failure = failure_file(step, paths.work)
+        if note := read_failure(failure):
+            refused = {**REFUSED, "places": [note.reason]}
             found = read_json(failure.parent / PLACES) if (failure.parent / PLACES).is_file() else []
             return found if any(entry["severity"] == "error" for entry in found) else [refused, *found]
     folder = paths.data(dataset)

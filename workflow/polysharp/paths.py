@@ -1,4 +1,4 @@
-"""Where the parts of a study lie."""
+"""Where the parts of a study lie, and the names of the files that more than one module reads or writes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CHECKPOINT = "checkpoint"  # folder of a trained classifier
+EXAMPLES, LABELS = "examples.parquet", "labels.json"  # of a prepared data set
+IDENTITY = "polysharp.json"  # of a prepared model: which one it is
+REPORT, PREDICTIONS, HISTORY, COSTS = "report.json", "predictions.parquet", "history.jsonl", "costs.json"
+RECEIPT = "job.json"  # what a job of several cells declares to have made
 
 
 @dataclass(frozen=True)
@@ -14,6 +18,11 @@ class Paths:
 
     results: Path = Path("results")
     work: Path = Path("work")
+
+    @property
+    def models(self) -> Path:
+        """The folder of the prepared models, which lies beside `work`."""
+        return self.work.parent / "models"
 
     def run(self, cell: str) -> Path:
         """Return the folder of a cell's results."""
@@ -26,3 +35,8 @@ class Paths:
     def checkpoint(self, cell: str) -> Path:
         """Return the folder of a cell's trained classifier."""
         return self.work / "runs" / cell / CHECKPOINT
+
+
+def prepared_files(folder: Path) -> tuple[Path, Path]:
+    """Return the two files of the prepared data set in `folder`: its examples and its labels."""
+    return folder / EXAMPLES, folder / LABELS

@@ -10,7 +10,6 @@ little, as every submission starts one.
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import re
 import signal
@@ -18,12 +17,15 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from types import FrameType
 
 from polysharp import driver, slurm
 from polysharp.errors import UserError
+from polysharp.failure_file import FailureNote, failure_file, read_failure, write_failure
+from polysharp.paths import REPORT, Paths
 
 PAUSE = 10  # seconds between two tries
 SAID_EVERY = 300  # seconds between two lines about the same wait
@@ -105,7 +107,7 @@ def submit() -> None:
         if _ending().exists():
             slurm.cancel([number.group()])
     if done.returncode and (cell := CELL.search(" ".join([*sys.argv, given]))):
-        _note_refusal(Path(*cell.groups()[:-1], f"seed-{cell.group(5)}"), done.stderr)
+        _note_refusal("/".join([*cell.groups()[:-1], f"seed-{cell.group(5)}"]), done.stderr)
     _pass_on(done)
     sys.exit(done.returncode)
 
@@ -256,19 +258,18 @@ def _taken(arguments: list[str]) -> str | None:
             return slurm.job_of(options["--job-name"], options["--comment"])
 
 
-def _note_refusal(cell: Path, said: str) -> None:
+def _note_refusal(cell: str, said: str) -> None:
     """Note what sbatch has refused as a cell's failure; why an earlier attempt failed stays said."""
-    if Path("results/runs", cell, "report.json").exists():
+    if (Paths().run(cell) / REPORT).exists():
         return  # complete: the job was for other seeds
-    failure = Path("work/runs", cell, "failure.json")
+    failure = failure_file(f"runs/{cell}")
     refused = f"sbatch: {_line(said)}"
-    told = {"class": "refused", "reason": refused, "slurm_job": None}
-    with suppress(FileNotFoundError, ValueError):
-        before = json.loads(failure.read_text(encoding="utf-8"))
-        if before["class"] != "refused":
-            told = {**before, "reason": f"{before['reason']}; the next attempt was refused: {refused}"}
-    failure.parent.mkdir(parents=True, exist_ok=True)
-    failure.write_text(json.dumps(told), encoding="utf-8")
+    before = read_failure(failure)
+    if before and before.failure_class != "refused":
+        refused = f"{before.reason}; the next attempt was refused: {refused}"
+        write_failure(failure, replace(before, reason=refused))
+    else:
+        write_failure(failure, FailureNote("refused", refused, None))
 
 
 def _of_driver(name: str) -> Path:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 
+from polysharp.configuration import Metric
 from polysharp.files import read_json
 from polysharp.matrix import Cell, Job, Matrix
-from polysharp.paths import Paths
-from polysharp.runs import COSTS, REPORT
+from polysharp.paths import COSTS, Paths
+from polysharp.progress import read_runs
 from polysharp.slugs import model_slug
 
 HOUR = 3600
@@ -46,18 +47,20 @@ class Plan:
     unknown_models: list[str]
 
 
-def make_plan(matrix: Matrix, models: Path, paths: Paths) -> Plan:
-    """Return what is left of a study, by what is there of it.
+def make_plan(matrix: Matrix, metric: Metric, paths: Paths) -> Plan:
+    """Return what is left of a study: the cells that the tables do not show as complete.
 
     Parameters
     ----------
-    models
-        The folder of prepared models, by whose weights the disk is reckoned.
+    metric
+        The study's selection metric. A cell that was trained with another one is left.
     """
     seconds = {cell.path: value for cell in matrix.cells if (value := _seconds(cell, paths)) is not None}
-    left = [cell for cell in matrix.cells if not (paths.run(cell.path) / REPORT).is_file()]
-    means = _means(matrix, seconds)
-    estimates = {cell.path: _estimate(cell, means) for cell in left}
+    left = [run.cell for run in read_runs(matrix.cells, metric, paths) if run.status != "complete"]
+    outdated = {cell.path for cell in left}
+    means = _means(matrix, {path: value for path, value in seconds.items() if path not in outdated})
+    earlier = _means(matrix, seconds)
+    estimates = {cell.path: _estimate(cell, means, earlier) for cell in left}
     plans = []
     for method in matrix.methods:
         of_method = {cell.path for cell in left if cell.method == method}
@@ -75,7 +78,7 @@ def make_plan(matrix: Matrix, models: Path, paths: Paths) -> Plan:
             )
         )
     longest, longest_seconds = _longest(matrix.jobs, left, estimates)
-    sizes, unknown = _weights(matrix, models)
+    sizes, unknown = _weights(matrix, paths.models)
     running = SNAPSHOTS * max(sizes.values()) if sizes else None
     return Plan(plans, longest, longest_seconds, _disk(matrix, sizes), running, unknown)
 
@@ -105,11 +108,14 @@ def _means(matrix: Matrix, seconds: dict[str, float]) -> dict[tuple[str, ...], f
     return {group: mean(values) for group, values in groups.items()}
 
 
-def _estimate(cell: Cell, means: dict[tuple[str, ...], float]) -> tuple[float | None, str]:
-    """Return what a cell may take, and by which cells: the nearest ones that have run."""
-    for how, group in _near(cell).items():
-        if group in means:
-            return means[group], how
+def _estimate(
+    cell: Cell, means: dict[tuple[str, ...], float], earlier: dict[tuple[str, ...], float]
+) -> tuple[float | None, str]:
+    """Return what a cell may take, and by which cells: the nearest complete ones, or else any that ran."""
+    for known, when in ((means, ""), (earlier, ", before the study was changed")):
+        for how, group in _near(cell).items():
+            if group in known:
+                return known[group], how + when
     return None, "nothing of the kind has run yet"
 
 

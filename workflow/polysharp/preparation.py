@@ -13,12 +13,12 @@ import pyarrow as pa
 
 from polysharp.checks import COLUMNS, FINDINGS, PLACES, CheckName, Finding, Severity, as_row
 from polysharp.configuration import LabelType
-from polysharp.data import EXAMPLES, LABELS
 from polysharp.errors import UserError
 from polysharp.examples import Example, read_examples
 from polysharp.files import replacing, write_json
 from polysharp.findings import collect, of_labels, of_language, of_rows, of_texts, without_leaks
 from polysharp.labels import label_order
+from polysharp.paths import EXAMPLES, LABELS
 from polysharp.sources import SPLITS, Source
 from polysharp.splitting import make_splits
 from polysharp.tsv import write_table

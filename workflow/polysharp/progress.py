@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from polysharp.configuration import Metric
-from polysharp.data import EXAMPLES, LABELS, prepared_sha256
-from polysharp.files import read_json
+from polysharp.done import Wanted, read_report
+from polysharp.failure_file import failure_file, read_failure
 from polysharp.matrix import Cell
 from polysharp.paths import Paths
-from polysharp.runs import read_report
 from polysharp.slugs import hub_slug, model_slug
+
+Key = TypeVar("Key")
 
 
 def failures(cell: Cell, paths: Paths) -> list[Path]:
@@ -24,7 +25,7 @@ def failures(cell: Cell, paths: Paths) -> list[Path]:
         steps.append(f"sources/{hub_slug(cell.dataset.hub)}")
     if cell.has_model:
         steps.append(f"models/{model_slug(cell.dataset.model)}")
-    return [paths.work / step / "failure.json" for step in steps]
+    return [failure_file(step, paths.work) for step in steps]
 
 
 @dataclass(frozen=True)
@@ -37,33 +38,49 @@ class Run:
     report: Mapping[str, Any]
 
 
-def read_run(cell: Cell, paths: Paths) -> Run:
-    """Return what is known of a cell. A report made from other settings or data counts as missing."""
+def read_runs(cells: Iterable[Cell], metric: Metric, paths: Paths) -> list[Run]:
+    """Return what is known of every cell. One whose report is not of what the study wants is missing.
+
+    Parameters
+    ----------
+    metric
+        The study's selection metric.
+    """
+    wanted = Wanted(metric, paths)
+    return [_read_run(cell, wanted, paths) for cell in cells]
+
+
+def _read_run(cell: Cell, wanted: Wanted, paths: Paths) -> Run:
     for path in failures(cell, paths):
-        if path.is_file():
-            return Run(cell, "failed", read_json(path)["reason"], {})
+        if note := read_failure(path):
+            return Run(cell, "failed", note.reason, {})
     report = read_report(paths.run(cell.path))
     if report is None:
         return Run(cell, "missing", "not trained yet, or killed; see the log", {})
-    if tuple(f"{key}={json.dumps(value)}" for key, value in report["settings"].items()) != cell.settings:
-        return Run(cell, "missing", "trained with other settings; not yet again with these", {})
-    prepared = paths.data(cell.dataset.path)
-    if not all((prepared / name).is_file() for name in (EXAMPLES, LABELS)):
-        return Run(cell, "missing", "its data are not prepared (again) yet", {})
-    if report["data_sha256"] != prepared_sha256(prepared):
-        return Run(cell, "missing", "trained on other data; not yet again on these", {})
+    if reason := wanted.difference(report, cell):
+        return Run(cell, "missing", reason, {})
     return Run(cell, "complete", "", report)
 
 
+def best_on_validation(reports: Iterable[tuple[Key, Mapping[str, Any]]], metric: Metric) -> Key | None:
+    """Return the key of the report that is best on validation; None where there are no reports.
+
+    Of equally good ones the first is taken, so they have to come in the configured order. A report without
+    validation is behind all others.
+    """
+    scored = [(key, validation_score(report, metric)) for key, report in reports]
+    best = max(scored, key=lambda pair: -inf if pair[1] is None else pair[1], default=None)
+    return None if best is None else best[0]
+
+
 def best_run(runs: Iterable[Run], metric: Metric) -> Run | None:
-    """Return the run that is best on validation; of equally good ones, or without validation, the first."""
-    complete = [run for run in runs if run.report]
-    return max(complete, key=lambda run: validation_score(run, metric) or 0.0, default=None)
+    """Return the complete run that is best on validation, as :func:`best_on_validation` has it."""
+    return best_on_validation(((run, run.report) for run in runs if run.report), metric)
 
 
-def validation_score(run: Run, metric: Metric) -> float | None:
-    """Return a complete run's score on validation; None of predictions from outside for test alone."""
-    scores: Mapping[Metric, float] = run.report["scores"].get("validation", {})
+def validation_score(report: Mapping[str, Any], metric: Metric) -> float | None:
+    """Return a cell's score on validation; None of predictions from outside for test alone."""
+    scores: Mapping[Metric, float] = report["scores"].get("validation", {})
     return scores.get(metric)
 
 

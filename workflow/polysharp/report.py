@@ -17,13 +17,13 @@ from pyarrow import parquet
 
 from polysharp import VERSION, columns, exports
 from polysharp.averages import MEAN
-from polysharp.configuration import Configuration
-from polysharp.data import EXAMPLES
+from polysharp.configuration import Configuration, Metric
+from polysharp.done import read_report
 from polysharp.failures import TABLE as FAILURES
 from polysharp.files import read_json, write_text
 from polysharp.overview import TABLE as FINDINGS
-from polysharp.paths import Paths
-from polysharp.progress import left_at_the_start
+from polysharp.paths import EXAMPLES, REPORT, Paths
+from polysharp.progress import best_on_validation, left_at_the_start
 from polysharp.rendering import template
 from polysharp.selection import THRESHOLDS
 from polysharp.sources import SPLITS
@@ -86,7 +86,7 @@ def write_report(configuration: Configuration, paths: Paths, output: Path) -> No
     script = files("polysharp").joinpath("templates/report.js").read_text(encoding="utf-8")
     style = files("polysharp").joinpath("templates/report.css").read_text(encoding="utf-8")
     comparison = tables["comparison"]
-    panels = list(_panels(tables, paths))
+    panels = list(_panels(tables, configuration.selection_metric, paths))
     published = [panel for panel in panels if panel.best]
     methods = list(dict.fromkeys(row["method"] for row in comparison))
     text = template(
@@ -226,15 +226,15 @@ def _tint(value: str, low: float, high: float) -> int:
     return min(TINTS - 1, int((float(value) - low) / ((high - low) or 1) * TINTS))
 
 
-def _panels(tables: Mapping[str, list[Row]], paths: Paths) -> Iterator[Panel]:
+def _panels(tables: Mapping[str, list[Row]], metric: Metric, paths: Paths) -> Iterator[Panel]:
     of_report, of_confusions, of_curves, of_runs = (
         _by_dataset(tables[name]) for name in ("report", "confusions", "curves", "runs")
     )
     findings = _by_dataset(_if_there(paths.results / FINDINGS))
-    for dataset, rows in _by_dataset(tables["comparison"]).items():
+    for dataset in _by_dataset(tables["comparison"]):
         task, language, label_type = dataset
         folder = paths.results / "best" / task / language / label_type
-        confused = _shown(rows, of_runs.get(dataset, []))
+        confused = _shown(dataset, of_runs.get(dataset, []), folder / THRESHOLDS, metric, paths)
         pairs = [
             row for row in of_confusions.get(dataset, [])
             if row["method"] == confused and row["split"] == "test"
@@ -274,14 +274,25 @@ def _epochs(runs: Sequence[Row]) -> dict[str, list[str]]:
     return result
 
 
-def _shown(comparison: Sequence[Row], runs: Sequence[Row]) -> str | None:
-    """Return the published classifier's method, or else the one that is highest on validation."""
-    metric = comparison[0]["metric"]
-    trained = [row for row in runs if row["best_epoch"] and row["status"] == "complete"]
-    if trained:
-        return max(trained, key=lambda row: float(row[f"validation_{metric}"]))["method"]
-    scored = [row for row in comparison if row["test_mean"]]
-    return max(scored, key=lambda row: float(row["validation_mean"] or 0))["method"] if scored else None
+def _shown(dataset: Key, runs: Sequence[Row], published: Path, metric: Metric, paths: Paths) -> str | None:
+    """Return the method whose confusions are shown.
+
+    It is that of the published classifier, as long as its cell has not been trained again; else the one
+    that is best on validation, of those that leave a classifier where there are any.
+    """
+    complete = [row for row in runs if row["status"] == "complete"]
+    methods = {
+        f"{'/'.join(dataset)}/{row['method']}/seed-{row['seed']}": row["method"]
+        for row in [row for row in complete if row["best_epoch"]] or complete
+    }
+    if published.is_file():
+        cell = read_json(published)["cell"]
+        trained = paths.run(cell) / REPORT
+        if cell in methods and trained.stat().st_mtime_ns <= published.stat().st_mtime_ns:
+            return methods[cell]
+    reports = ((cell, report) for cell in methods if (report := read_report(paths.run(cell))))
+    best = best_on_validation(reports, metric)
+    return None if best is None else methods[best]
 
 
 def _labels(report: Sequence[Row]) -> list[tuple[str, str, dict[str, Row]]]:

@@ -12,14 +12,12 @@ import polars as pl
 from pyarrow import parquet
 
 from polysharp.data import PreparedData
-from polysharp.files import read_json, replacing, sha256, write_json, write_text
+from polysharp.files import replacing, sha256, write_json, write_text
 from polysharp.labels import Indicators, Scores, decide, decode, encode
 from polysharp.metrics import classification_report, expected_calibration_error, scores
+from polysharp.paths import COSTS, HISTORY, PREDICTIONS, REPORT
 from polysharp.probe import Outcome, probabilities
 from polysharp.sources import REPORTED
-
-REPORT, PREDICTIONS, HISTORY, COSTS = "report.json", "predictions.parquet", "history.jsonl", "costs.json"
-RECEIPT = "job.json"  # what a job of several cells declares to have made
 
 
 def write_run(
@@ -111,14 +109,6 @@ def write_receipt(path: Path, runs: Mapping[int, Path]) -> None:
 def code_sha256() -> str:
     """Return the SHA-256 of the library's source: the code that made a result."""
     return sha256(*sorted(Path(__file__).parent.glob("*.py")))
-
-
-def read_report(folder: Path) -> dict[str, Any] | None:
-    """Return the report of a cell, or None where there is none that can be read."""
-    try:
-        return dict(read_json(folder / REPORT))
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return None
 
 
 def read_predictions(folder: Path, names: Sequence[str]) -> dict[str, tuple[Indicators, Indicators]]:

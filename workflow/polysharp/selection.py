@@ -12,8 +12,8 @@ from polysharp.data import read_prepared
 from polysharp.errors import UserError
 from polysharp.files import read_json, write_json
 from polysharp.model_card import write_card
-from polysharp.paths import Paths
-from polysharp.runs import RECEIPT, REPORT
+from polysharp.paths import RECEIPT, REPORT, Paths
+from polysharp.progress import best_on_validation
 
 THRESHOLDS, CARD = "thresholds.json", "README.md"
 
@@ -38,7 +38,8 @@ def select_best(cells: Sequence[str], metric: Metric, bootstrap: int, paths: Pat
         When the winner's checkpoint is gone; its cell counts as not trained from then on.
     """
     reports = {cell: read_json(paths.run(cell) / REPORT) for cell in cells}
-    best = max(cells, key=lambda cell: reports[cell]["scores"]["validation"][metric])
+    best = best_on_validation(reports.items(), metric)
+    assert best is not None  # a data set has cells
     source = paths.checkpoint(best)
     if not source.is_dir():
         # Without its report the cell is not complete, and without their receipts its job is not either.

@@ -19,9 +19,9 @@ from polysharp.exports import LATEX, PARQUET, write_latex, write_parquet
 from polysharp.files import read_json, sha256, write_json
 from polysharp.matrix import Cell, Matrix
 from polysharp.metrics import confusions
-from polysharp.paths import Paths
-from polysharp.progress import Run, best_run, read_run, validation_score
-from polysharp.runs import COSTS, read_history, read_predictions
+from polysharp.paths import COSTS, Paths
+from polysharp.progress import Run, best_run, read_runs, validation_score
+from polysharp.runs import read_history, read_predictions
 from polysharp.sample_sheet import Dataset
 from polysharp.slugs import slug
 from polysharp.sources import REPORTED
@@ -39,7 +39,8 @@ def write_tables(matrix: Matrix, configuration: Configuration, paths: Paths) -> 
     complete, and removed otherwise.
     """
     (paths.results / MANIFEST).unlink(missing_ok=True)
-    runs = [read_run(cell, paths) for cell in sorted(matrix.cells, key=_order(matrix))]
+    cells = sorted(matrix.cells, key=_order(matrix))
+    runs = read_runs(cells, configuration.selection_metric, paths)
     tables = _all_rows(matrix, configuration, paths, runs)
     for table in TABLES:
         write_table(tables[table.file], table.names, paths.results / table.file)
@@ -116,6 +117,11 @@ class DatasetTables:
             m: done for m, of_method in self.by_method.items() if (done := [r for r in of_method if r.report])
         }
         self.is_complete = all(run.report for run in runs)
+        place = {seed: number for number, seed in enumerate(configuration.seeds)}
+        self.best = {
+            m: best_run(sorted(of_method, key=lambda run: place.get(run.cell.seed, 0)), self.metric)
+            for m, of_method in self.by_method.items()
+        }
         self.labels = read_labels(paths.data(dataset.path)) if self.complete else []
         self.predictions = {method: self._read(done) for method, done in self.complete.items()}
         self.tallies = {
@@ -152,8 +158,8 @@ class DatasetTables:
 
     def report(self) -> Iterator[Row]:
         """Yield the rows of report.tsv; a method without any run gets one per split that says so."""
-        for method, of_method in self.by_method.items():
-            best = best_run(of_method, self.metric)
+        for method in self.by_method:
+            best = self.best[method]
             for split in REPORTED:
                 identity = {**self._identity(method), "split": split}
                 if best is None:
@@ -182,10 +188,10 @@ class DatasetTables:
 
     def comparison(self) -> Iterator[Row]:
         """Yield the rows of comparison.tsv, one per method."""
-        for method, of_method in self.by_method.items():
+        for method in self.by_method:
             row = {**self._identity(method), "metric": self.metric, "reference": self.reference}
             row["coverage"] = row["n_seeds"] / row["n_expected"]
-            best = best_run(of_method, self.metric)
+            best = self.best[method]
             if best is None:
                 yield row
                 continue
@@ -194,7 +200,7 @@ class DatasetTables:
                 **row,
                 "n_test": len(self.predictions[method]["test"][0][0]),
                 **_mean_and_sd(
-                    "validation", [validation_score(run, self.metric) for run in self.complete[method]]
+                    "validation", [validation_score(run.report, self.metric) for run in self.complete[method]]
                 ),
                 **_scored("test", self.tallies[method]["test"].estimate(self.metric)),
                 "accuracy_mean": float(np.mean([r["scores"]["test"]["accuracy"] for r in reports])),

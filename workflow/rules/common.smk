@@ -1,7 +1,7 @@
 # Shared by all the files of rules: the library, the checked configuration, the matrix of cells.
 #
 # Inputs:  config/config.yaml (or --configfile), the sample sheet it names
-# Defines: STUDY, MATRIX, JOBS, TRAINED, DATASETS, MODELS, FETCHED, PUBLISHED, FIGURES, TABLES, SEVERITIES, SUMMARISED, job_of, dataset_of, prepared, needed
+# Defines: STUDY, MATRIX, JOBS, TRAINED, DATASETS, MODELS, FETCHED, PUBLISHED, FIGURES, TABLES, SEVERITIES, SUMMARISED, failure_file, remove_failures, job_of, dataset_of, prepared, needed
 import json
 import os
 import signal
@@ -28,7 +28,9 @@ os.environ.update(
 
 from polysharp import columns, driver
 from polysharp.errors import UserError
+from polysharp.failure_file import failure_file, remove_failures
 from polysharp.matrix import load_study
+from polysharp.paths import Paths, prepared_files
 from polysharp.patience import be_the_driver, cancel_what_is_left, submit_nothing_after
 from polysharp.slugs import hub_slug, model_slug
 
@@ -116,7 +118,7 @@ def settings_of(wildcards):
 
 def prepared(dataset):
     """Return the prepared files of a data set."""
-    return [f"results/data/{dataset.path}/{name}" for name in ("examples.parquet", "labels.json")]
+    return [str(path) for path in prepared_files(Paths().data(dataset.path))]
 
 
 def needed(path):

@@ -18,8 +18,7 @@ onstart:
     if not alone("partial"):
         # Reasons of an earlier run, for what may have been mended since; what still is wrong says so again.
         for step in ("data", "models", "sources"):
-            for left in Path("work", step).rglob("failure.json"):
-                left.unlink()
+            remove_failures(step)
         submit_nothing_after(signal.SIGTERM)
         shell("python -P -m polysharp cancel-orphans --prefix {PREFIX:q} {LOCAL:q}")
 

@@ -11,6 +11,12 @@ localrules:
     prepare_data,
 
 
+# The text of a shell command decides whether Snakemake runs a rule again: these paths stay as they are.
+MODEL_FAILURE = failure_file("models/{wildcards.model}")
+SOURCE_FAILURE = failure_file("sources/{wildcards.source}")
+DATA_FAILURE = failure_file("data/{wildcards.task}/{wildcards.language}/{wildcards.label_type}")
+
+
 rule prepare_model:
     output:
         "models/{model}/polysharp.json",
@@ -26,7 +32,8 @@ rule prepare_model:
         revision=lambda wildcards: [f"--revision={r}" for r in [MODELS[wildcards.model].revision] if r],
     shell:
         "exec python -P -m polysharp prepare-model --name {params.name:q} {params.revision:q}"
-        " --output models/{wildcards.model} --failure work/models/{wildcards.model}/failure.json"
+        " --output models/{wildcards.model}"
+        f" --failure {MODEL_FAILURE}"
         " --log {log:q}"
 
 
@@ -43,7 +50,8 @@ rule fetch_data:
         source=lambda wildcards: str(FETCHED[wildcards.source]),
     shell:
         "exec python -P -m polysharp fetch-data --source {params.source:q}"
-        " --output sources/{wildcards.source} --failure work/sources/{wildcards.source}/failure.json"
+        " --output sources/{wildcards.source}"
+        f" --failure {SOURCE_FAILURE}"
         " --log {log:q}"
 
 
@@ -71,5 +79,5 @@ rule prepare_data:
         "exec python -P -m polysharp prepare-data {params.source:q} --label-type {wildcards.label_type}"
         " --language {wildcards.language} {params.severities:q} {params.seed:q}"
         " --output results/data/{wildcards.task}/{wildcards.language}/{wildcards.label_type}"
-        " --failure work/data/{wildcards.task}/{wildcards.language}/{wildcards.label_type}/failure.json"
+        f" --failure {DATA_FAILURE}"
         " --log {log:q}"

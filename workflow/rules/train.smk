@@ -12,6 +12,7 @@ localrules:
 
 
 CELL = "{task}/{language}/{label_type}/{method}/seed-{seed}"
+FAILURE, SEED_FAILURE = failure_file("runs/{params.cell}"), failure_file("runs/{params.cells:q}")
 RUN_FILES = expand(
     "results/runs/{cell}/{name}",
     cell=CELL,
@@ -51,7 +52,8 @@ rule finetune:
         " --seeds {params.seeds} --study-seeds $POLYSHARP_SEEDS --metric {params.metric} --threads {params.torch_threads} --pooling {params.pooling}"
         " {params.reading:q} --snapshot-seconds $POLYSHARP_SNAPSHOT_SECONDS --set {params.settings:q}"
         " --output results/runs/{params.cells:q} --work work/runs/{params.cells:q} --receipt {output.receipt:q}"
-        " --failure work/runs/{params.cells:q}/failure.json --log {log:q}"
+        f" --failure {SEED_FAILURE}"
+        " --log {log:q}"
 
 
 rule probe:
@@ -85,7 +87,8 @@ rule probe:
         " --seed {wildcards.seed} --metric {params.metric} --threads {params.torch_threads}"
         " {params.reading:q} --set {params.settings:q}"
         " --output results/runs/{params.cell}"
-        " --failure work/runs/{params.cell}/failure.json --log {log:q}"
+        f" --failure {FAILURE}"
+        " --log {log:q}"
 
 
 rule tfidf:
@@ -115,7 +118,8 @@ rule tfidf:
         " --seed {wildcards.seed} --metric {params.metric} --threads {params.kernel_threads}"
         " --set {params.settings:q}"
         " --output results/runs/{params.cell}"
-        " --failure work/runs/{params.cell}/failure.json --log {log:q}"
+        f" --failure {FAILURE}"
+        " --log {log:q}"
 
 
 rule outside:
@@ -139,4 +143,5 @@ rule outside:
         "exec python -P -m polysharp read-predictions --data $(dirname {input.data[0]:q})"
         " --task {wildcards.task} --language {wildcards.language} --metric {params.metric}"
         " --set {params.settings:q} --output results/runs/{params.cell}"
-        " --failure work/runs/{params.cell}/failure.json --log {log:q}"
+        f" --failure {FAILURE}"
+        " --log {log:q}"

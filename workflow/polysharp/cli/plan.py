@@ -53,7 +53,7 @@ def main(arguments: argparse.Namespace) -> None:
     configfile = str(arguments.configfile.absolute())
     os.chdir(arguments.directory)
     configuration, matrix = load_study(content, [Path(), ROOT], [configfile])
-    plan = make_plan(matrix, Path("models"), Paths())
+    plan = make_plan(matrix, configuration.selection_metric, Paths())
     print("\n".join(lines(plan, configuration.seeds_per_job)))
 
 

@@ -16,7 +16,7 @@ from types import FrameType
 from polysharp import slurm
 from polysharp.checks import CHECKS, Finding
 from polysharp.errors import Interrupted, UserError
-from polysharp.files import write_json
+from polysharp.failure_file import FailureNote, remove_failure, write_failure
 from polysharp.lease import LeaseLost
 
 log = logging.getLogger("polysharp")
@@ -98,7 +98,7 @@ def attempt(work: Callable[[], None], failures: Sequence[Path]) -> int:
     `failures` receive the reason, and are removed first.
     """
     for failure in failures if _first() else []:
-        failure.unlink(missing_ok=True)
+        remove_failure(failure)
     try:
         work()
         return 0
@@ -133,9 +133,8 @@ def attempt(work: Callable[[], None], failures: Sequence[Path]) -> int:
     # What another process has written is the cause; the others fail because they lost it.
     for failure in failures:
         if not failure.exists():
-            told = {"class": failure_class, "reason": reason, "slurm_job": os.environ.get("SLURM_JOB_ID")}
             try:
-                write_json(failure, told)
+                write_failure(failure, FailureNote(failure_class, reason, os.environ.get("SLURM_JOB_ID")))
             except OSError as error:
                 log.error("error: the reason could not be written: %s", error)
     return _unfinished() if status == UNFINISHED else status

@@ -43,8 +43,10 @@ def main(arguments: argparse.Namespace) -> None:
         arguments.model, splits, encoder, data.label_type, settings, arguments.metric, device.device
     )
     about = {
+        "seed": arguments.seed,
         "selection_metric": arguments.metric,
         "model": identity,
+        "reading": model.model_dump(exclude={"name", "revision"}),
         "settings": settings.model_dump(),
         "determinism": fingerprint(device),
     }

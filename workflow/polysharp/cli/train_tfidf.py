@@ -27,7 +27,11 @@ def main(arguments: argparse.Namespace) -> None:
     costs = Costs()
     data = read_prepared(arguments.data)
     outcome = train_tfidf(data, settings, arguments.metric, arguments.seed)
-    about = {"selection_metric": arguments.metric, "settings": settings.model_dump()}
+    about = {
+        "seed": arguments.seed,
+        "selection_metric": arguments.metric,
+        "settings": settings.model_dump(),
+    }
     write_run(arguments.output, data, outcome, about, costs.as_dict())
 
 

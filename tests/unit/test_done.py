@@ -1,0 +1,177 @@
+"""One rule says whether a cell is done, by its report and what the study wants."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from polysharp import done
+from polysharp.files import read_json, sha256, write_json, write_text
+from polysharp.matrix import Cell, Matrix, from_arguments, load_study
+from polysharp.paths import Paths, prepared_files
+from polysharp.progress import read_runs
+from polysharp.slugs import model_slug
+from tests.conftest import write_source
+
+COMMIT = "c" * 40
+STUDY: dict[str, Any] = {
+    "datasets": "sheet.tsv",
+    "seeds": [1, 2],
+    "methods": {"sam": {}, "probe": {}, "tfidf": {}, "outside": {"predictions": "answers.tsv"}},
+    "models": {"default": {"name": "some/model", "revision": "main"}},
+}
+
+
+def write_report(cell: Cell, paths: Paths) -> None:
+    """Write what a training says of its work into a cell's report; also its data, where there are none."""
+    examples, labels = prepared_files(paths.data(cell.dataset.path))
+    if not examples.exists():
+        write_text(examples, "the texts")
+        write_text(labels, "the labels")
+    content: dict[str, Any] = {
+        "selection_metric": "macro_f1",
+        "settings": from_arguments(cell.settings),
+        "data_sha256": sha256(examples, labels),
+    }
+    if cell.kind != "outside":
+        content["seed"] = cell.seed
+    if cell.has_model:
+        model = cell.dataset.model
+        content["model"] = {"name": model.name, "revision": COMMIT, "sha256": "0" * 64}
+        content["reading"] = {"text_prefix": model.text_prefix, "max_length": model.max_length}
+        content["reading"]["pooling"] = model.pooling if cell.kind == "finetune" else "mean"
+    write_json(paths.run(cell.path) / "report.json", content)
+
+
+def expand(folder: Path, **changes: Any) -> Matrix:
+    return load_study(STUDY | changes, [folder])[1]
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    return Paths(tmp_path / "results", tmp_path / "work")
+
+
+@pytest.fixture
+def matrix(tmp_path: Path, paths: Paths) -> Matrix:
+    """A finished study, its models not prepared (any more)."""
+    write_source(tmp_path / "data", {split: {} for split in ("train", "val", "test")})
+    write_text(tmp_path / "answers.tsv", "")
+    write_text(tmp_path / "sheet.tsv", "language\tlabel_type\tsource\nenglish\tsingle\tdata")
+    matrix = expand(tmp_path)
+    for cell in matrix.cells:
+        write_report(cell, paths)
+    return matrix
+
+
+def not_done(matrix: Matrix, paths: Paths, metric: Any = "macro_f1") -> dict[str, str]:
+    """Return by method why cells are not done."""
+    return {run.cell.method: run.reason for run in read_runs(matrix.cells, metric, paths) if run.reason}
+
+
+def of_model(**changes: Any) -> dict[str, Any]:
+    return {"models": {"default": {"name": "some/model", "revision": "main"} | changes}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "methods", "reason"),
+    [
+        ({}, "", ""),
+        ({"seeds": [2]}, "", ""),
+        (of_model(name="another/model"), "sam probe", "another model"),
+        (of_model(revision="d" * 40), "sam probe", "another model"),
+        (of_model(revision=COMMIT), "", ""),
+        (of_model(revision="v2"), "", ""),  # a tag: it may be the same commit
+        (of_model(text_prefix="query: "), "sam probe", "another text_prefix, pooling or max_length"),
+        (of_model(max_length=64), "sam probe", "another text_prefix, pooling or max_length"),
+        (of_model(pooling="cls"), "sam", "another text_prefix, pooling or max_length"),  # a probe has none
+        ({"training": {"epochs": 9}}, "sam", "other settings"),
+        ({"tfidf": {"class_weights": "none"}}, "tfidf", "other settings"),
+    ],
+    ids=str,
+)
+def test_what_a_change_of_the_study_leaves_undone(
+    changes: dict[str, Any], methods: str, reason: str, matrix: Matrix, paths: Paths, tmp_path: Path
+) -> None:
+    found = not_done(expand(tmp_path, **changes), paths)
+    assert " ".join(found) == methods
+    assert all(text.startswith(f"trained with {reason}; not yet again with") for text in found.values())
+
+
+def test_another_selection_metric_leaves_every_cell_undone(matrix: Matrix, paths: Paths) -> None:
+    found = not_done(matrix, paths, "accuracy")
+    assert list(found) == ["sam", "probe", "tfidf", "outside"]
+    assert set(found.values()) == {"trained with another selection metric; not yet again with this one"}
+
+
+def test_other_data_leave_every_cell_undone(matrix: Matrix, paths: Paths) -> None:
+    examples, _ = prepared_files(paths.data("main/english/single"))
+    write_text(examples, "other texts")
+    assert set(not_done(matrix, paths).values()) == {"trained on other data; not yet again on these"}
+    examples.unlink()
+    assert set(not_done(matrix, paths).values()) == {done.NOT_PREPARED}
+
+
+def test_a_prepared_model_is_compared_by_its_bytes(matrix: Matrix, paths: Paths) -> None:
+    identity = paths.models / model_slug(matrix.datasets[0].model) / "polysharp.json"
+    write_json(identity, {"name": "some/model", "revision": COMMIT, "sha256": "0" * 64})
+    assert not not_done(matrix, paths)
+    write_json(identity, {"name": "some/model", "revision": COMMIT, "sha256": "1" * 64})
+    assert list(not_done(matrix, paths)) == ["sam", "probe"]
+
+
+def test_of_a_local_model_the_last_part_of_its_folder_is_compared(
+    matrix: Matrix, paths: Paths, tmp_path: Path
+) -> None:
+    studies = []
+    for name in ("model", "other"):
+        (tmp_path / name).mkdir()
+        studies.append(expand(tmp_path, **of_model(name=str(tmp_path / name), revision=None)))
+    same, other = studies
+    for cell in same.cells:
+        path = paths.run(cell.path) / "report.json"
+        report = read_json(path)
+        if cell.has_model:
+            report["model"] = {"name": "model", "revision": None, "sha256": "0" * 64}
+        write_json(path, report)
+    assert not not_done(same, paths)
+    assert list(not_done(other, paths)) == ["sam", "probe"]
+
+
+@pytest.mark.parametrize("key", ["reading", "seed"])
+def test_what_older_reports_of_baselines_do_not_say_is_not_held_against_them(
+    key: str, matrix: Matrix, paths: Paths
+) -> None:
+    for cell in matrix.cells:
+        path = paths.run(cell.path) / "report.json"
+        write_json(path, {name: value for name, value in read_json(path).items() if name != key})
+    assert list(not_done(matrix, paths)) == ["sam"]  # whose reports have always said it
+
+
+def test_a_data_set_is_hashed_once(
+    matrix: Matrix, paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[Path] = []
+
+    def counted(*files: Path) -> str:
+        hashed.extend(files)
+        return sha256(*files)
+
+    monkeypatch.setattr(done, "sha256", counted)
+    assert len(read_runs(matrix.cells, "macro_f1", paths)) == 5
+    assert len(hashed) == 2
+
+
+@pytest.mark.parametrize(
+    ("module", "heavy"),
+    [
+        ("plan", {"torch", "numpy", "polars", "pyarrow"}),
+        ("patience", {"pydantic", "yaml", "numpy"}),
+    ],
+)
+def test_what_is_asked_often_is_light(module: str, heavy: set[str]) -> None:
+    code = f"import sys, polysharp.{module}; print({heavy!r} & set(sys.modules))"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert told == "set()\n"
