@@ -205,7 +205,7 @@ def test_report_says_what_made_it(finished: Study) -> None:
     report = read_json(finished.paths.run(cell.path) / "report.json")
     library = Path(__import__("polysharp").__file__).parent
     assert report["labels"] == ["animals", "food", "music", "rare"]
-    assert report["code_sha256"] == sha256(*sorted(library.glob("*.py")))
+    assert report["code_sha256"] == sha256(*sorted(library.rglob("*.py")))
     assert report["data_sha256"] == finished.data(cell.dataset).sha256
     assert (report["best_epoch"], report["label_type"]) == (2, "multi")
     history = (finished.paths.run(cell.path) / "history.jsonl").read_text().splitlines()

@@ -16,6 +16,7 @@ from polysharp.files import read_json, replacing, sha256, write_json, write_text
 from polysharp.labels import Indicators, Mask, Predicted, Scores, decide, decode, encode
 from polysharp.metrics import classification_report, expected_calibration_error, scores
 from polysharp.probe import Outcome, probabilities
+from polysharp.source_code import code_sha256
 from polysharp.sources import REPORTED
 
 REPORT, PREDICTIONS, HISTORY, COSTS = "report.json", "predictions.parquet", "history.jsonl", "costs.json"
@@ -109,11 +110,6 @@ def write_predictions(
 def write_receipt(path: Path, runs: Mapping[int, Path]) -> None:
     """Write which seeds one job has completed: the SHA-256 of the report in each one's folder."""
     write_json(path, {"sha256": {str(seed): sha256(folder / REPORT) for seed, folder in runs.items()}})
-
-
-def code_sha256() -> str:
-    """Return the SHA-256 of the library's source: the code that made a result."""
-    return sha256(*sorted(Path(__file__).parent.glob("*.py")))
 
 
 def read_report(folder: Path) -> dict[str, Any] | None:
