@@ -12,7 +12,7 @@ from threading import Timer
 import pytest
 
 from polysharp import driver
-from polysharp.driver import FOLDER, SILENT
+from polysharp.driver import FOLDER, SILENT, process_here
 from polysharp.files import write_json
 from tests.conftest import ROOT, write_command
 
@@ -31,32 +31,32 @@ def run() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_where_none_is_noted_none_lives() -> None:
-    assert driver.at_work(1) is None
-    driver.seen(1)
-    driver.end(1)
+    assert driver.at_work(process_here(1)) is None
+    driver.seen(process_here(1))
+    driver.end(process_here(1))
     assert not FOLDER.exists()
 
 
 def test_a_run_forgets_itself_and_no_other(run: subprocess.Popen[bytes]) -> None:
-    driver.start(run.pid)
-    driver.end(run.pid + 1)
-    assert driver.at_work(1)
-    driver.end(run.pid)
-    assert driver.at_work(1) is None
+    driver.start(process_here(run.pid))
+    driver.end(process_here(run.pid + 1))
+    assert driver.at_work(process_here(1))
+    driver.end(process_here(run.pid))
+    assert driver.at_work(process_here(1)) is None
 
 
 def test_a_run_on_this_machine_lives_until_it_is_killed(run: subprocess.Popen[bytes]) -> None:
-    driver.start(run.pid)
-    assert driver.at_work(1) == f"process {run.pid} on {platform.node()}"
-    assert driver.at_work(run.pid) is None  # itself
+    driver.start(process_here(run.pid))
+    assert driver.at_work(process_here(1)) == f"process {run.pid} on {platform.node()}"
+    assert driver.at_work(process_here(run.pid)) is None  # itself
     run.kill()
     run.wait()
-    assert driver.at_work(1) is None
+    assert driver.at_work(process_here(1)) is None
 
 
 def test_whether_a_run_may_live_is_known_at_once(run: subprocess.Popen[bytes]) -> None:
     assert not driver.may_live()
-    driver.start(run.pid)
+    driver.start(process_here(run.pid))
     assert driver.may_live()
     run.kill()
     run.wait()
@@ -69,8 +69,8 @@ def test_whether_a_run_may_live_is_known_at_once(run: subprocess.Popen[bytes]) -
 
 
 def test_a_number_that_another_process_has_now_is_no_run() -> None:
-    driver.start(1)
-    assert driver.at_work(2) is None
+    driver.start(process_here(1))
+    assert driver.at_work(process_here(2)) is None
 
 
 LOGIN2 = FOLDER / "login2-7.json"
@@ -86,14 +86,14 @@ def test_a_run_elsewhere_that_is_seen_again_lives() -> None:
     elsewhere(SILENT - 60)
     shown = Timer(2, os.utime, [LOGIN2])
     shown.start()
-    assert driver.at_work(7) == "process 7 on login2"  # the same number on another machine
+    assert driver.at_work(process_here(7)) == "process 7 on login2"  # the same number on another machine
     shown.join()
 
 
 def test_a_run_elsewhere_that_stays_silent_is_dead() -> None:
     elsewhere(SILENT - 3)
     started = time.monotonic()
-    assert driver.at_work(1) is None
+    assert driver.at_work(process_here(1)) is None
     assert 1 < time.monotonic() - started < 10
 
 
@@ -101,7 +101,7 @@ def test_a_run_elsewhere_that_ends_is_waited_for_no_longer() -> None:
     elsewhere(0)
     ended = Timer(1, LOGIN2.unlink)
     ended.start()
-    assert driver.at_work(1) is None
+    assert driver.at_work(process_here(1)) is None
     ended.join()
 
 
@@ -112,7 +112,7 @@ def test_the_jobs_of_a_living_run_are_left_alone(run: subprocess.Popen[bytes], t
         write_command(tmp_path / "bin", name, "\n".join([f"echo $@ >> {tmp_path / name}", *lines]))
     path = {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT / "workflow")}
     command = [sys.executable, "-m", "polysharp", "cancel-orphans"]
-    driver.start(run.pid)
+    driver.start(process_here(run.pid))
     for _ in range(2):  # the second has the jobs that the killed one has left, and not those of others
         done = subprocess.run(command, env=os.environ | path, capture_output=True, text=True, check=True)
         if run.poll() is None:

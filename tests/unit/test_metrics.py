@@ -79,7 +79,7 @@ def test_weights_are_repetitions(drawn: Predictions, data: Any) -> None:
     weights = data.draw(
         arrays(int, (3, len(truth)), elements=st.integers(0, 3)).filter(lambda w: w.any(1).all())
     )
-    rows = f1_rows(weighted_counts(truth, predicted, weights.astype(np.float32)))
+    rows = f1_rows(weighted_counts(truth, predicted, weights=weights.astype(np.float32)))
     for number, weight in enumerate(weights):
         repeated = (np.repeat(truth, weight, axis=0), np.repeat(predicted, weight, axis=0))
         for name, values in f1_rows(weighted_counts(*repeated)).items():

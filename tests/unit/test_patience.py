@@ -2,12 +2,14 @@
 
 import json
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from polysharp.driver import Process, process_here
 from tests.conftest import ROOT, write_command
 
 SHIMS = ROOT / "workflow/slurm"
@@ -29,7 +31,7 @@ def put(folder: Path, name: str, script: str) -> None:
 
 
 def call(
-    folder: Path, name: str, script: str, *arguments: str, driver: int | None = None
+    folder: Path, name: str, script: str, *arguments: str, driver: Process | None = None
 ) -> "subprocess.CompletedProcess[str]":
     """Run one of ours in a folder where Slurm's own is a shell script."""
     put(folder, name, script)
@@ -41,7 +43,7 @@ def call(
         | {
             "PATH": os.pathsep.join(path),
             "PYTHONPATH": str(ROOT / "workflow"),
-            "POLYSHARP_DRIVER": str(driver or os.getpid()),
+            "POLYSHARP_DRIVER": str(driver or process_here()),
         },
         input="the script",
         capture_output=True,
@@ -176,7 +178,7 @@ def test_an_account_is_asked_for_until_the_controller_answers(tmp_path: Path) ->
 def ending(folder: Path) -> Path:
     """Return the file that says that the driver, these tests, is being ended."""
     (folder / "work/said").mkdir(parents=True, exist_ok=True)
-    return folder / f"work/said/{os.getpid()}-ending"
+    return folder / f"work/said/{process_here()}-ending"
 
 
 def test_a_driver_that_is_being_ended_submits_nothing(tmp_path: Path) -> None:
@@ -215,7 +217,7 @@ def test_what_an_ended_driver_has_left_in_the_queue_is_cancelled(tmp_path: Path)
             | {
                 "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
                 "PYTHONPATH": str(ROOT / "workflow"),
-                "POLYSHARP_DRIVER": str(os.getpid()),
+                "POLYSHARP_DRIVER": str(process_here()),
             },
             check=True,
         )
@@ -226,7 +228,9 @@ def test_what_an_ended_driver_has_left_in_the_queue_is_cancelled(tmp_path: Path)
 def test_nothing_is_waited_for_without_a_driver(tmp_path: Path) -> None:
     ended = subprocess.Popen(["true"])
     ended.wait()
-    done = call(tmp_path, "sbatch", f"echo '{AWAY}' >&2; exit 1", "--wrap", JOB, driver=ended.pid)
+    done = call(
+        tmp_path, "sbatch", f"echo '{AWAY}' >&2; exit 1", "--wrap", JOB, driver=process_here(ended.pid)
+    )
     assert done.returncode == 1
     assert "contact slurm controller" in json.loads((tmp_path / FAILURE).read_text())["reason"]
 
@@ -238,7 +242,7 @@ class Terminal:
         self._file = file
         with file.open("w") as stream:
             self._process = subprocess.Popen(["sleep", "60"], stderr=stream)
-        self.driver = self._process.pid
+        self.driver = process_here(self._process.pid)
 
     def said(self) -> list[str]:
         self._process.kill()
@@ -295,10 +299,10 @@ def test_no_more_time_is_asked_for_than_the_partition_allows(
 
 def test_from_its_signal_on_a_driver_submits_nothing(tmp_path: Path) -> None:
     script = (
-        "import os, signal\nfrom polysharp.patience import be_the_driver, submit_nothing_after\n"
+        "import os, signal\nfrom polysharp.patience import register_driver, stop_submitting_on\n"
         "signal.signal(signal.SIGTERM, lambda *_: print('as before'))\n"
-        "be_the_driver()\nsubmit_nothing_after(signal.SIGTERM)\n"
-        "print(os.getpid(), flush=True)\nos.kill(os.getpid(), signal.SIGTERM)\n"
+        "register_driver()\nstop_submitting_on(signal.SIGTERM)\n"
+        "print(os.environ['POLYSHARP_DRIVER'], flush=True)\nos.kill(os.getpid(), signal.SIGTERM)\n"
     )
     environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow")}
     command = [sys.executable, "-c", script]
@@ -308,9 +312,53 @@ def test_from_its_signal_on_a_driver_submits_nothing(tmp_path: Path) -> None:
     assert (tmp_path / f"work/said/{process}-ending").exists()
 
 
+def test_drivers_on_two_machines_with_the_same_number_keep_their_own_files(tmp_path: Path) -> None:
+    script = (
+        "import platform, signal\nfrom polysharp.patience import register_driver, stop_submitting_on\n"
+        "signal.signal(signal.SIGTERM, lambda *_: None)\n"
+        "for host in ('login1', 'node-7'):\n"
+        "    platform.node = lambda host=host: host\n"
+        "    register_driver()\n"
+        "    stop_submitting_on(signal.SIGTERM)\n"
+        "    signal.raise_signal(signal.SIGTERM)\n"
+        "    signal.signal(signal.SIGTERM, lambda *_: None)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow")}
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, check=True)
+    hosts = sorted(path.name.rsplit("-", 2)[0] for path in (tmp_path / "work/said").iterdir())
+    assert hosts == ["login1", "node-7"]
+
+
+def test_a_process_with_the_drivers_number_on_another_machine_is_not_spoken_to(tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path / "terminal")
+    elsewhere = Process("elsewhere", terminal.driver.number)
+    done = call(tmp_path, "sbatch", f"echo '{AWAY}' >&2; exit 1", "--wrap", JOB, driver=elsewhere)
+    assert done.returncode == 1  # at once: nobody here waits for it
+    call(tmp_path, "sacct", "echo 'no answer' >&2; exit 1", "--format=State", driver=elsewhere)
+    assert terminal.said() == []
+
+
+@pytest.mark.parametrize("mode", ["default", "remote"])
+def test_only_the_main_snakemake_is_the_driver(mode: str, tmp_path: Path) -> None:
+    """A job runs Snakemake again, with what it inherits; its number may be the driver's."""
+    (tmp_path / "Snakefile").write_text(
+        f'include: "{ROOT}/workflow/rules/common.smk"\n'
+        "print('handler', signal.getsignal(signal.SIGINT).__module__, file=sys.stderr)\n"
+        "rule all:\n    output: touch('made')\n"
+    )
+    script = (
+        f"export POLYSHARP_DRIVER={platform.node()}-$$\n"  # exec keeps the number
+        "mkdir -p work/said; touch work/said/$POLYSHARP_DRIVER-jobs\n"
+        f'exec "{sys.executable}" -m snakemake -c1 -n --mode {mode}'
+    )
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert ("handler polysharp.patience" in done.stderr) == (mode == "default")
+    assert any((tmp_path / "work/said").iterdir()) == (mode != "default")
+
+
 def test_what_is_said_stays_in_a_file_that_the_driver_writes_to(tmp_path: Path) -> None:
     script = (
-        "import subprocess, sys\nfrom polysharp.patience import be_the_driver\nbe_the_driver()\n"
+        "import subprocess, sys\nfrom polysharp.patience import register_driver\nregister_driver()\n"
         "print('before', flush=True)\n"
         "subprocess.run(['sacct', '--format=State'], capture_output=True)\nprint('after')\n"
     )

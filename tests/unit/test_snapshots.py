@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 import torch
 
+from polysharp.files import read_json
 from polysharp.models import prepare_model
 from polysharp.snapshots import Snapshots, StopRequest
+from polysharp.source_code import training_sha256
 from tests.conftest import ROOT
 
 IDENTITY = {"seed": 1, "settings": {"rho": 0.05}}
@@ -175,7 +177,8 @@ def test_the_command_stopped_and_started_again_gives_the_same_bytes(
         assert reason.startswith("stopped after step ")
     else:
         assert process.returncode == -signal.SIGKILL
-    assert list(snapshots.glob("*/step-*"))
+    manifests = list(snapshots.glob("*/step-*/manifest.json"))
+    assert {read_json(path)["identity"]["code"] for path in manifests} == {training_sha256()}
     assert not (tmp_path / "stopped/run").exists()
     resumed = subprocess.run(
         command("stopped", 600), env=environment, capture_output=True, text=True, check=False

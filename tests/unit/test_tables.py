@@ -1,6 +1,7 @@
 """Runs, tables and selection: a small study on disk, its logits made up."""
 
 import json
+import runpy
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,7 +36,7 @@ from polysharp.sample_sheet import Dataset
 from polysharp.selection import select_best
 from polysharp.statistics import resamples
 from polysharp.tables import MANIFEST, write_tables
-from tests.conftest import make_texts, write_source
+from tests.conftest import ROOT, make_texts, write_source
 
 STUDY = {
     "seeds": [1, 2, 3],
@@ -207,7 +208,7 @@ def test_report_says_what_made_it(finished: Study) -> None:
     report = read_json(finished.paths.run(cell.path) / "report.json")
     library = Path(__import__("polysharp").__file__).parent
     assert report["labels"] == ["animals", "food", "music", "rare"]
-    assert report["code_sha256"] == sha256(*sorted(library.glob("*.py")))
+    assert report["code_sha256"] == sha256(*sorted(library.rglob("*.py")))
     assert report["data_sha256"] == finished.data(cell.dataset).sha256
     assert (report["best_epoch"], report["label_type"]) == (2, "multi")
     history = (finished.paths.run(cell.path) / "history.jsonl").read_text().splitlines()
@@ -271,12 +272,14 @@ def stored(study: Study, cell: Cell, split: str) -> tuple[np.ndarray, np.ndarray
     labels = read_json(study.paths.run(cell.path) / "report.json")["labels"]
     binarizer = MultiLabelBinarizer(classes=labels)
     truth = binarizer.fit_transform(table["y_true"].to_list())
-    return truth, binarizer.transform(table["y_pred"].to_list()), labels
+    return truth, binarizer.transform(table["y_pred"].fill_null([]).to_list()), labels
 
 
 def recomputed(study: Study, cell: Cell, split: str) -> dict[str, tuple[float | None, ...]]:
     """Return precision, recall, F1 and support of every row, by scikit-learn from predictions.parquet."""
     truth, predicted, labels = stored(study, cell, split)
+    table = pl.read_parquet(study.paths.run(cell.path) / "predictions.parquet").filter(split=split)
+    unmapped = table["y_pred"].is_null().to_numpy()
     averages = {"single": ("macro", "weighted"), "multi": ("micro", "macro", "weighted", "samples")}
     rows: dict[str, tuple[float | None, ...]] = {}
 
@@ -290,7 +293,9 @@ def recomputed(study: Study, cell: Cell, split: str) -> dict[str, tuple[float | 
         rows[labels[index]] = values
     for average in averages[cell.dataset.label_type]:
         rows[f"{average} avg"] = (*scores(average), int(truth.sum()))
-    rows["accuracy"] = (None, None, accuracy_score(truth, predicted), len(truth))
+    # To scikit-learn an unmapped answer is a label that no text has.
+    with_unmapped = np.column_stack([truth, 0 * unmapped]), np.column_stack([predicted, unmapped])
+    rows["accuracy"] = (None, None, accuracy_score(*with_unmapped), len(truth))
     return rows
 
 
@@ -324,6 +329,55 @@ def test_every_number_follows_from_the_stored_predictions(finished: Study) -> No
             assert (row["n_seeds"], row["n_expected"], row["status"]) == (len(cells), len(cells), "complete")
             assert same(row["best_f1"], per_seed[row["best_seed"]][row["row"]][2])
     assert checked == 3 * len(report)
+
+
+def test_an_unmapped_answer_is_wrong_also_on_a_text_without_labels(tmp_path: Path) -> None:
+    write_source(tmp_path / "multi", make_texts("multi"))
+    data = read_prepared(prepared(tmp_path, [("english", "multi", "multi")]).paths.data("main/english/multi"))
+    test = data.split("test")
+    truth = test["labels"].to_list()
+    without = [row for row, labels in enumerate(truth) if not labels]
+    unmapped = [*without[::2], truth.index(["food"])]
+    assert 2 < len(unmapped) < len(without)
+    answers = [json.dumps(labels) for labels in truth]
+    methods: dict[str, dict[str, str]] = {"tfidf": {}}
+    for method, answer in (("asked", ""), ("wrong", '["music"]')):
+        for row in unmapped:
+            answers[row] = answer
+        path = tmp_path / f"{method}.tsv"
+        pl.DataFrame({"id": test["id"], "predicted": answers}).write_csv(path, separator="\t")
+        methods[method] = {"base": "outside", "predictions": str(path)}
+    report = {"reference": "tfidf", "bootstrap": 300}
+    study = open_study(
+        tmp_path, {**STUDY, "methods": methods, "report": report, "selection_metric": "accuracy"}
+    )
+    script = runpy.run_path(str(ROOT / "workflow/scripts/read_outside.py"))
+    for cell in study.matrix.cells:
+        if cell.method == "tfidf":
+            study.train(cell)
+            continue
+        folders = f"--data={study.paths.data(cell.dataset.path)}", f"--output={study.paths.run(cell.path)}"
+        options = "--language=english", "--metric=accuracy", "--set", *cell.settings
+        script["main"](script["parser"]().parse_args([*folders, *options]))
+    tables = study.write()
+
+    cell = study.cell("multi", "asked", 0)
+    table = pl.read_parquet(study.paths.run(cell.path) / "predictions.parquet")
+    assert table["y_pred"].is_null().arg_true().to_list() == sorted(unmapped)
+    rows = recomputed(study, cell, "test")
+    assert rows["accuracy"][2] == pytest.approx(1 - len(unmapped) / len(test))
+    for row in tables["report"].filter(method="asked", split="test").to_dicts():
+        assert same(row["f1_mean"], rows[row["row"]][2]), row["row"]
+    # Of the accuracy it is the same as an answer that is wrong, in every resample and comparison.
+    columns = [name for name in tables["comparison"].columns if name not in ("method", "unmapped")]
+    asked, wrong = (
+        tables["comparison"].filter(method=method).select(columns).rows() for method in ("asked", "wrong")
+    )
+    assert asked == wrong
+    confusions = tables["confusions"].filter(
+        pl.col("true").ne_missing(pl.col("predicted")), method="asked", split="test"
+    )
+    assert confusions.select("true", "predicted", "texts_mean").rows() == [("food", None, 1)]
 
 
 def macro_f1(truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray | None = None) -> float:
@@ -1045,6 +1099,6 @@ def test_the_best_seed_of_the_tables_is_the_published_one_also_at_a_tie(study: S
 def test_predictions_are_read_in_the_order_of_the_labels(finished: Study) -> None:
     cell = finished.cell("single", "sam", 1)
     data = finished.data(cell.dataset)
-    truth, predicted = read_predictions(finished.paths.run(cell.path), data.labels)["test"]
+    truth, predicted, _ = read_predictions(finished.paths.run(cell.path), data.labels)["test"]
     assert np.array_equal(truth, encode(data.split("test")["labels"].to_list(), data.labels))
     assert predicted.sum(axis=1).tolist() == [1] * 30

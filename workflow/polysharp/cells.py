@@ -17,8 +17,9 @@ from polysharp.hardware import fingerprint
 from polysharp.lease import Lease
 from polysharp.paths import CHECKPOINT
 from polysharp.progress import best_on_validation, validation_score
-from polysharp.runs import code_sha256, write_run
+from polysharp.runs import write_run
 from polysharp.snapshots import Snapshots, StopRequest
+from polysharp.source_code import training_sha256
 from polysharp.training import FineTuning, Foundation
 
 log = logging.getLogger("polysharp.cells")
@@ -75,7 +76,7 @@ def train_cell(
         lease.take()
         for folder in (work, output):
             remove_staging(folder)
-    identity = {**about, "data": foundation.data.sha256, "code": code_sha256()}
+    identity = {**about, "data": foundation.data.sha256, "code": training_sha256()}
     snapshots = Snapshots(work / "snapshots", identity, snapshot_seconds, stop, lease)
     try:
         log.info("seed %d", seed)

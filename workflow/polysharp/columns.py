@@ -112,7 +112,7 @@ COMPARISON = Table(
         "ece_mean": "expected calibration error on test, mean over seeds: by how much stated "
         "probabilities miss the shares that come true",
         "unmapped": "of predictions from outside: test texts whose answer stands for no label, or of "
-        "`single` for several; they count as wrong",
+        "`single` for several; they count as wrong in the accuracy, and as no label in the other scores",
         **_DIFFERENCE,
         "standing": "`best` where the difference to every other method of the data set is told apart from "
         "0; `tie` for the methods that cannot be told apart from the highest, and for it; empty for the "
@@ -258,7 +258,9 @@ PREDICTIONS = Table(
         "id": "the text: its file and row",
         "split": "`validation` or `test`",
         "y_true": "its labels, a list; of `single` of one",
-        "y_pred": "the labels that were predicted, a list",
+        "y_pred": "the labels that were predicted, a list; null where an answer from outside stands for no "
+        "label: it is wrong in the accuracy, also where `y_true` is empty, and counts as an empty list in "
+        "all other scores",
         "scores": "probability of every label, in the order of `labels` in the cell's report.json (which is "
         "the sorted one); empty for predictions from outside",
     },

@@ -11,33 +11,66 @@ import os
 import platform
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from polysharp.files import read_json, write_json
 
 log = logging.getLogger("polysharp.driver")
+DRIVER = "POLYSHARP_DRIVER"  # variable by which the commands that a run starts know its process
 FOLDER = Path("work/drivers")  # of the study: a file for every run; its time is when it was last seen alive
 SILENT = 400  # seconds after which a run on another machine is dead: it looks at its jobs every 180 at most
 
 
-def start(process: int) -> None:
+@dataclass(frozen=True)
+class Process:
+    """A process on one of the machines that share the study's folder.
+
+    As a string it is ``<host>-<number>``. The number alone is not enough: every machine counts its own.
+    """
+
+    host: str
+    number: int
+
+    def __str__(self) -> str:
+        """Return host and number, as names of files and the variable hold them."""
+        return f"{self.host}-{self.number}"
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it is a process of this machine."""
+        return self.host == platform.node()
+
+
+def process_here(number: int | None = None) -> Process:
+    """Return the process of this machine with a number; without one, this process."""
+    return Process(platform.node(), os.getpid() if number is None else number)
+
+
+def own_driver() -> Process | None:
+    """Return the run that has started this process, or None where no run has."""
+    host, _, number = os.environ.get(DRIVER, "").rpartition("-")
+    return Process(host, int(number)) if number.isdecimal() else None
+
+
+def start(process: Process) -> None:
     """Note that this run is at work."""
-    write_json(_file(process), {"host": platform.node(), "process": process})
+    write_json(_file(process), {"host": process.host, "process": process.number})
 
 
-def seen(process: int | str | None) -> None:
-    """Show that a run on this machine lives."""
+def seen(process: Process) -> None:
+    """Show that a run lives."""
     with suppress(FileNotFoundError):
         os.utime(_file(process))
 
 
-def end(process: int) -> None:
+def end(process: Process) -> None:
     """Forget this run."""
     _file(process).unlink(missing_ok=True)
 
 
-def at_work(process: int) -> str | None:
+def at_work(process: Process) -> str | None:
     """Return another run than this one that lives, or None; those that do not are forgotten.
 
     One on another machine that was seen a short while ago is waited for: until it is seen again, or has
@@ -72,8 +105,8 @@ def _read(file: Path) -> tuple[dict[str, Any] | None, float]:
         return None, 0.0
 
 
-def _file(process: int | str | None) -> Path:
-    return FOLDER / f"{platform.node()}-{process}.json"
+def _file(process: Process) -> Path:
+    return FOLDER / f"{process}.json"
 
 
 def _lives(file: Path) -> str | None:

@@ -10,11 +10,11 @@ import numpy as np
 
 from polysharp.columns import METRICS
 from polysharp.configuration import Metric
-from polysharp.labels import Indicators
+from polysharp.labels import Predicted
 from polysharp.metrics import Counts, f1_rows, weighted_counts
 from polysharp.statistics import Difference, Draws, Estimate, resamples
 
-Predictions = Sequence[tuple[Indicators, Indicators]]  # true and predicted labels, of every seed
+Predictions = Sequence[Predicted]  # of every seed
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class Tally:
         drawn = resamples(len(predictions[0][0]), draws)
         return cls(
             tuple(weighted_counts(*pair) for pair in predictions),
-            tuple(weighted_counts(*pair, drawn.weights) for pair in predictions),
-            tuple(weighted_counts(*pair, drawn.swaps) for pair in predictions if compared),
+            tuple(weighted_counts(*pair, weights=drawn.weights) for pair in predictions),
+            tuple(weighted_counts(*pair, weights=drawn.swaps) for pair in predictions if compared),
         )
 
     @cached_property

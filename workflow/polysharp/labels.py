@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 Indicators = NDArray[np.bool_]  # (texts, labels); single-label rows hold exactly one True
 Scores = NDArray[np.float64]  # (texts, labels); probabilities
+Mask = NDArray[np.bool_]  # (texts,)
+
+
+class Predicted(NamedTuple):
+    """True and predicted labels of the same texts, (texts, labels).
+
+    unmapped
+        (texts,): where an answer from outside stands for no label, which is not the same as an answer
+        that there is none; None where there are no such answers.
+    """
+
+    truth: Indicators
+    predicted: Indicators
+    unmapped: Mask | None = None
 
 
 def label_order(labels: Iterable[Iterable[str]]) -> list[str]:

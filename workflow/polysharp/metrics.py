@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import accuracy_score, precision_recall_fscore_support
+from sklearn.metrics import precision_recall_fscore_support
 
 from polysharp.configuration import LabelType, Metric
-from polysharp.labels import Indicators, Scores
+from polysharp.labels import Indicators, Mask, Scores
 
 NO_LABEL = ""
 BINS = 15  # of probabilities
@@ -37,12 +37,23 @@ class ReportRow:
         return asdict(self)
 
 
+def exact_matches(y_true: Indicators, y_pred: Indicators, unmapped: Mask | None = None) -> Mask:
+    """Return where all labels of a text are right, (texts,); an unmapped answer is never right."""
+    exact: Mask = (y_true == y_pred).all(1)
+    return exact if unmapped is None else exact & ~unmapped
+
+
 def classification_report(
-    y_true: Indicators, y_pred: Indicators, names: Sequence[str], label_type: LabelType
+    y_true: Indicators,
+    y_pred: Indicators,
+    names: Sequence[str],
+    label_type: LabelType,
+    unmapped: Mask | None = None,
 ) -> list[ReportRow]:
     """Return the rows of scikit-learn's classification report, with ``zero_division=0``.
 
-    Labels without support are rows like any other, and part of the macro average.
+    Labels without support are rows like any other, and part of the macro average. An unmapped answer
+    counts as wrong in the accuracy, and as no label in the other rows.
     """
     per_label = precision_recall_fscore_support(y_true, y_pred, average=None, zero_division=0)
     rows = [
@@ -53,12 +64,16 @@ def classification_report(
     for average in AVERAGES[label_type]:
         p, r, f, _ = precision_recall_fscore_support(y_true, y_pred, average=average, zero_division=0)
         rows.append(ReportRow("average", f"{average} avg", float(p), float(r), float(f), support))
-    accuracy = float(accuracy_score(y_true, y_pred))
+    accuracy = float(exact_matches(y_true, y_pred, unmapped).mean())
     return [*rows, ReportRow("accuracy", "accuracy", None, None, accuracy, len(y_true))]
 
 
 def weighted_counts(
-    y_true: Indicators, y_pred: Indicators, weights: NDArray[np.float32] | None = None
+    y_true: Indicators,
+    y_pred: Indicators,
+    unmapped: Mask | None = None,
+    *,
+    weights: NDArray[np.float32] | None = None,
 ) -> Counts:
     """Return true positives, predicted and actual counts per label, texts counted by `weights`.
 
@@ -80,7 +95,7 @@ def weighted_counts(
     both = y_true & y_pred
     sizes = y_true.sum(1) + y_pred.sum(1)
     own_f1 = np.divide(2.0 * both.sum(1), sizes, out=np.zeros(len(sizes)), where=sizes > 0)
-    exact = (y_true == y_pred).all(1)
+    exact = exact_matches(y_true, y_pred, unmapped)
     # One product of matrices in place of five.
     columns = np.column_stack([both, y_pred, y_true, exact, np.ones(len(y_true))]).astype(np.float32)
     labels = y_true.shape[1]
@@ -116,9 +131,9 @@ def f1_rows(counts: Counts) -> dict[str, NDArray[np.float64]]:
     }
 
 
-def scores(y_true: Indicators, y_pred: Indicators) -> dict[Metric, float]:
+def scores(y_true: Indicators, y_pred: Indicators, unmapped: Mask | None = None) -> dict[Metric, float]:
     """Return the scores by which settings, epochs, seeds and methods can be chosen."""
-    rows = f1_rows(weighted_counts(y_true, y_pred))
+    rows = f1_rows(weighted_counts(y_true, y_pred, unmapped))
     return {
         "macro_f1": float(rows["macro avg"][0]),
         "micro_f1": float(rows["micro avg"][0]),

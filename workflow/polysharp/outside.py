@@ -14,7 +14,7 @@ from polysharp.configuration import LabelType, OutsideSettings
 from polysharp.data import PreparedData
 from polysharp.errors import UserError, nearest, some_of
 from polysharp.examples import as_list
-from polysharp.labels import Indicators
+from polysharp.labels import Indicators, Mask
 from polysharp.readers import Table, read_table
 from polysharp.slugs import slug
 from polysharp.sources import REPORTED
@@ -27,12 +27,14 @@ MAX_LINES = 10
 class Answers:
     """What was predicted for the texts of one split, in their order.
 
+    predicted
+        (texts, labels); no label for an unmapped answer.
     unmapped
-        Texts whose answer stands for no label: nothing is predicted for them, which counts as wrong.
+        (texts,): whether the answer stands for no label. It counts as wrong, also where a text has none.
     """
 
     predicted: Indicators
-    unmapped: int
+    unmapped: Mask
 
 
 def read_answers(
@@ -111,13 +113,14 @@ def _mapped(
     table: Table, column: str, rows: Sequence[int], data: PreparedData, free: bool
 ) -> tuple[Answers, list[str]]:
     """Return the predictions in these rows, and a line for every label that the data set has not."""
-    predicted, unmapped, lines = np.zeros((len(rows), len(data.labels)), dtype=bool), 0, []
+    predicted, unmapped = np.zeros((len(rows), len(data.labels)), dtype=bool), np.zeros(len(rows), dtype=bool)
+    lines = []
     index = {label: number for number, label in enumerate(data.labels)}
     for number, row in enumerate(rows):
         value = table.columns[column][row]
         labels = named_labels(str(value or ""), data.labels, data.label_type) if free else _labels(value)
         if labels is None:
-            unmapped += 1
+            unmapped[number] = True
             continue
         for label in labels:
             if label in index:

@@ -30,7 +30,6 @@ from polysharp.paths import REPORT, Paths
 PAUSE = 10  # seconds between two tries
 SAID_EVERY = 300  # seconds between two lines about the same wait
 ANSWER = 45  # seconds within which a status has to come: less than the executor's own patience of 60
-DRIVER = "POLYSHARP_DRIVER"  # variable with the process whose terminal hears of waits, and that is waited for
 SAID = Path("work/said")  # of the study: a file for every thing that was said; its time is when it was
 # How the jobs of cells are named in the command that is submitted.
 CELL = re.compile(r"\btask=([\w-]+),language=([\w-]+),label_type=(\w+),method=([\w-]+),seed=(\d+)")
@@ -53,12 +52,13 @@ LATER = re.compile(
 )
 
 
-def be_the_driver() -> None:
-    """Let the commands below find this process, and speak on its terminal.
+def register_driver() -> None:
+    """Let the commands below find this process, and write on its terminal.
 
-    Where the terminal is a file they would be written over: so everything is added to its end.
+    Only the main Snakemake of a run is its driver. The jobs that run Snakemake again inherit the variable.
+    Where the terminal is a file, everything is appended, so that nothing overwrites what they write.
     """
-    os.environ[DRIVER] = str(os.getpid())
+    os.environ[driver.DRIVER] = str(driver.process_here())
     for file in (_ending(), _jobs()):  # of an earlier process with this number
         file.unlink(missing_ok=True)
     for stream in (1, 2):
@@ -66,7 +66,7 @@ def be_the_driver() -> None:
             fcntl.fcntl(stream, fcntl.F_SETFL, fcntl.fcntl(stream, fcntl.F_GETFL) | os.O_APPEND)
 
 
-def submit_nothing_after(number: signal.Signals) -> None:
+def stop_submitting_on(number: signal.Signals) -> None:
     """From this signal on, before what it does already, let no waiting submission go on.
 
     The executor waits for them when it is told to end, and would cancel none of the jobs they make.
@@ -162,7 +162,8 @@ def cancel_what_is_left() -> None:
 
 def _look(name: str) -> None:
     """Be a command that says how jobs are."""
-    driver.seen(os.environ.get(DRIVER))
+    if (process := driver.own_driver()) and process.is_here:
+        driver.seen(process)
     _leave_the_path()
     submitted = _submitted()  # before Slurm is asked: what comes meanwhile need not be among its answers
     done = _run(name, sys.argv[1:], seconds=ANSWER)
@@ -274,7 +275,7 @@ def _note_refusal(cell: str, said: str) -> None:
 
 def _of_driver(name: str) -> Path:
     """Return a file of the driver's."""
-    return SAID / f"{os.environ.get(DRIVER)}-{name}"
+    return SAID / f"{driver.own_driver()}-{name}"
 
 
 def _jobs() -> Path:
@@ -303,23 +304,29 @@ def _ending() -> Path:
 
 
 def _awaited() -> bool:
-    """Whether the driver is still there."""
+    """Whether the driver is a process of this machine that still runs."""
+    process = driver.own_driver()
+    if process is None or not process.is_here:
+        return False
     try:
-        os.kill(int(os.environ[DRIVER]), 0)
-    except (KeyError, ValueError, ProcessLookupError):
+        os.kill(process.number, 0)
+    except ProcessLookupError:
         return False
     return True
 
 
 def _say(what: str, line: str) -> None:
-    """Say something on the terminal of the driver, which keeps what we print for itself; not too often."""
+    """Write a line on the driver's terminal, as it shows nothing of what we print; not too often."""
+    process = driver.own_driver()
+    if process is None or not process.is_here:  # its number is another process's on this machine
+        return
     said = _of_driver(re.sub(r"\W", "_", what))
-    with suppress(OSError, KeyError):
+    with suppress(OSError):
         if said.exists() and time.time() - said.stat().st_mtime < SAID_EVERY:
             return
         said.parent.mkdir(parents=True, exist_ok=True)
         said.touch()
-        with Path(f"/proc/{os.environ[DRIVER]}/fd/2").open("a") as terminal:
+        with Path(f"/proc/{process.number}/fd/2").open("a") as terminal:
             terminal.write(f"{time.strftime('%H:%M:%S')} {line}\n")
 
 

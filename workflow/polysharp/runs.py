@@ -13,10 +13,11 @@ from pyarrow import parquet
 
 from polysharp.data import PreparedData
 from polysharp.files import replacing, sha256, write_json, write_text
-from polysharp.labels import Indicators, Scores, decide, decode, encode
+from polysharp.labels import Indicators, Mask, Predicted, Scores, decide, decode, encode
 from polysharp.metrics import classification_report, expected_calibration_error, scores
 from polysharp.paths import COSTS, HISTORY, PREDICTIONS, REPORT
 from polysharp.probe import Outcome, probabilities
+from polysharp.source_code import code_sha256
 from polysharp.sources import REPORTED
 
 
@@ -48,6 +49,7 @@ def write_predictions(
     about: Mapping[str, Any],
     history: Sequence[Mapping[str, Any]],
     costs: Mapping[str, Any],
+    unmapped: Mapping[str, Mask] | None = None,
 ) -> dict[str, Any]:
     """Write the four files of a cell whose predicted labels are known, and return the content of report.json.
 
@@ -55,15 +57,17 @@ def write_predictions(
     ----------
     predicted, probable
         Labels, and their probabilities where there are any, (texts, labels) by split.
+    unmapped
+        Texts whose answer stands for no label, (texts,) by split; their `predicted` is empty.
     """
     frames, reports, metrics, calibration = [], {}, {}, {}
     for split, labels in predicted.items():
         examples = data.split(split)
         truth = encode(examples["labels"].to_list(), data.labels)
-        reports[split] = [
-            row.as_dict() for row in classification_report(truth, labels, data.labels, data.label_type)
-        ]
-        metrics[split] = scores(truth, labels)
+        missing = unmapped[split] if unmapped else None
+        rows = classification_report(truth, labels, data.labels, data.label_type, missing)
+        reports[split] = [row.as_dict() for row in rows]
+        metrics[split] = scores(truth, labels, missing)
         said = probable.get(split)
         if said is not None:
             calibration[split] = expected_calibration_error(truth, said, data.label_type)
@@ -73,7 +77,7 @@ def write_predictions(
                     "id": examples["id"],
                     "split": examples["split"],
                     "y_true": decode(truth, data.labels),
-                    "y_pred": decode(labels, data.labels),
+                    "y_pred": _without(missing, decode(labels, data.labels)),
                     "scores": [None] * len(examples) if said is None else said.tolist(),
                 },
                 schema_overrides={
@@ -106,21 +110,26 @@ def write_receipt(path: Path, runs: Mapping[int, Path]) -> None:
     write_json(path, {"sha256": {str(seed): sha256(folder / REPORT) for seed, folder in runs.items()}})
 
 
-def code_sha256() -> str:
-    """Return the SHA-256 of the library's source: the code that made a result."""
-    return sha256(*sorted(Path(__file__).parent.glob("*.py")))
-
-
-def read_predictions(folder: Path, names: Sequence[str]) -> dict[str, tuple[Indicators, Indicators]]:
-    """Return true and predicted labels (texts, labels) of a cell, by the splits that it has."""
+def read_predictions(folder: Path, names: Sequence[str]) -> dict[str, Predicted]:
+    """Return true and predicted labels of a cell, by the splits that it has."""
     table = parquet.read_table(folder / PREDICTIONS, columns=["split", "y_true", "y_pred"])
     of_split = np.array(table["split"].to_pylist())
-    truth, predicted = (encode(table[column].to_pylist(), names) for column in ("y_true", "y_pred"))
+    stored = table["y_pred"].to_pylist()
+    truth = encode(table["y_true"].to_pylist(), names)
+    predicted = encode([labels or [] for labels in stored], names)
+    unmapped = np.array([labels is None for labels in stored], dtype=bool)
     return {
-        split: (truth[of_split == split], predicted[of_split == split])
+        split: Predicted(truth[rows], predicted[rows], unmapped[rows])
         for split in REPORTED
-        if (of_split == split).any()
+        if (rows := of_split == split).any()
     }
+
+
+def _without(unmapped: Mask | None, labels: Sequence[list[str]]) -> list[list[str] | None]:
+    """Return the predicted labels of every text, None in the place of those that are unmapped."""
+    if unmapped is None:
+        return list(labels)
+    return [None if missing else names for names, missing in zip(labels, unmapped, strict=True)]
 
 
 def read_history(folder: Path) -> list[dict[str, Any]]:

@@ -223,7 +223,7 @@ def cancel(jobs: Sequence[str]) -> None:
     _ask("scancel", *jobs, fails=True)
 
 
-def give_way() -> bool:
+def requeue_if_preempted() -> bool:
     """Put the job that this process runs in back into the queue, where it is being preempted.
 
     In the grace time of a preemption Slurm sends SIGTERM. A job that ends by itself then counts as

@@ -243,7 +243,7 @@ class DatasetTables:
             for split, pairs in of_splits.items():
                 total: Counter[tuple[str, str]] = Counter()
                 for pair in pairs:
-                    total.update(confusions(*pair, self.labels))
+                    total.update(confusions(pair.truth, pair.predicted, self.labels))
                 for (true, predicted), count in sorted(total.items()):
                     yield {
                         **self._identity(method),

@@ -31,11 +31,13 @@ from polysharp.errors import UserError
 from polysharp.failure_file import failure_file, remove_failures
 from polysharp.matrix import load_study
 from polysharp.paths import Paths, prepared_files
-from polysharp.patience import be_the_driver, cancel_what_is_left, submit_nothing_after
+from polysharp.patience import cancel_what_is_left, register_driver, stop_submitting_on
 from polysharp.slugs import hub_slug, model_slug
 
-be_the_driver()
-submit_nothing_after(signal.SIGINT)  # SIGTERM comes in hooks.smk: what it does is set later
+# Jobs on Slurm, and some local ones, run Snakemake again, which reads this file, too: they are no drivers.
+if workflow.is_main_process:
+    register_driver()
+    stop_submitting_on(signal.SIGINT)  # SIGTERM comes in hooks.smk: what it does is set later
 
 # A file given by --configfile replaces the example; merged with it, its methods would mix with ours.
 # Relative paths are looked for where Snakemake runs, then in the folder that holds this workflow.

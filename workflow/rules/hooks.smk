@@ -19,12 +19,12 @@ onstart:
         # Reasons of an earlier run, for what may have been mended since; what still is wrong says so again.
         for step in ("data", "models", "sources"):
             remove_failures(step)
-        submit_nothing_after(signal.SIGTERM)
+        stop_submitting_on(signal.SIGTERM)
         shell("python -P -m polysharp cancel-orphans --prefix {PREFIX:q} {LOCAL:q}")
 
 
 onsuccess:
-    driver.end(os.getpid())
+    driver.end(driver.process_here())
     if alone("check"):
         print("All data sets can be trained on. What was found:", Path("results/check.tsv").resolve())
     elif alone("partial") or not workflow.dag_settings.targets:
@@ -36,7 +36,7 @@ onsuccess:
 # come without a manifest, which makes merge_reports run again as soon as every cell is there.
 onerror:
     cancel_what_is_left()
-    driver.end(os.getpid())
+    driver.end(driver.process_here())
     datasets = [needed(path) for path in DATASETS]
     shell(
         "python -P -m polysharp merge-findings --datasets {datasets:q} --log logs/merge_findings.log"

@@ -15,7 +15,6 @@ from polysharp import driver, slurm
 from polysharp.cli.options import command_parser
 from polysharp.cli.running import run_command
 from polysharp.errors import UserError
-from polysharp.patience import DRIVER
 
 log = logging.getLogger("polysharp.cancel_orphans")
 
@@ -36,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> None:
     if not slurm.available():
         return
-    this = int(os.environ.get(DRIVER, os.getppid()))
+    this = driver.own_driver() or driver.process_here(os.getppid())
     other = driver.at_work(this)
     driver.start(this)
     if other:

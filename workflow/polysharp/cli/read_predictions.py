@@ -37,20 +37,21 @@ def main(arguments: argparse.Namespace) -> None:
     answers = read_answers(Path(settings.predictions), settings, data, arguments.task, arguments.language)
     for split, of_split in answers.items():
         log.info(
-            "%s: %d texts, %d of whose answers stand for no label (counted as wrong)",
+            "%s: %d texts; %d answers stand for no label and count as wrong",
             split,
             len(of_split.predicted),
-            of_split.unmapped,
+            of_split.unmapped.sum(),
         )
     about = {
         "selection_metric": arguments.metric,
         "settings": settings.model_dump(),
         "thresholds": None,
         "best_epoch": None,
-        "unmapped": {split: of_split.unmapped for split, of_split in answers.items()},
+        "unmapped": {split: int(of_split.unmapped.sum()) for split, of_split in answers.items()},
     }
     predicted = {split: of_split.predicted for split, of_split in answers.items()}
-    write_predictions(arguments.output, data, predicted, {}, about, [], costs.as_dict())
+    unmapped = {split: of_split.unmapped for split, of_split in answers.items()}
+    write_predictions(arguments.output, data, predicted, {}, about, [], costs.as_dict(), unmapped)
 
 
 def run(argv: Sequence[str]) -> None:

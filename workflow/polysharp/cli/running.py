@@ -142,7 +142,7 @@ def attempt(work: Callable[[], None], failures: Sequence[Path]) -> int:
 
 def _unfinished() -> int:
     """Put the Slurm job back into the queue, where it is being preempted; return the exit status."""
-    if _first() and slurm.give_way():
+    if _first() and slurm.requeue_if_preempted():
         log.info("preempted: this Slurm job is put back into the queue")
     return UNFINISHED
 
