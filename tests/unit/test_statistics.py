@@ -13,7 +13,8 @@ from sklearn.metrics import accuracy_score, f1_score
 from polysharp.averages import MEAN, POOLED, Languages
 from polysharp.configuration import LabelType
 from polysharp.estimates import Tally, score
-from polysharp.statistics import Comparison, Difference, Estimate, adjusted, compare, resamples, verdict
+from polysharp.ranking import adjusted, verdict
+from polysharp.statistics import Comparison, Difference, Estimate, compare, resamples
 
 TEXTS, DRAWS = 40, 60
 Predictions = list[tuple[np.ndarray, np.ndarray]]
@@ -49,6 +50,12 @@ def of_seeds(values: list[float], draws: int = 2000) -> Difference:
     return Difference(observed, np.tile(observed, (draws, 1)), np.zeros(draws))
 
 
+def all_draws(texts: int, draws: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return all weights and swaps."""
+    found = resamples(texts, draws)
+    return np.concatenate(list(found.weights())), np.concatenate(list(found.swaps()))
+
+
 # --- Resamples ------------------------------------------------------------------------------------
 
 
@@ -56,7 +63,7 @@ def of_seeds(values: list[float], draws: int = 2000) -> Difference:
 def test_draws_are_scikit_learns_on_the_resampled_texts(label_type: LabelType) -> None:
     given = predictions(label_type, seeds=3)
     rows = Tally.of(given, DRAWS).rows
-    for number, weights in enumerate(resamples(TEXTS, DRAWS).weights[:10]):
+    for number, weights in enumerate(all_draws(TEXTS, DRAWS)[0][:10]):
         texts = np.repeat(np.arange(TEXTS), weights.astype(int))
         assert len(texts) == TEXTS
         drawn = [(truth[texts], predicted[texts]) for truth, predicted in given]
@@ -73,7 +80,7 @@ def test_draws_are_scikit_learns_on_the_resampled_texts(label_type: LabelType) -
 def test_swapped_scores_are_those_of_methods_that_changed_places(seeds: tuple[int, int]) -> None:
     one, other = (predictions("multi", n, 0.5 + n / 10, seed=n) for n in seeds)
     found = Tally.of(one, DRAWS).minus(Tally.of(other, DRAWS), "macro_f1")
-    for number, swaps in enumerate(resamples(TEXTS, DRAWS).swaps[:10]):
+    for number, swaps in enumerate(all_draws(TEXTS, DRAWS)[1][:10]):
         differences = []
         for index, (truth, ours) in enumerate(one):
             theirs = other[index % len(other)][1]
@@ -88,13 +95,13 @@ def test_swapped_scores_are_those_of_methods_that_changed_places(seeds: tuple[in
 
 
 def test_the_number_of_texts_alone_decides_the_draws() -> None:
-    assert np.array_equal(resamples(30, 50).weights, resamples(30, 50).weights)
+    weights, swaps = all_draws(30, 2000)
     resamples.cache_clear()
-    weights = resamples(30, 2000).weights
+    assert np.array_equal(all_draws(30, 2000)[0], weights)
     assert set(weights.sum(1)) == {30}
     assert weights.mean(0) == pytest.approx(np.ones(30), abs=0.1)
     assert weights.var() == pytest.approx(29 / 30, rel=0.05)
-    assert resamples(30, 2000).swaps.mean() == pytest.approx(0.5, abs=0.01)
+    assert swaps.mean() == pytest.approx(0.5, abs=0.01)
 
 
 # --- Intervals ------------------------------------------------------------------------------------
