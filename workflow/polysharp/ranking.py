@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from statsmodels.stats.multitest import multipletests
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from polysharp.configuration import Metric
 from polysharp.estimates import Tally
@@ -20,8 +21,17 @@ LEVEL = 0.05  # probability of any false claim in a table
 def adjusted(p_values: Sequence[float | None]) -> list[float | None]:
     """Return the p-values adjusted for being several, by Holm 1979; what is None is no test."""
     tests = [value for value in p_values if value is not None]
-    values = iter(multipletests(tests, method="holm")[1] if tests else ())
-    return [None if value is None else float(next(values)) for value in p_values]
+    values = iter(_step_down(tests, np.arange(len(tests), 0, -1)).tolist())
+    return [None if value is None else next(values) for value in p_values]
+
+
+def _step_down(p_values: ArrayLike, tests: ArrayLike) -> NDArray[np.float64]:
+    """Return adjusted p-values: from the smallest on, each is multiplied by how many tests are left."""
+    values = np.asarray(p_values, float)
+    order = np.argsort(values)
+    result = np.empty_like(values)
+    result[order] = np.minimum(np.maximum.accumulate(values[order] * tests), 1)
+    return result
 
 
 def verdict(comparison: Comparison, p_adjusted: float | None) -> str:
@@ -73,17 +83,12 @@ class Ranking:
         are left, it takes a p-value below the level divided by the number of their pairs, or more.
         """
         # A difference whose interval includes 0 is not claimed, whatever its test says.
-        tests = {
-            method: 1.0 if found.p_value is None or not found.excludes_zero else found.p_value
-            for method, found in self.behind.items()
-        }
-        result: dict[str, float] = {}
-        left, highest = len(tests) + 1, 0.0
-        for method in sorted(tests, key=tests.__getitem__):
-            highest = max(highest, min(1.0, tests[method] * left * (left - 1) / 2))
-            result[method] = highest
-            left -= 1
-        return result
+        values = [
+            1.0 if found.p_value is None or not found.excludes_zero else found.p_value
+            for found in self.behind.values()
+        ]
+        left = np.arange(len(values) + 1, 1, -1)
+        return dict(zip(self.behind, _step_down(values, left * (left - 1) / 2).tolist(), strict=True))
 
 
 def standings(rankings: Sequence[Ranking]) -> list[dict[str, str]]:
