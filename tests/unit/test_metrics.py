@@ -12,6 +12,7 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 from sklearn.metrics import classification_report as scikit_learns_report
 
 from polysharp.configuration import LabelType
+from polysharp.labels import Predicted
 from polysharp.metrics import (
     BINS,
     NO_LABEL,
@@ -68,7 +69,7 @@ def test_the_report_is_scikit_learns(drawn: Predictions) -> None:
 def test_the_rows_of_the_bootstrap_are_those_of_the_report(drawn: Predictions) -> None:
     truth, predicted, label_type = drawn
     rows = {row.row: row.f1 for row in classification_report(truth, predicted, NAMES, label_type)}
-    drawn_rows = f1_rows(weighted_counts(truth, predicted))
+    drawn_rows = f1_rows(weighted_counts([Predicted(truth, predicted)])[0])
     assert drawn_rows.pop("(labels)")[0].tolist() == pytest.approx([rows.pop(name) for name in NAMES])
     assert {name: drawn_rows[name][0] for name in rows} == pytest.approx(rows)
 
@@ -79,10 +80,10 @@ def test_weights_are_repetitions(drawn: Predictions, data: Any) -> None:
     weights = data.draw(
         arrays(int, (3, len(truth)), elements=st.integers(0, 3)).filter(lambda w: w.any(1).all())
     )
-    rows = f1_rows(weighted_counts(truth, predicted, weights=weights.astype(np.float32)))
+    rows = f1_rows(weighted_counts([Predicted(truth, predicted)], [weights.astype(np.float32)])[0])
     for number, weight in enumerate(weights):
         repeated = (np.repeat(truth, weight, axis=0), np.repeat(predicted, weight, axis=0))
-        for name, values in f1_rows(weighted_counts(*repeated)).items():
+        for name, values in f1_rows(weighted_counts([Predicted(*repeated)])[0]).items():
             np.testing.assert_allclose(rows[name][number], values[0], atol=1e-12)
 
 

@@ -11,7 +11,7 @@ from polysharp.matrix import Matrix, load_study
 from polysharp.paths import Paths
 from polysharp.plan import lines, make_plan
 from polysharp.slugs import model_slug
-from tests.conftest import ROOT, make_texts, write_source
+from tests.conftest import make_texts, write_source
 from tests.unit.test_done import write_report
 
 STUDY = {

@@ -1,5 +1,6 @@
 """Intervals, paired tests and verdicts."""
 
+import tracemalloc
 from collections.abc import Callable
 
 import numpy as np
@@ -10,10 +11,12 @@ from scipy.stats import binom, binomtest, nct, norm, ttest_1samp
 from scipy.stats import t as student
 from sklearn.metrics import accuracy_score, f1_score
 
+from polysharp import statistics
 from polysharp.averages import MEAN, POOLED, Languages
 from polysharp.configuration import LabelType
-from polysharp.estimates import Tally, score
-from polysharp.statistics import Comparison, Difference, Estimate, adjusted, compare, resamples, verdict
+from polysharp.estimates import Tally, score, tallies
+from polysharp.ranking import verdict
+from polysharp.statistics import Comparison, Difference, Estimate, compare, resamples
 
 TEXTS, DRAWS = 40, 60
 Predictions = list[tuple[np.ndarray, np.ndarray]]
@@ -49,6 +52,12 @@ def of_seeds(values: list[float], draws: int = 2000) -> Difference:
     return Difference(observed, np.tile(observed, (draws, 1)), np.zeros(draws))
 
 
+def all_draws(texts: int, draws: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return all weights and swaps."""
+    found = resamples(texts, draws)
+    return np.concatenate(list(found.weights())), np.concatenate(list(found.swaps()))
+
+
 # --- Resamples ------------------------------------------------------------------------------------
 
 
@@ -56,7 +65,7 @@ def of_seeds(values: list[float], draws: int = 2000) -> Difference:
 def test_draws_are_scikit_learns_on_the_resampled_texts(label_type: LabelType) -> None:
     given = predictions(label_type, seeds=3)
     rows = Tally.of(given, DRAWS).rows
-    for number, weights in enumerate(resamples(TEXTS, DRAWS).weights[:10]):
+    for number, weights in enumerate(all_draws(TEXTS, DRAWS)[0][:10]):
         texts = np.repeat(np.arange(TEXTS), weights.astype(int))
         assert len(texts) == TEXTS
         drawn = [(truth[texts], predicted[texts]) for truth, predicted in given]
@@ -73,7 +82,7 @@ def test_draws_are_scikit_learns_on_the_resampled_texts(label_type: LabelType) -
 def test_swapped_scores_are_those_of_methods_that_changed_places(seeds: tuple[int, int]) -> None:
     one, other = (predictions("multi", n, 0.5 + n / 10, seed=n) for n in seeds)
     found = Tally.of(one, DRAWS).minus(Tally.of(other, DRAWS), "macro_f1")
-    for number, swaps in enumerate(resamples(TEXTS, DRAWS).swaps[:10]):
+    for number, swaps in enumerate(all_draws(TEXTS, DRAWS)[1][:10]):
         differences = []
         for index, (truth, ours) in enumerate(one):
             theirs = other[index % len(other)][1]
@@ -88,13 +97,53 @@ def test_swapped_scores_are_those_of_methods_that_changed_places(seeds: tuple[in
 
 
 def test_the_number_of_texts_alone_decides_the_draws() -> None:
-    assert np.array_equal(resamples(30, 50).weights, resamples(30, 50).weights)
+    weights, swaps = all_draws(30, 2000)
     resamples.cache_clear()
-    weights = resamples(30, 2000).weights
+    assert np.array_equal(all_draws(30, 2000)[0], weights)
     assert set(weights.sum(1)) == {30}
     assert weights.mean(0) == pytest.approx(np.ones(30), abs=0.1)
     assert weights.var() == pytest.approx(29 / 30, rel=0.05)
-    assert resamples(30, 2000).swaps.mean() == pytest.approx(0.5, abs=0.01)
+    assert swaps.mean() == pytest.approx(0.5, abs=0.01)
+
+
+def test_blocks_of_draws_are_parts_of_the_same_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts, draws = 37, 301
+    random = np.random.default_rng([texts, draws])
+    places = random.integers(texts, size=(draws, texts))
+    weights = [np.bincount(of_draw, minlength=texts) for of_draw in places]
+    swaps = random.integers(2, size=(draws, texts))
+    given = {name: predictions("multi", 2, seed=n, texts=texts) for n, name in enumerate("ab")}
+    resamples.cache_clear()
+    whole = tallies(given, draws)
+    for block, kept in ((1000, 2**22), (1000, 0), (1, 0)):  # 28th draw in another block; one draw in each
+        monkeypatch.setattr(statistics, "BLOCK", block)
+        monkeypatch.setattr(statistics, "KEPT", kept)
+        resamples.cache_clear()
+        assert len(list(resamples(texts, draws).weights())) == -(-draws // max(1, block // texts))
+        assert all(
+            np.array_equal(*pair) for pair in zip(all_draws(texts, draws), (weights, swaps), strict=True)
+        )
+        parts = tallies(given, draws)
+        for method, tally in whole.items():
+            for ours, theirs in zip(
+                tally.resampled + tally.swapped, parts[method].resampled + parts[method].swapped, strict=True
+            ):
+                assert all(np.array_equal(ours[key], theirs[key]) for key in ours if key != "samples")
+                np.testing.assert_allclose(ours["samples"], theirs["samples"], rtol=1e-14)
+    resamples.cache_clear()
+
+
+def test_memory_does_not_grow_with_texts_times_draws() -> None:
+    """15,000 test texts, 3 methods, 3 seeds and 10 labels: arrays of all draws would take 1 GB."""
+    draw = np.random.default_rng(0)
+    truth = np.eye(10, dtype=bool)[draw.integers(10, size=15_000)]
+    pairs = [(truth, np.eye(10, dtype=bool)[draw.integers(10, size=15_000)]) for _ in range(3)]
+    tracemalloc.start()
+    tally = Tally.of(pairs, 1000)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert tally.resampled[0]["total"].tolist() == [[15_000]] * 1000
+    assert peak < 60e6
 
 
 # --- Intervals ------------------------------------------------------------------------------------
@@ -259,41 +308,6 @@ def test_texts_find_a_true_difference_as_often_as_theory_says(
     both, size = better + worse, better - worse
     theory = norm.sf((1.96 * both**0.5 - size * texts**0.5) / (both - size**2) ** 0.5)
     assert claimed / number == pytest.approx(theory, abs=0.08)
-
-
-# --- Several comparisons --------------------------------------------------------------------------
-
-
-@given(st.lists(st.one_of(st.none(), st.floats(0.0001, 1)), max_size=12))
-def test_p_values_are_adjusted_by_holms_steps(p_values: list[float | None]) -> None:
-    found = adjusted(p_values)
-    assert [value is None for value in found] == [value is None for value in p_values]
-    tests = sorted(value for value in p_values if value is not None)
-    steps, highest = {}, 0.0
-    for rank, value in enumerate(tests):
-        highest = max(highest, min(1.0, value * (len(tests) - rank)))
-        steps[value] = highest
-    for value, shown in zip(p_values, found, strict=True):
-        if value is not None:
-            assert shown is not None and value - 1e-12 <= shown
-            assert shown == pytest.approx(steps[value]) or tests.count(value) > 1
-
-
-@pytest.mark.parametrize(
-    ("comparison", "p_adjusted", "expected"),
-    [
-        (Comparison(0.1, 0.05, 0.15, 0.01), 0.02, "better"),
-        (Comparison(-0.1, -0.15, -0.05, 0.01), 0.02, "worse"),
-        (Comparison(0.1, 0.05, 0.15, 0.01), 0.05, "tie"),
-        (Comparison(0.1, -0.01, 0.15, 0.01), 0.02, "tie"),
-        (Comparison(0.1, 0.0, 0.15, 0.01), 0.02, "tie"),
-        (Comparison(-0.1, -0.15, 0.0, 0.01), 0.02, "tie"),
-        (Comparison(0.0, 0.0, 0.0, 1.0), 1.0, "tie"),
-        (Comparison(0.1, 0.05, 0.15, None), None, "tie"),
-    ],
-)
-def test_verdicts(comparison: Comparison, p_adjusted: float | None, expected: str) -> None:
-    assert verdict(comparison, p_adjusted) == expected
 
 
 # --- Averages over languages ----------------------------------------------------------------------

@@ -422,14 +422,14 @@ def test_intervals_and_p_values_follow_from_the_stored_predictions(
 ) -> None:
     # Only which texts are drawn is the library's; what they give is scikit-learn's.
     rows = finished.read()["comparison"].filter(label_type=label_type).to_dicts()
-    drawn = resamples(30, 300)
+    (weights,), (swaps,) = resamples(30, 300).weights(), resamples(30, 300).swaps()
     pairs, scores = {}, {}
     for method in ("sam", "adamw", "tfidf"):
         cells = [c for c in finished.matrix.cells if (c.method, c.dataset.label_type) == (method, label_type)]
         pairs[method] = [stored(finished, cell, "test")[:2] for cell in cells]
         scores[method] = Formulae(
             np.array([macro_f1(*pair) for pair in pairs[method]]),
-            np.array([[macro_f1(*pair, w) for pair in pairs[method]] for w in drawn.weights]),
+            np.array([[macro_f1(*pair, w) for pair in pairs[method]] for w in weights]),
         )
     for row in rows:
         method = row["method"]
@@ -451,7 +451,7 @@ def test_intervals_and_p_values_follow_from_the_stored_predictions(
         for seed in range(3):
             truth, ours = pairs[method][seed % len(pairs[method])]
             theirs = pairs["adamw"][seed][1]
-            for draw, places in enumerate(drawn.swaps.astype(bool)[:, :, None]):
+            for draw, places in enumerate(swaps.astype(bool)[:, :, None]):
                 a, b = np.where(places, theirs, ours), np.where(places, ours, theirs)
                 swapped[draw] += (macro_f1(truth, a) - macro_f1(truth, b)) / 3
         expected = difference.p_value(swapped)
@@ -1013,9 +1013,9 @@ def test_the_card_says_how_sure_its_scores_are(study: Study, label_type: LabelTy
         encode(predictions.filter(split="test")[column].to_list(), data.labels)
         for column in ("y_true", "y_pred")
     )
+    (drawn,) = resamples(len(truth), 200).weights()
     draws = [
-        f1_score(truth, predicted, average=None, sample_weight=weights, zero_division=0)
-        for weights in resamples(len(truth), 200).weights
+        f1_score(truth, predicted, average=None, sample_weight=weights, zero_division=0) for weights in drawn
     ]
     average = np.percentile(np.mean(draws, axis=1), [2.5, 97.5])
     assert "reads the first 16 tokens" in card  # which is less than configured, as models have an end

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 
 import numpy as np
 
@@ -36,12 +37,7 @@ class Tally:
     @classmethod
     def of(cls, predictions: Predictions, draws: int, compared: bool = True) -> Tally:
         """Return the counts of one method on one data set."""
-        drawn = resamples(len(predictions[0][0]), draws)
-        return cls(
-            tuple(weighted_counts(*pair) for pair in predictions),
-            tuple(weighted_counts(*pair, weights=drawn.weights) for pair in predictions),
-            tuple(weighted_counts(*pair, weights=drawn.swaps) for pair in predictions if compared),
-        )
+        return tallies({"": predictions}, draws, compared)[""]
 
     @cached_property
     def rows(self) -> dict[str, Estimate]:
@@ -88,6 +84,19 @@ class Tally:
         if len(self.observed) == seeds:
             return self
         return Tally(self.observed * seeds, self.resampled * seeds, self.swapped * seeds)
+
+
+def tallies(predictions: Mapping[str, Predictions], draws: int, compared: bool = True) -> dict[str, Tally]:
+    """Return the counts of methods on the same texts, which are resampled once for all of them."""
+    pairs = [pair for of_method in predictions.values() for pair in of_method]
+    drawn = resamples(len(pairs[0][0]), draws)
+    observed = iter(weighted_counts(pairs))
+    resampled = iter(weighted_counts(pairs, drawn.weights()))
+    swapped = iter(weighted_counts(pairs, drawn.swaps()) if compared else ())
+    return {
+        method: Tally(*(tuple(islice(counts, len(seeds))) for counts in (observed, resampled, swapped)))
+        for method, seeds in predictions.items()
+    }
 
 
 def _sums(ours: Sequence[Counts], theirs: Sequence[Counts]) -> tuple[Counts, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_fscore_support
 
 from polysharp.configuration import LabelType, Metric
-from polysharp.labels import Indicators, Mask, Scores
+from polysharp.labels import Indicators, Mask, Predicted, Scores
 
 NO_LABEL = ""
 BINS = 15  # of probabilities
@@ -69,42 +69,66 @@ def classification_report(
 
 
 def weighted_counts(
-    y_true: Indicators,
-    y_pred: Indicators,
-    unmapped: Mask | None = None,
-    *,
-    weights: NDArray[np.float32] | None = None,
-) -> Counts:
-    """Return true positives, predicted and actual counts per label, texts counted by `weights`.
+    predictions: Sequence[Predicted], blocks: Iterable[NDArray[np.float32]] | None = None
+) -> list[Counts]:
+    """Return true positives, predicted and actual counts per label, texts counted by weights.
 
     Parameters
     ----------
-    weights
-        (draws, texts): how often every text counts in every draw; once without weights. Whole numbers,
-        whose sums single precision holds exactly, at a third of the time.
+    predictions
+        True and predicted labels of the same texts, (texts, labels): of every seed of every method.
+    blocks
+        Weights (draws, texts), in blocks of draws: how often every text counts in every draw. They are
+        whole numbers, whose sums single precision holds exactly, in a third of the time. Without
+        blocks there is one draw, in which every text counts once.
 
     Returns
     -------
-    dict
-        ``tp``, ``predicted``, ``actual``: (draws, labels); ``exact``: (draws, 1), the weight of the
-        texts with all labels right; ``samples``: (draws, 1), the weighted sum of the texts' own F1;
-        ``total``: (draws, 1).
+    list of dict
+        For every pair of `predictions`: ``tp``, ``predicted``, ``actual``: (draws, labels); ``exact``:
+        (draws, 1), the weight of the texts with all labels right; ``samples``: (draws, 1), the weighted
+        sum of the texts' own F1; ``total``: (draws, 1).
     """
-    if weights is None:
-        weights = np.ones((1, len(y_true)), np.float32)
-    both = y_true & y_pred
-    sizes = y_true.sum(1) + y_pred.sum(1)
-    own_f1 = np.divide(2.0 * both.sum(1), sizes, out=np.zeros(len(sizes)), where=sizes > 0)
-    exact = exact_matches(y_true, y_pred, unmapped)
-    # One product of matrices in place of five.
-    columns = np.column_stack([both, y_pred, y_true, exact, np.ones(len(y_true))]).astype(np.float32)
-    labels = y_true.shape[1]
-    products = (weights @ columns).astype(float)
-    tp, predicted, actual, right, total = np.split(products, np.cumsum([labels, labels, labels, 1]), axis=1)
-    # The F1 of a text is no whole number, but where it has one label.
-    samples = right if np.array_equal(own_f1, exact) else (weights @ own_f1)[:, None]
-    of_labels = {"tp": tp, "predicted": predicted, "actual": actual}
-    return {**of_labels, "exact": right, "samples": samples, "total": total}
+    if blocks is None:
+        blocks = [np.ones((1, len(predictions[0][0])), np.float32)]
+    sums = [_WeightedSums(*pair) for pair in predictions]
+    for weights in blocks:
+        for of_pair in sums:
+            of_pair.add(weights)
+    return [of_pair.counts() for of_pair in sums]
+
+
+class _WeightedSums:
+    """The counts of one pair of true and predicted labels, block by block."""
+
+    def __init__(self, y_true: Indicators, y_pred: Indicators, unmapped: Mask | None = None) -> None:
+        both = y_true & y_pred
+        sizes = y_true.sum(1) + y_pred.sum(1)
+        own_f1 = np.divide(2.0 * both.sum(1), sizes, out=np.zeros(len(sizes)), where=sizes > 0)
+        exact = exact_matches(y_true, y_pred, unmapped)
+        self.labels = y_true.shape[1]
+        # One product of matrices in place of five.
+        self.columns = np.column_stack([both, y_pred, y_true, exact, np.ones(len(y_true), bool)])
+        # The F1 of a text is no whole number, unless the text has one label.
+        self.own_f1 = None if np.array_equal(own_f1, exact) else own_f1
+        self.products: list[NDArray[np.float64]] = []
+        self.samples: list[NDArray[np.float64]] = []
+
+    def add(self, weights: NDArray[np.float32]) -> None:
+        self.products.append((weights @ self.columns.astype(np.float32)).astype(float))
+        if self.own_f1 is not None:
+            self.samples.append((weights @ self.own_f1)[:, None])
+
+    def counts(self) -> Counts:
+        ends = np.cumsum([self.labels, self.labels, self.labels, 1])
+        tp, predicted, actual, right, total = np.split(_joined(self.products), ends, axis=1)
+        samples = right if self.own_f1 is None else _joined(self.samples)
+        of_labels = {"tp": tp, "predicted": predicted, "actual": actual}
+        return {**of_labels, "exact": right, "samples": samples, "total": total}
+
+
+def _joined(blocks: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
 
 
 def f1_rows(counts: Counts) -> dict[str, NDArray[np.float64]]:
@@ -133,7 +157,7 @@ def f1_rows(counts: Counts) -> dict[str, NDArray[np.float64]]:
 
 def scores(y_true: Indicators, y_pred: Indicators, unmapped: Mask | None = None) -> dict[Metric, float]:
     """Return the scores by which settings, epochs, seeds and methods can be chosen."""
-    rows = f1_rows(weighted_counts(y_true, y_pred, unmapped))
+    rows = f1_rows(weighted_counts([Predicted(y_true, y_pred, unmapped)])[0])
     return {
         "macro_f1": float(rows["macro avg"][0]),
         "micro_f1": float(rows["micro avg"][0]),

@@ -2,46 +2,87 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from math import exp, pi, sqrt
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.integrate import quad
+from scipy.special import stdtr
 from scipy.stats import norm, t
-from statsmodels.stats.multitest import multipletests
 
 Draws = NDArray[np.float64]
+Block = NDArray[np.float32]  # (draws of the block, texts)
+BLOCK = 2**20  # numbers in a block: 4 MB, and 8 MB while they are drawn
+KEPT = 2**22  # numbers that are kept for the next data set: 16 MB
 FEW_DRAWS = 20  # of which a share says little
 
 
 @dataclass(frozen=True)
 class Resamples:
-    """What is drawn for a number of test texts: the same for every data set and method with as many.
+    """The random draws for a number of test texts: the same for every data set and method with as many.
 
-    So methods pair; and so do languages, text by text, where they are translations of the same texts
-    in the same order. Where they are not, the same places of different texts are as good as others.
+    Methods are therefore paired. So are languages, text by text, if they are translations of the same
+    texts in the same order; if they are not, the draws are as good as any others.
 
-    weights
-        (draws, texts): how often a text is in a draw of as many texts, with replacement.
-    swaps
-        (draws, texts): 1 where two methods change places on a text, else 0.
+    The draws come in blocks, each an array (draws of the block, texts), so that memory does not grow with
+    the number of texts. Few texts keep their blocks for the next data set; many texts draw them again,
+    from the same stream. Where blocks begin and end does not matter to the numbers.
     """
 
-    weights: NDArray[np.float32]
-    swaps: NDArray[np.float32]
+    texts: int
+    draws: int
+
+    def weights(self) -> Iterable[Block]:
+        """Return how often a text is in a sample of as many texts, drawn with replacement."""
+        return self._kept_weights if self._is_small else self._weights()
+
+    def swaps(self) -> Iterable[Block]:
+        """Return 1 where two methods change places on a text, else 0."""
+        return self._kept_swaps if self._is_small else self._swaps()
+
+    @property
+    def _is_small(self) -> bool:
+        return self.texts * self.draws <= KEPT
+
+    @cached_property
+    def _kept_weights(self) -> list[Block]:
+        return list(self._weights())
+
+    @cached_property
+    def _kept_swaps(self) -> list[Block]:
+        return list(self._swaps())
+
+    def _weights(self) -> Iterator[Block]:
+        for places in self._integers(self._random(), self.texts):
+            places += self.texts * np.arange(len(places))[:, None]
+            counts = np.bincount(places.ravel(), minlength=places.size)
+            yield counts.reshape(places.shape).astype(np.float32)
+
+    def _swaps(self) -> Iterator[Block]:
+        random = self._random()
+        for _ in self._integers(random, self.texts):  # swaps follow the weights in the stream
+            pass
+        for places in self._integers(random, 2):
+            yield places.astype(np.float32)
+
+    def _random(self) -> np.random.Generator:
+        return np.random.default_rng([self.texts, self.draws])
+
+    def _integers(self, random: np.random.Generator, end: int) -> Iterator[NDArray[np.int64]]:
+        """Yield whole numbers below `end` in blocks: those that one call for all draws would give."""
+        rows = max(1, BLOCK // self.texts)
+        for first in range(0, self.draws, rows):
+            yield random.integers(end, size=(min(rows, self.draws - first), self.texts))
 
 
 @lru_cache(maxsize=2)  # of validation and of test
 def resamples(texts: int, draws: int) -> Resamples:
-    """Return the resamples of a number of texts, which it decides alone."""
-    random = np.random.default_rng([texts, draws])
-    places = random.integers(texts, size=(draws, texts)) + texts * np.arange(draws)[:, None]
-    weights = np.bincount(places.ravel(), minlength=draws * texts).reshape(draws, texts)
-    swaps = random.integers(2, size=(draws, texts))
-    return Resamples(weights.astype(np.float32), swaps.astype(np.float32))
+    """Return the resamples of a number of texts, which depend on that number and nothing else."""
+    return Resamples(texts, draws)
 
 
 @lru_cache
@@ -165,8 +206,9 @@ def _tail(size: float, normal: float, student: float, freedom: int) -> float:
     if normal == 0:
         return float(2 * t.sf(size / student, freedom))
 
-    def above(z: float) -> float:
-        return float(norm.pdf(z) * t.sf((size - normal * z) / student, freedom))
+    def above(z: float) -> float:  # norm.pdf(z) * t.sf(..., freedom), whose checks take most of the time
+        density = exp(-(z**2) / 2) / sqrt(2 * pi)
+        return float(density * stdtr(freedom, (normal * z - size) / student))
 
     near = size / normal  # where the second variable's share rises
     return min(1.0, 2 * quad(above, -12, max(12.0, near + 12), points=[0.0, near], limit=200)[0])
@@ -181,23 +223,14 @@ class Comparison:
     high: float
     p_value: float | None
 
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether the interval leaves out 0."""
+        return not self.low <= 0 <= self.high
+
 
 def compare(difference: Difference, testable: bool) -> Comparison:
     """Return what a difference comes to; `testable` where its seeds tell how much they vary."""
     low, high = difference.interval()
     p_value = difference.p_value if testable else None
     return Comparison(float(difference.mean), float(low), float(high), p_value)
-
-
-def adjusted(p_values: Sequence[float | None]) -> list[float | None]:
-    """Return the p-values adjusted for being several, by Holm 1979; what is None is no test."""
-    tests = [value for value in p_values if value is not None]
-    values = iter(multipletests(tests, method="holm")[1] if tests else ())
-    return [None if value is None else float(next(values)) for value in p_values]
-
-
-def verdict(comparison: Comparison, p_adjusted: float | None) -> str:
-    """Return ``better`` or ``worse`` where interval and adjusted test agree on it, else ``tie``."""
-    if p_adjusted is None or p_adjusted >= 0.05 or comparison.low <= 0 <= comparison.high:
-        return "tie"
-    return "better" if comparison.difference > 0 else "worse"

@@ -14,22 +14,24 @@ from polysharp.averages import Languages
 from polysharp.columns import TABLES, dataset_of
 from polysharp.configuration import Configuration
 from polysharp.data import read_labels
-from polysharp.estimates import Predictions, Tally, score
+from polysharp.estimates import Predictions, Tally, score, tallies
 from polysharp.exports import LATEX, PARQUET, write_latex, write_parquet
 from polysharp.files import read_json, sha256, write_json
 from polysharp.matrix import Cell, Matrix
 from polysharp.metrics import confusions
 from polysharp.paths import COSTS, Paths
 from polysharp.progress import Run, best_run, read_runs, validation_score
+from polysharp.ranking import Ranking, adjusted, standings, verdict
 from polysharp.runs import read_history, read_predictions
 from polysharp.sample_sheet import Dataset
 from polysharp.slugs import slug
 from polysharp.sources import REPORTED
-from polysharp.statistics import Estimate, adjusted, compare, verdict
+from polysharp.statistics import Estimate, compare
 from polysharp.tsv import write_table
 
 MANIFEST = "manifest.json"
 Row = dict[str, Any]
+Key = tuple[str, str, str]  # of a data set: task, language, label type
 
 
 def write_tables(matrix: Matrix, configuration: Configuration, paths: Paths) -> list[Run]:
@@ -63,6 +65,7 @@ def _all_rows(
         by_dataset[run.cell.dataset].append(run)
     tables: dict[str, list[Row]] = {table.file: [] for table in TABLES}
     languages: dict[tuple[str, str], Languages] = defaultdict(Languages)
+    rankings: dict[Key, Ranking] = {}
     for dataset, of_dataset in by_dataset.items():
         block = DatasetTables(dataset, matrix.methods, configuration, paths, of_dataset)
         tables[columns.REPORT.file] += block.report()
@@ -73,12 +76,14 @@ def _all_rows(
         of_task.expected += 1
         if block.is_complete:
             of_task.add(block.labels, block.scored)
+        if block.ranking:
+            rankings[dataset.task, dataset.language, dataset.label_type] = block.ranking
     tables[columns.AVERAGES.file] = list(_averages(languages, matrix, configuration))
     tables[columns.RUNS.file] = _runs_rows(runs)
     tables[columns.COSTS.file] = [_costs_row(run, paths) for run in runs]
     _judge(tables[columns.COMPARISON.file])
     _judge(tables[columns.AVERAGES.file])
-    _rank(tables[columns.COMPARISON.file])
+    _rank(tables[columns.COMPARISON.file], rankings)
     _count_verdicts(tables[columns.AVERAGES.file], tables[columns.COMPARISON.file])
     return tables
 
@@ -124,24 +129,31 @@ class DatasetTables:
         }
         self.labels = read_labels(paths.data(dataset.path)) if self.complete else []
         self.predictions = {method: self._read(done) for method, done in self.complete.items()}
-        self.tallies = {
-            method: {
-                split: Tally.of(pairs, self.draws, compared=split == "test" and len(self.complete) > 1)
-                for split, pairs in of_splits.items()
-            }
-            for method, of_splits in self.predictions.items()
-        }
+        self.tallies = {split: self._tallies(split) for split in REPORTED}
         comparable = {
-            method: of_splits["test"]
-            for method, of_splits in self.tallies.items()
+            method: tally
+            for method, tally in self.tallies["test"].items()
             if len(self.complete[method]) == len(self.by_method[method])
         }
         self.scored = score(comparable, self.metric, self.reference)
+        self.ranking = (
+            Ranking.of(comparable, self.metric, self._are_testable)
+            if self.is_complete and len(self.by_method) > 1
+            else None
+        )
 
     def _read(self, runs: Sequence[Run]) -> dict[str, Predictions]:
         """Return the predictions of a method's seeds, by split."""
         of_seeds = [read_predictions(self.paths.run(run.cell.path), self.labels) for run in runs]
         return {split: [of_seed[split] for of_seed in of_seeds] for split in of_seeds[0]}
+
+    def _tallies(self, split: str) -> dict[str, Tally]:
+        """Return the counts of the methods that have predictions for a split."""
+        predictions = {
+            method: of_splits[split] for method, of_splits in self.predictions.items() if split in of_splits
+        }
+        compared = split == "test" and len(self.complete) > 1
+        return tallies(predictions, self.draws, compared) if predictions else {}
 
     def _identity(self, method: str) -> Row:
         present, expected = len(self.complete.get(method, [])), len(self.by_method[method])
@@ -167,7 +179,7 @@ class DatasetTables:
                     continue
                 if split not in best.report["report"]:  # predictions from outside may be of test alone
                     continue
-                rows = self.tallies[method][split].rows
+                rows = self.tallies[split][method].rows
                 of_labels = rows["(labels)"].interval()
                 for index, row in enumerate(best.report["report"][split]):
                     is_label = row["row_type"] == "label"
@@ -202,7 +214,7 @@ class DatasetTables:
                 **_mean_and_sd(
                     "validation", [validation_score(run.report, self.metric) for run in self.complete[method]]
                 ),
-                **_scored("test", self.tallies[method]["test"].estimate(self.metric)),
+                **_scored("test", self.tallies["test"][method].estimate(self.metric)),
                 "accuracy_mean": float(np.mean([r["scores"]["test"]["accuracy"] for r in reports])),
                 "ece_mean": _mean([r.get("ece", {}).get("test") for r in reports]),
                 "unmapped": reports[0].get("unmapped", {}).get("test"),
@@ -212,25 +224,17 @@ class DatasetTables:
             }
 
     def _compared(self, method: str) -> Row:
-        """Return the difference to the reference, and those between the highest method and this one."""
-        found: Row = {}
+        """Return the difference to the reference."""
         if self.reference == method:
-            found["verdict"] = "reference"
-        elif method in self.scored.differences:
-            testable = self._is_testable(method, self.reference)
-            found["_difference"] = compare(self.scored.differences[method], testable)
-        if self.is_complete and len(self.by_method) > 1:
-            highest = max(self.by_method, key=lambda m: float(self.scored.estimates[m].mean))
-            found["_behind"] = None
-            if method != highest:
-                tallies = self.scored.tallies
-                difference = tallies[highest].minus(tallies[method], self.metric)
-                found["_behind"] = compare(difference, self._is_testable(highest, method))
-        return found
+            return {"verdict": "reference"}
+        if method not in self.scored.differences:
+            return {}
+        testable = self._are_testable(method, str(self.reference))
+        return {"_difference": compare(self.scored.differences[method], testable)}
 
-    def _is_testable(self, *methods: str | None) -> bool:
-        """Whether the seeds tell how much they vary: one alone of a method that draws at random does not."""
-        cells = [[run.cell for run in self.by_method[str(method)]] for method in methods]
+    def _are_testable(self, *methods: str) -> bool:
+        """Whether the seeds tell how much they vary: a random method with a single seed does not."""
+        cells = [[run.cell for run in self.by_method[method]] for method in methods]
         return all(len(of_method) > 1 or not of_method[0].random for of_method in cells)
 
     def _environments(self, method: str) -> int:
@@ -343,18 +347,11 @@ def _judge(rows: Sequence[Row]) -> None:
         }
 
 
-def _rank(rows: Sequence[Row]) -> None:
-    """Fill in which methods are best, or tie for it, with p-values adjusted over all data sets."""
-    behind = [row for row in rows if row.get("_behind")]
-    p_values = adjusted([row["_behind"].p_value for row in behind])
-    tied: set[tuple[str, ...]] = set()
-    for row, p_adjusted in zip(behind, p_values, strict=True):
-        if verdict(row["_behind"], p_adjusted) == "tie":
-            row["standing"] = "tie"
-            tied.add(dataset_of(row))
+def _rank(rows: Sequence[Row], rankings: Mapping[Key, Ranking]) -> None:
+    """Fill in which methods are best, or tie for it."""
+    of_dataset = dict(zip(rankings, standings(list(rankings.values())), strict=True))
     for row in rows:
-        if "_behind" in row and row["_behind"] is None:  # the highest
-            row["standing"] = "tie" if dataset_of(row) in tied else "best"
+        row["standing"] = of_dataset.get(dataset_of(row), {}).get(row["method"])
 
 
 def _count_verdicts(averages: Sequence[Row], comparison: Sequence[Row]) -> None:
