@@ -2,6 +2,7 @@
 # make test        linters, type checker, all tests that this machine can run
 #                  (the report in a browser where there is chromium)
 # make test-slurm  the workflow on a real Slurm cluster of its own on this machine; needs root and Slurm
+# make test-long   repetitions: ten kills among twelve cells, sixty cells at a time; needs root and Slurm
 # make chaos N=100  on a cluster like that, kill trainers, nodes and the command at random; same bytes?
 # make fuzz N=20000  damaged files for every reader of data: each ends in data, or in one clear error?
 # make plan        what the study is going to take: cells, jobs, hours, disk; CONFIG=my/config.yaml DIRECTORY=my
@@ -20,7 +21,7 @@ N ?= 10
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: install demo test test-slurm chaos fuzz plan doctor lint schemas bench example-data
+.PHONY: install demo test test-slurm test-long chaos fuzz plan doctor lint schemas bench example-data
 
 install: .venv/installed
 
@@ -63,6 +64,9 @@ test: lint
 
 test-slurm: .venv/installed-test
 	POLYSHARP_NEEDS_SLURM=1 $(BIN)/pytest -n 4 --dist worksteal --durations=0 tests/slurm
+
+test-long: .venv/installed-test
+	POLYSHARP_NEEDS_SLURM=1 $(BIN)/pytest -n 2 -m long -s --durations=0 tests
 
 chaos: .venv/installed-test
 	$(BIN)/python -m tests.slurm.chaos --kills $(N)

@@ -15,16 +15,19 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from polysharp.files import read_json
 from tests.integration.study import Study
-from tests.slurm.cluster import GPU_NODES, Cluster, missing
-from tests.slurm.runs import PROFILE, Driver
+from tests.slurm.cluster import Cluster, missing, running
+from tests.slurm.runs import PROFILE, Driver, with_resources
 
 KILLS_PER_ROUND = 10
+KINDS = ("trainer", "asked", "node", "run", "interrupt")
 DATASETS = [("english", "single"), ("french", "multi")]
+# Nodes of one job each: losing one disturbs no other study on a cluster that is shared.
+ON_SPARE_NODES = with_resources("finetune:slurm_partition=spare")
 SECONDS = 1800  # within which a round has to end
 
 
@@ -51,8 +54,8 @@ class Round:
         self._driver = self._started()
         self._starts = 1
 
-    def run(self, kills: int) -> None:
-        """Kill so many times, and then let the study come to its end.
+    def run(self, kills: int, among: Sequence[str] = KINDS) -> None:
+        """Kill so many times in the ways of `among`, and then let the study come to its end.
 
         A driver that has ended, by our doing or because a cell has used up its attempts, is started
         again by the same command.
@@ -65,7 +68,8 @@ class Round:
             When it is complete before all the kills were done.
         """
         end = time.monotonic() + SECONDS
-        kinds: list[Callable[[], bool]] = [self._trainer, self._asked, self._node, self._run, self._interrupt]
+        ways = [self._trainer, self._asked, self._node, self._run, self._interrupt]
+        kinds: list[Callable[[], bool]] = [way for way in ways if way.__name__.strip("_") in among]
         # Every kind comes, and trainers most of all.
         planned = [self._trainer] * max(0, kills - len(kinds)) + kinds[:kills]
         self._draw.shuffle(planned)
@@ -100,26 +104,26 @@ class Round:
         # A driver that was killed has left its lock, which the next one names the remedy of.
         command = [sys.executable, "-m", "snakemake", *self.study.command(*PROFILE), "--unlock"]
         self.cluster.run(*command)
-        return Driver(self.cluster, self.study)
+        return Driver(self.cluster, self.study, *ON_SPARE_NODES)
 
-    def _trainers(self) -> list[int]:
-        """Return the processes that train, by their leases."""
-        found = []
+    def _trainers(self) -> dict[int, str]:
+        """Return the processes that train, by their leases, with their Slurm jobs."""
+        found = {}
         for lease in self.study.folder.glob("work/runs/**/lease.json"):
             try:
-                process = read_json(lease)["process"]
-                os.kill(process, 0)
+                holder = read_json(lease)
+                os.kill(holder["process"], 0)
             except (OSError, ValueError):
                 continue
-            found.append(process)
-        return sorted(found)
+            found[holder["process"]] = holder["slurm_job"]
+        return dict(sorted(found.items()))
 
     def _signal_a_trainer(self, number: signal.Signals) -> bool:
         trainers = self._trainers()
         if not trainers:
             return False
         try:
-            os.kill(self._draw.choice(trainers), number)
+            os.kill(self._draw.choice(list(trainers)), number)
         except ProcessLookupError:
             return False
         return True
@@ -134,9 +138,13 @@ class Round:
 
     def _node(self) -> bool:
         """Lose a node whose jobs' processes live on, and have it back later."""
-        if not self._trainers():
+        trainers = self._trainers()
+        if not trainers:
             return False
-        node = self._draw.choice(GPU_NODES)
+        job = self._draw.choice(list(trainers.values()))
+        node = self.cluster.run("squeue", "-h", "-j", job, "-o", "%N", check=False).stdout.strip()
+        if not node:
+            return False
         self.cluster.lose(node)
         time.sleep(self._draw.uniform(1, 10))
         self.cluster.start_node(node)
@@ -166,12 +174,10 @@ def main(kills: int, seed: int) -> int:
         print(f"error: {reason}", file=sys.stderr)
         return 1
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
-    cluster = Cluster(folder / "cluster")
-    try:
-        expected = twelve_cells(folder / "undisturbed")
-        expected.completed("-c2")
-        cluster.start()
-        different = 0
+    expected = twelve_cells(folder / "undisturbed")
+    expected.completed("-c2")
+    different = 0
+    with running(folder / "slurm") as cluster:
         for number, left in enumerate(range(kills, 0, -KILLS_PER_ROUND), start=1):
             started = time.monotonic()
             study = twelve_cells(folder / f"round-{number}")
@@ -187,8 +193,6 @@ def main(kills: int, seed: int) -> int:
             )
             if same:
                 shutil.rmtree(study.folder)
-    finally:
-        cluster.stop()
     if different == 0:
         shutil.rmtree(folder)
     return int(different > 0)

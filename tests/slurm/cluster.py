@@ -1,21 +1,27 @@
-"""A real Slurm cluster on loopback: slurmctld, slurmdbd with MariaDB, and four slurmd on one machine.
+"""A real Slurm cluster on loopback: slurmctld, slurmdbd with MariaDB, and ten slurmd on one machine.
 
-Nodes g1 and g2 have two pretended GPUs each (links to /dev/null, which Slurm counts and binds), c1 and
-c2 have none. Everything lives in one folder, in a network namespace that has only loopback, so that no
-job finds the internet, and in a mount namespace in which this folder is /etc/slurm. Nothing else of the
-machine is touched. Needs root.
+Nodes g1 and g2 have pretended GPUs (links to /dev/null, which Slurm counts and binds), s1 to s6 have one
+each, c1 and c2 have none. Everything lives in one folder, in a network namespace that has only loopback, so
+that no job finds the internet, and in a mount namespace in which this folder is /etc/slurm. Nothing else of
+the machine is touched. Needs root.
+
+Several processes can share a cluster: see :func:`running`.
 """
 
 from __future__ import annotations
 
+import argparse
+import fcntl
 import os
 import secrets
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from string import Template
 
@@ -23,8 +29,10 @@ DAEMONS = ("munged", "slurmctld", "slurmd")
 ACCOUNTING_DAEMONS = ("slurmdbd", "mariadbd")
 PACKAGES = "slurmctld slurmd slurm-client munge slurmdbd mariadb-server iproute2"
 GPU_NODES, CPU_NODES = ("g1", "g2"), ("c1", "c2")
-NODES = (*GPU_NODES, *CPU_NODES)
-GPUS, CPUS, MEMORY_MB = 2, 8, 64000  # of a node; more than the machine has, which Slurm is told to believe
+# One GPU each, so one job: such a node can be taken from its job, or lost, without harm to another's.
+SPARE_NODES = ("s1", "s2", "s3", "s4", "s5", "s6")
+NODES = (*GPU_NODES, *CPU_NODES, *SPARE_NODES)
+GPUS, CPUS, MEMORY_MB = 4, 8, 128000  # of a node; more than the machine has, which Slurm is told to believe
 PORTS = {"slurmctld": 16817, "slurmdbd": 16819, "mariadbd": 13306, "slurmd": 17000}
 ACCOUNTING = [
     "AccountingStorageType=accounting_storage/slurmdbd",
@@ -35,6 +43,8 @@ ACCOUNTING = [
 ]
 NO_ACCOUNTING = ["AccountingStorageType=accounting_storage/none"]
 CONFIGURATION = Path(__file__).parent / "configuration"
+ROOT = Path(__file__).parents[2]
+LIMITED = "limited"  # an account in which a user may have one job in the queue
 
 
 def missing() -> str | None:
@@ -64,8 +74,69 @@ def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None
         time.sleep(0.1)
 
 
+def lives(process: int) -> bool:
+    """Return whether a process is there and has not ended."""
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state not in "ZX"
+
+
+@contextmanager
+def running(folder: Path, *, accounting: bool = True, options: str = "") -> Iterator[Cluster]:
+    """Give the cluster of a folder, which all processes that ask for it share.
+
+    A process of its own starts the cluster for the first of them. It stops it when the last of them is done
+    or dead: each holds a lock, which the kernel releases however the process ends.
+
+    Raises
+    ------
+    RuntimeError
+        When the cluster does not start.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    cluster = Cluster(folder / "cluster", accounting=accounting, options=options)
+    keeper = None
+    with (folder / "starting").open("w") as starting, (folder / "users").open("w") as users:
+        fcntl.flock(starting, fcntl.LOCK_EX)
+        fcntl.flock(users, fcntl.LOCK_SH)  # waits for the end of an earlier cluster that is being stopped
+        if not (folder / "runs").exists():
+            shutil.rmtree(cluster.folder, ignore_errors=True)
+            command = [sys.executable, "-m", "tests.slurm.cluster", str(folder), f"--options={options}"]
+            with (folder / "keeper.log").open("w") as log:
+                keeper = subprocess.Popen(
+                    [*command, *([] if accounting else ["--no-accounting"])],
+                    cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                )  # fmt: skip
+            while not (folder / "runs").exists():
+                if keeper.poll() is not None:
+                    raise RuntimeError(f"no cluster: {(folder / 'keeper.log').read_text()}")
+                time.sleep(0.1)
+        fcntl.flock(starting, fcntl.LOCK_UN)
+        yield cluster
+    if keeper:
+        keeper.wait()
+
+
+def keep(folder: Path, *, accounting: bool, options: str) -> None:
+    """Start the cluster of a folder, wait until no process uses it any more, and stop it."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    cluster = Cluster(folder / "cluster", accounting=accounting, options=options)
+    with (folder / "users").open() as users:
+        try:
+            cluster.start()
+            (folder / "runs").touch()
+            fcntl.flock(users, fcntl.LOCK_EX)
+        finally:
+            (folder / "runs").unlink(missing_ok=True)
+            cluster.stop()
+
+
 class Cluster:
     """The daemons of one cluster, started and stopped, killed and brought back.
+
+    Which process is which daemon is in files, so that every process that shares the cluster can kill one.
 
     Parameters
     ----------
@@ -79,11 +150,10 @@ class Cluster:
 
     def __init__(self, folder: Path, *, accounting: bool = True, options: str = "") -> None:
         self.folder, self.accounting, self.options = folder, accounting, options
-        self._daemons: dict[str, subprocess.Popen[bytes]] = {}
 
     def inside(self, *command: object, cwd: Path | None = None) -> list[str]:
         """Return the command line that runs a command where this cluster is, in `cwd`."""
-        namespaces = ["--net", "--mount", "--target", self._daemons["namespaces"].pid]
+        namespaces = ["--net", "--mount", "--target", self._process("namespaces")]
         return [*map(str, ["nsenter", *namespaces, f"--wd={cwd or Path.cwd()}", "--", *command])]
 
     def run(
@@ -98,7 +168,7 @@ class Cluster:
     def start(self) -> None:
         """Start everything, and wait until all nodes are idle."""
         spools = [f"spool/{node}" for node in NODES]
-        for name in ("log", "state", "devices", "mysql", "temporary", *spools):
+        for name in ("log", "state", "devices", "mysql", "temporary", "processes", *spools):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         for number in range(GPUS):
             (self.folder / f"devices/gpu{number}").symlink_to("/dev/null")
@@ -113,15 +183,14 @@ class Cluster:
         wait_until(lambda: set(self.states().values()) == {"idle"}, 60, "idle nodes")
 
     def stop(self) -> None:
-        """Stop everything, jobs and what outlived its node included."""
-        for name in [*NODES, "slurmctld", "slurmdbd", "mariadbd", "munged", "namespaces"]:
-            self.kill(name, signal.SIGTERM if name in ("slurmdbd", "mariadbd") else signal.SIGKILL)
-        for process in Path("/proc").glob("[0-9]*"):
-            try:
-                if (process / "ns/net").stat().st_ino == self._namespace:
-                    os.kill(int(process.name), signal.SIGKILL)
-            except OSError:  # gone meanwhile, or not ours to look at
-                continue
+        """Kill everything, jobs and what outlived its node included; with it the namespaces end."""
+        with suppress(FileNotFoundError):  # not even they were made
+            space = Path(f"/proc/{self._process('namespaces')}/ns/net").stat().st_ino
+            while inside := processes_in(space):
+                for process in inside:
+                    with suppress(ProcessLookupError):
+                        os.kill(process, signal.SIGKILL)
+                time.sleep(0.1)
 
     def states(self) -> dict[str, str]:
         """Return the state of every node, as sinfo gives it."""
@@ -130,10 +199,10 @@ class Cluster:
 
     def kill(self, daemon: str, number: signal.Signals = signal.SIGKILL) -> None:
         """Kill a daemon: a node's slurmd by the node's name. Its jobs' processes stay."""
-        process = self._daemons.pop(daemon, None)
-        if process is not None:
-            process.send_signal(number)
-            process.wait()
+        process = self._process(daemon)
+        with suppress(ProcessLookupError):
+            os.kill(process, number)
+        wait_until(lambda: not lives(process), 60, f"end of {daemon}")
 
     def start_controller(self) -> None:
         """Start slurmctld, again after it was killed."""
@@ -165,10 +234,18 @@ class Cluster:
         )
 
     def _start(self, name: str, *command: object) -> None:
+        self._note(name, self.inside(*command))
+
+    def _note(self, name: str, command: list[str]) -> None:
+        """Start a daemon, and note its process."""
         with (self.folder / f"log/{name}.out").open("ab") as log:
-            self._daemons[name] = subprocess.Popen(
-                self.inside(*command), stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            process = subprocess.Popen(
+                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
             )
+        (self.folder / "processes" / name).write_text(str(process.pid))
+
+    def _process(self, name: str) -> int:
+        return int((self.folder / "processes" / name).read_text())
 
     def _write_configuration(self) -> None:
         first = PORTS["slurmd"] + 1
@@ -177,8 +254,10 @@ class Cluster:
             "host": socket.gethostname().split(".")[0],
             "gpu_nodes": ",".join(GPU_NODES),
             "cpu_nodes": ",".join(CPU_NODES),
+            "spare_nodes": ",".join(SPARE_NODES),
             "gpu_node_ports": f"{first}-{first + len(GPU_NODES) - 1}",
-            "cpu_node_ports": f"{first + len(GPU_NODES)}-{first + len(NODES) - 1}",
+            "cpu_node_ports": f"{first + len(GPU_NODES)}-{first + len(GPU_NODES) + len(CPU_NODES) - 1}",
+            "spare_node_ports": f"{first + len(GPU_NODES) + len(CPU_NODES)}-{first + len(NODES) - 1}",
             "gpus": GPUS,
             "last_gpu": GPUS - 1,
             "cpus": CPUS,
@@ -194,11 +273,10 @@ class Cluster:
 
     def _enter_namespaces(self) -> None:
         """Hold the namespaces open, and give them what they need."""
-        self._daemons["namespaces"] = subprocess.Popen(["unshare", "--net", "--mount", "sleep", "infinity"])
-        process = Path(f"/proc/{self._daemons['namespaces'].pid}")
+        self._note("namespaces", ["unshare", "--net", "--mount", "sleep", "infinity"])
+        process = Path(f"/proc/{self._process('namespaces')}")
         # Not before unshare has become sleep are the namespaces complete, their mounts our own.
         wait_until(lambda: (process / "comm").read_text() == "sleep\n", 10, "namespaces")
-        self._namespace = (process / "ns/net").stat().st_ino
         self.run("mount", "--bind", self.folder, "/etc/slurm")
         self.run("ip", "link", "set", "lo", "up")
         # slurmdbd asks for the kinds of address that the machine has, where 127.0.0.1 does not count.
@@ -239,5 +317,29 @@ class Cluster:
             "GRANT ALL ON slurm.* TO slurm@'127.0.0.1'",
         )
         self.start_slurmdbd()
-        for what in ("cluster loopback", "account study cluster=loopback", "user root account=study"):
+        for what in (
+            "cluster loopback",
+            f"account study,{LIMITED} cluster=loopback",
+            "user root account=study",
+            f"user root account={LIMITED} MaxSubmitJobs=1",
+        ):
             self.run("sacctmgr", "-i", "add", *what.split())
+
+
+def processes_in(space: int) -> list[int]:
+    """Return the processes that are in a network namespace and have not ended."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # gone meanwhile, or not ours to look at
+            if (process / "ns/net").stat().st_ino == space and lives(int(process.name)):
+                found.append(int(process.name))
+    return found
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=keep.__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--no-accounting", action="store_true", help="no slurmdbd, no sacct")
+    parser.add_argument("--options", default="", help="further lines of slurm.conf")
+    arguments = parser.parse_args()
+    keep(arguments.folder, accounting=not arguments.no_accounting, options=arguments.options)

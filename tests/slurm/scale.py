@@ -18,9 +18,9 @@ from pathlib import Path
 
 import yaml
 
-from tests.integration.study import Study, copy_of_the_repository, snakemake
-from tests.slurm.cluster import Cluster, missing
-from tests.slurm.runs import PROFILE, Driver, accounted
+from tests.integration.study import Study, copy_of_the_repository, copy_study, snakemake
+from tests.slurm.cluster import Cluster, missing, running
+from tests.slurm.runs import DATASET, LONG, PROFILE, Driver, accounted, cell
 
 # In place of the command train: every seed's results are those of one real training.
 TRIVIAL = """
@@ -66,23 +66,19 @@ class Measured:
         )
 
 
-def many_cells(folder: Path, languages: int, seeds: int, seeds_per_job: int) -> tuple[Study, Path]:
-    """Return a study of so many languages and seeds, and a copy of the workflow that trains nothing."""
-    study = Study.write(
-        folder / "study",
-        [("english", "single")],
-        seeds=[1],
-        methods={"sam": None},
-        training={"epochs": 1},
-        report={"bootstrap": 200},
-    )
-    study.completed("-c1")
-    cell = "main/english/single/sam/seed-1"
+def many_cells(
+    trained: Study, folder: Path, languages: int, seeds: int, seeds_per_job: int
+) -> tuple[Study, Path]:
+    """Return a study of so many languages and seeds, and a copy of the workflow that trains nothing.
+
+    Every cell gets the results of the one of `trained`.
+    """
+    study = copy_study(trained, folder / "study")
     snakefile = copy_of_the_repository(folder / "repository") / "Snakefile"
     commands = snakefile.parent / "workflow/polysharp/cli"
     (commands / "train.py").write_text(TRIVIAL, encoding="utf-8")
-    shutil.copytree(study.folder / "results/runs" / cell, commands / "done/run")
-    shutil.copytree(study.folder / "work/runs" / cell, commands / "done/work")
+    shutil.copytree(study.folder / "results/runs" / cell(), commands / "done/run")
+    shutil.copytree(study.folder / "results/best" / DATASET, commands / "done/work/checkpoint")
     for made in ("results", "work", "logs", "benchmarks", ".snakemake"):
         shutil.rmtree(study.folder / made)
     names = [f"language-{number}" for number in range(languages)]
@@ -131,13 +127,13 @@ def main(languages: int, seeds: int, seeds_per_job: int) -> int:
         print(f"error: {reason}", file=sys.stderr)
         return 1
     folder = Path(tempfile.mkdtemp(prefix="scale-"))
-    cluster = Cluster(folder / "cluster")
     try:
-        study, snakefile = many_cells(folder, languages, seeds, seeds_per_job)
-        cluster.start()
-        measured = measure(cluster, study, snakefile)
+        trained = Study.write(folder / "trained", [("english", "single")], **LONG)
+        trained.completed("-c1")
+        study, snakefile = many_cells(trained, folder, languages, seeds, seeds_per_job)
+        with running(folder / "slurm") as cluster:
+            measured = measure(cluster, study, snakefile)
     finally:
-        cluster.stop()
         shutil.rmtree(folder)
     print(measured)
     return int(measured.complete != measured.cells)

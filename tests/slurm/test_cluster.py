@@ -1,12 +1,13 @@
 """The workflow on a real Slurm cluster, by profiles/slurm as it is and by the doctor's."""
 
 import csv
+import subprocess
 import sys
 from pathlib import Path
 
 from tests.integration.conftest import DATASETS
-from tests.integration.study import Study
-from tests.slurm.cluster import Cluster
+from tests.integration.study import ROOT, Study
+from tests.slurm.cluster import Cluster, processes_in, wait_until
 from tests.slurm.runs import PROFILE, Driver, accounted, long_study
 
 
@@ -43,12 +44,13 @@ def test_the_doctor_writes_a_profile_that_works(
     study = long_study(ready, tmp_path / "by the doctor")
     doctor = [sys.executable, "-m", "polysharp", "doctor"]
     examined = cluster.run(*doctor, cwd=study.folder)
-    assert "ok     partition with GPUs: gpu (2 nodes, 64000 MB, at most 240 minutes a job)" in examined.stdout
+    assert "ok     partition with GPUs: gpu (2 nodes, 128000 MB, at most 240 min" in examined.stdout
     assert "ok     Slurm would take a job of fine-tuning: --partition=gpu --time=60" in examined.stdout
     assert "wrong" not in examined.stdout
     for mistake, expected in (
-        (["--gpu-partition", "gup"], "'gup': not there; expected one of cpu, gpu, gpulow, scavenge; did you"),
-        (["--gpu-partition", "cpu"], "partition cpu: has no GPUs; those that have: gpu, gpulow, scavenge"),
+        (["--gpu-partition", "gup"], "'gup': not there; expected one of cpu, gpu, gpulow, "),
+        (["--gpu-partition", "gup"], "; did you mean 'gpu'?"),
+        (["--gpu-partition", "cpu"], "partition cpu: has no GPUs; those that have: gpu, "),
         (["--gpu-kind", "a10"], "the kinds there: a100; did you mean 'a100'?"),
         (["--account", "studies"], "account 'studies': not yours; yours are"),
     ):  # fmt: skip
@@ -59,3 +61,22 @@ def test_the_doctor_writes_a_profile_that_works(
     command = [sys.executable, "-m", "snakemake", *study.command(*profile)]
     cluster.run(*command, timeout=600)
     assert study.bytes_of_results() == undisturbed.bytes_of_results()
+
+
+def test_a_cluster_ends_with_the_process_that_uses_it(slurm: None, tmp_path: Path) -> None:
+    use = (
+        "import sys, time; from pathlib import Path; from tests.slurm.cluster import running\n"
+        "with running(Path(sys.argv[1]), accounting=False) as cluster:\n"
+        "    cluster.run('sbatch', '-p', 'gpu', '--output=/dev/null', '--wrap=sleep 600')\n"
+        "    print('runs', flush=True)\n"
+        "    time.sleep(600)\n"
+    )
+    command = [sys.executable, "-c", use, str(tmp_path)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as user:
+        assert user.stdout and user.stdout.readline() == "runs\n"
+        namespaces = int((tmp_path / "cluster/processes/namespaces").read_text())
+        space = Path(f"/proc/{namespaces}/ns/net").stat().st_ino
+        assert len(processes_in(space)) > 10
+        user.kill()
+    wait_until(lambda: not processes_in(space), 30, "end of everything in the namespace")
+    wait_until(lambda: not (tmp_path / "runs").exists(), 10, "end of the cluster's keeper")

@@ -1,189 +1,165 @@
 """What clusters do to a run, done to it: in the end the bytes of an undisturbed run."""
 
 import os
+import re
 import signal
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 from tests.integration.study import Study
-from tests.slurm.cluster import Cluster, wait_until
+from tests.slurm.cluster import Cluster, lives, wait_until
 from tests.slurm.runs import (
+    DATASET,
+    METHOD,
     PROFILE,
     Driver,
+    Training,
     accounted,
-    holder,
+    at_work,
+    by_method,
+    files_of,
     log_of,
     long_study,
+    queued,
+    rows_of,
     runs_again,
+    same_trainings,
     snapshots,
     state_of,
-    suspended,
+    with_resources,
 )
 
 
-def test_a_requeued_training_goes_on(
-    cluster: Cluster, ready: Study, undisturbed: Study, tmp_path: Path
-) -> None:
-    study = long_study(ready, tmp_path / "requeued")
-    with Driver(cluster, study) as driver:
-        job = driver.wait_until_it_trains()["slurm_job"]
-        cluster.run("scontrol", "requeue", job)
-        driver.wait(lambda: runs_again(cluster, job))
+def node_of(cluster: Cluster, training: Training) -> str:
+    """Return the node that a training runs on."""
+    return cluster.run("squeue", "-h", "-j", training.job, "-o", "%N").stdout.strip()
+
+
+def preempt(cluster: Cluster, study: Study, training: Training) -> None:
+    """Have a training's node for a more urgent job."""
+    urgent = ["--partition=urgent", "--nodelist", node_of(cluster, training), "--gres=gpu:1", "--time=1"]
+    cluster.run("sbatch", *urgent, "--chdir", study.folder, "--output=/dev/null", "--wrap=sleep 1")
+
+
+def is_as_if_nothing_had_happened(study: Study, *methods: str) -> None:
+    """Complete a study without the cluster, and compare methods that do what METHOD does with METHOD."""
+    expected = files_of(study)
+    made = {method: files_of(study, method) for method in methods}
+    study.completed("-c2")
+    for method in methods:
+        assert made[method] == expected, method
+        for table in ("report.tsv", "runs.tsv", "curves.tsv", "confusions.tsv"):
+            assert rows_of(study, table, method) == rows_of(study, table, METHOD), (table, method)
+    assert study.table("failures.tsv") == []
+
+
+def test_trainings_that_slurm_stops_go_on(cluster: Cluster, undisturbed: Study, tmp_path: Path) -> None:
+    """One is requeued, one preempted, one preempted for good, one cancelled, one out of time."""
+    methods = ("requeued", "preempted", "scavenged", "cancelled", "out-of-time")
+    study = same_trainings(undisturbed, tmp_path / "stopped", methods)
+    resources = with_resources(
+        by_method("slurm_partition", "'gpu'", preempted="'gpulow'", scavenged="'scavenge'"),
+        by_method("slurm_extra", "''", scavenged="'--no-requeue'"),
+        "finetune:runtime=10*attempt",
+    )
+    with Driver(cluster, study, "--until", "finetune", *resources) as driver:
+        held = dict(zip(methods, driver.hold(*methods), strict=True))
+        cluster.run("scontrol", "requeue", held["requeued"].job)
+        preempt(cluster, study, held["preempted"])
+        preempt(cluster, study, held["scavenged"])
+        cluster.run("scancel", held["cancelled"].job)
+        # Its limit is nearer now; limits themselves are whole minutes.
+        cluster.run("scontrol", "update", f"jobid={held['out-of-time'].job}", "EndTime=now+1")
+        driver.wait(lambda: sum(training.asked_to_stop() for training in held.values()) == len(held))
+        for method in ("requeued", "preempted"):
+            driver.wait(lambda job=held[method].job: runs_again(cluster, job), pause=1)
         driver.ends_well()
-    assert "resumed from the snapshot" in log_of(study)
-    assert study.bytes_of_results() == undisturbed.bytes_of_results()
+    for method in methods:
+        stopped = re.findall(r"SIGTERM: stopping as soon as the state is saved", held[method].log)
+        assert len(stopped) == 1, held[method].log
+        assert "resumed from the snapshot" in log_of(study, method)
+    states = {job: state for job, state, _ in accounted(cluster, study, "JobID", "State", "Timelimit")}
+    ends = {method: states[training.job] for method, training in held.items()}
+    assert ends["requeued"] == ends["preempted"] == "COMPLETED"  # no attempt is used up
+    assert ends["scavenged"] == "PREEMPTED" and ends["out-of-time"] == "TIMEOUT"
+    assert "status is: 'CANCELLED'" in driver.output and "status is: 'TIMEOUT'" in driver.output
+    assert driver.output.count("Trying to restart job") == 3
+    # Who was out of time asks for more.
+    (last,) = re.findall(r"Slurm job (\d+) on", log_of(study, "out-of-time"))
+    assert [last, "00:20:00"] in accounted(cluster, study, "JobID", "Timelimit")
+    is_as_if_nothing_had_happened(study, *methods)
 
 
-def test_a_preempted_training_goes_on(
-    cluster: Cluster, ready: Study, undisturbed: Study, tmp_path: Path
+def test_trainings_that_are_killed_or_given_up_go_on(
+    cluster: Cluster, undisturbed: Study, tmp_path: Path
 ) -> None:
-    study = long_study(ready, tmp_path / "preempted")
-    low = ("--set-resources", "finetune:slurm_partition=gpulow", "finetune:gres=gpu:1")
-    with Driver(cluster, study, *low) as driver:
-        job = driver.wait_until_it_trains()["slurm_job"]
-        urgent = ["--partition=gpu", "--nodes=2", "--gres=gpu:2", "--time=1", "--output=/dev/null"]
-        cluster.run("sbatch", *urgent, "--wrap=sleep 1")
-        driver.wait(lambda: runs_again(cluster, job))
-        driver.ends_well()
-    assert "Trying to restart job" not in driver.output  # no attempt is used up
-    assert "resumed from the snapshot" in log_of(study)
-    assert study.bytes_of_results() == undisturbed.bytes_of_results()
-
-
-def test_a_training_that_is_preempted_for_good_goes_on_at_the_next_attempt(
-    cluster: Cluster, ready: Study, undisturbed: Study, tmp_path: Path
-) -> None:
-    study = long_study(ready, tmp_path / "scavenged")
-    resources = ["slurm_partition=scavenge", "gres=gpu:1", "slurm_extra='--no-requeue'"]
-    for_good = ("--set-resources", *(f"finetune:{resource}" for resource in resources))
-    with Driver(cluster, study, *for_good) as driver:
-        driver.wait_until_it_trains()
-        urgent = ["--partition=gpu", "--nodes=2", "--gres=gpu:2", "--time=1", "--output=/dev/null"]
-        cluster.run("sbatch", *urgent, "--wrap=sleep 1")
-        driver.ends_well()
-    assert ["PREEMPTED"] in accounted(cluster, study, "State")
-    assert "Trying to restart job" in driver.output
-    assert "resumed from the snapshot" in log_of(study)
-    assert study.bytes_of_results() == undisturbed.bytes_of_results()
-
-
-def test_a_training_that_somebody_cancels_goes_on_at_the_next_attempt(
-    cluster: Cluster, ready: Study, undisturbed: Study, tmp_path: Path
-) -> None:
-    study = long_study(ready, tmp_path / "cancelled")
-    with Driver(cluster, study) as driver:
-        cluster.run("scancel", driver.wait_until_it_trains()["slurm_job"])
-        driver.ends_well()
-    assert "status is: 'CANCELLED'" in driver.output and "Trying to restart job" in driver.output
-    assert "resumed from the snapshot" in log_of(study)
-    assert study.bytes_of_results() == undisturbed.bytes_of_results()
-
-
-def test_a_training_that_outlives_its_time_goes_on_at_the_next_attempt(
-    cluster: Cluster, ready: Study, undisturbed: Study, tmp_path: Path
-) -> None:
-    study = long_study(ready, tmp_path / "out of time")
-    resources = ("--set-resources", "finetune:slurm_partition=gpu", "finetune:runtime=attempt")
-    with Driver(cluster, study, *resources) as driver:
-        trainer = driver.wait_until_it_trains()
-        with suspended(trainer["process"]):
-            driver.wait(lambda: state_of(cluster, trainer["slurm_job"]) != "RUNNING")
-        driver.ends_well()
-    assert "TIMEOUT" in driver.output and "Trying to restart job" in driver.output
-    assert "resumed from the snapshot" in log_of(study)
-    assert study.bytes_of_results() == undisturbed.bytes_of_results()
-
-
-def test_a_killed_training_goes_on_from_the_newest_snapshot_that_is_whole(
-    cluster: Cluster, ready: Study, undisturbed: Study, tmp_path: Path
-) -> None:
-    study = long_study(ready, tmp_path / "killed", snapshot_seconds=1)
-    with Driver(cluster, study) as driver:
-        trainer = driver.wait_until_it_trains()
-        driver.wait(lambda: len(snapshots(study)) > 1)
-        os.kill(trainer["process"], signal.SIGKILL)
-        before, damaged = snapshots(study)
+    """One is killed, and its newest snapshot damaged; the node of the other is lost, its process lives on."""
+    methods = ("killed", "given-up")
+    study = same_trainings(undisturbed, tmp_path / "killed", methods, snapshot_seconds=0)
+    resources = with_resources(by_method("slurm_partition", "'gpu'", given_up="'spare'"))
+    with Driver(cluster, study, "--until", "finetune", *resources) as driver:
+        killed, given_up = driver.hold(*methods)
+        os.kill(killed.process, signal.SIGKILL)
+        wait_until(lambda: not lives(killed.process), 10, "end of the killed training")
+        before, damaged = snapshots(study, "killed")[-2:]
         content = bytearray((damaged / "state.pt").read_bytes())
         content[len(content) // 2] ^= 1
         (damaged / "state.pt").write_bytes(content)
-        driver.ends_well()
-    assert f"{damaged.name} is damaged and removed" in log_of(study)
-    assert f"resumed from the snapshot {before.name}" in log_of(study)
-    assert study.bytes_of_results() == undisturbed.bytes_of_results()
-
-
-def test_of_a_node_that_is_given_up_the_living_training_stops(
-    cluster: Cluster, ready: Study, undisturbed: Study, tmp_path: Path
-) -> None:
-    study = long_study(ready, tmp_path / "node lost")
-    with Driver(cluster, study) as driver:
-        lost = driver.wait_until_it_trains()
-        node = cluster.run("squeue", "-h", "-j", lost["slurm_job"], "-o", "%N").stdout.strip()
-        with suspended(lost["process"]):  # it has to live until the next one comes
-            cluster.lose(node)
-            driver.wait(lambda: runs_again(cluster, lost["slurm_job"]))
-            driver.wait(lambda: holder(study)["process"] != lost["process"])
+        node = node_of(cluster, given_up)
+        cluster.lose(node)
         try:
+            driver.wait(lambda: runs_again(cluster, given_up.job), pause=1)
+            driver.wait(lambda: at_work(study, "given-up", given_up.process) is not None)
+            given_up.go_on()
             driver.ends_well()
-            gone = Path(f"/proc/{lost['process']}")
-            wait_until(lambda: not gone.exists(), 30, "end of the first training, which nobody kills")
+            wait_until(
+                lambda: not lives(given_up.process), 30, "end of the first training, which nobody kills"
+            )
         finally:
+            given_up.go_on()
             cluster.bring_back(node)
-    assert f"taken over from process {lost['process']} on " in log_of(study)
-    assert f"of Slurm job {lost['slurm_job']}" in log_of(study)
-    assert study.bytes_of_results() == undisturbed.bytes_of_results()
+    assert f"{damaged.name} is damaged and removed" in log_of(study, "killed")
+    assert f"resumed from the snapshot {before.name}" in log_of(study, "killed")
+    assert f"taken over from process {given_up.process} on " in log_of(study, "given-up")
+    assert f"of Slurm job {given_up.job}" in log_of(study, "given-up")
+    is_as_if_nothing_had_happened(study, *methods)
 
 
-def test_a_killed_driver_leaves_no_orphans(
+def test_a_training_outlives_four_drivers(
     cluster: Cluster, ready: Study, undisturbed: Study, tmp_path: Path
 ) -> None:
-    study = long_study(ready, tmp_path / "driver killed")
+    """One is interrupted, one killed, one asked to end; the fourth has nothing to train."""
+    study = long_study(ready, tmp_path / "drivers")
     with Driver(cluster, study) as driver:
-        orphan = driver.wait_until_it_trains()
-        with suspended(orphan["process"]):  # it has to live until it is cancelled
-            driver.process.kill()
-            driver.process.wait()
-            # Its jobs go on: only the next run can look after them.
-            command = [sys.executable, "-m", "snakemake", *study.command(*PROFILE)]
-            locked = cluster.run(*command, check=False)
-            assert locked.returncode != 0 and "--unlock" in locked.stderr
-            cluster.run(*command, "--unlock")
-            with Driver(cluster, study) as again:
-                again.wait(lambda: "which are cancelled" in again.output)
-                with suppress(ProcessLookupError):  # Slurm may have woken it, to end it
-                    os.kill(orphan["process"], signal.SIGCONT)
-                again.ends_well()
-    assert f"left 1 Slurm jobs, which are cancelled: {orphan['slurm_job']}" in again.output
-    assert "resumed from the snapshot" in log_of(study)
-    assert study.bytes_of_results() == undisturbed.bytes_of_results()
-
-
-def test_an_interrupted_driver_takes_its_jobs_along(
-    cluster: Cluster, ready: Study, undisturbed: Study, tmp_path: Path
-) -> None:
-    study = long_study(ready, tmp_path / "driver interrupted")
-    with Driver(cluster, study) as driver:
-        job = driver.wait_until_it_trains()["slurm_job"]
+        (first,) = driver.hold(METHOD)
         driver.process.send_signal(signal.SIGINT)
+        driver.wait(first.asked_to_stop)
         assert driver.ends() != 0
-        assert state_of(cluster, job) in ("CANCELLED", "COMPLETING")
+        assert state_of(cluster, first.job) in ("CANCELLED", "COMPLETING")
         assert "cancelled" in (study.folder / "results/failures.tsv").read_text()
+
     with Driver(cluster, study) as driver:
-        driver.ends_well()
+        (orphan,) = driver.hold(METHOD, after=first.process)  # it has to live until it is cancelled
+        assert "resumed from the snapshot" in log_of(study)
+        driver.process.kill()
+        driver.process.wait()
+        assert queued(cluster, study) == [orphan.job]
+        # Its jobs go on: only the next run can look after them.
+        command = [sys.executable, "-m", "snakemake", *study.command(*PROFILE)]
+        locked = cluster.run(*command, check=False)
+        assert locked.returncode != 0 and "--unlock" in locked.stderr
+        cluster.run(*command, "--unlock")
+        with Driver(cluster, study) as third:
+            third.wait(lambda: "which are cancelled" in third.output)
+            third.wait(orphan.asked_to_stop)
+            (last,) = third.hold(METHOD, after=orphan.process)
+            third.process.send_signal(signal.SIGTERM)
+            last.go_on()
+            assert third.ends() != 0
+            assert (study.folder / "results/runs" / DATASET / "sam/seed-1/job.json").exists()
+    assert f"left 1 Slurm jobs, which are cancelled: {orphan.job}" in third.output
     assert "resumed from the snapshot" in log_of(study)
-    assert study.bytes_of_results() == undisturbed.bytes_of_results()
 
-
-def test_a_driver_that_is_asked_to_end_lets_its_jobs_finish(
-    cluster: Cluster, ready: Study, undisturbed: Study, tmp_path: Path
-) -> None:
-    study = long_study(ready, tmp_path / "driver ended")
-    with Driver(cluster, study) as driver:
-        driver.wait_until_it_trains()
-        driver.process.send_signal(signal.SIGTERM)
-        assert driver.ends() != 0
-        assert (study.folder / "results/runs" / "main/english/single/sam/seed-1/job.json").exists()
     before = accounted(cluster, study, "JobID")
     with Driver(cluster, study) as driver:
         driver.ends_well()
