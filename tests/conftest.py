@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from polysharp.data import PreparedData
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-# Before numpy is imported: with a thread for every core, workers that run at the same time only slow each other.
+# Before numpy is imported: with a thread per core, workers that run at the same time slow each other down.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 pytest_plugins = ["tests.budget"]
@@ -56,7 +56,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before -m selects
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by their folder, and start with costly files, so that no worker waits for another at the end."""
+    """Mark tests by their folder; start with costly files, so that no worker waits for another at the end."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
 
     def order(item: pytest.Item) -> tuple[bool, bool]:
@@ -178,7 +178,7 @@ def device() -> "Accelerator":
     return accelerator("float32", threads=1)
 
 
-# No deadline, as it measures what else the machine does. `pytest --hypothesis-profile=long` for more examples.
+# No deadline, as it measures what else the machine does. For more examples: --hypothesis-profile=long.
 settings.register_profile("short", deadline=None, max_examples=25)
 settings.register_profile("long", deadline=None, max_examples=500)
 settings.load_profile("short")

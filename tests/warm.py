@@ -37,14 +37,25 @@ COLD = "POLYSHARP_TESTS_COLD"
 CPU = "POLYSHARP_TESTS_CPU"  # file to which the server appends the CPU seconds of every command
 # Libraries read these variables at import: a command that sets one of them needs its own interpreter.
 AT_IMPORT = ("HF_", "HUGGINGFACE_", "TRANSFORMERS_", "PYTHONHASHSEED", "COVERAGE", "LD_")
+ARCHITECTURES = ("bert", "camembert", "roberta", "xlm_roberta")
 LIBRARIES = [
-    "accelerate", "jinja2", "matplotlib.pyplot", "polars", "pyarrow.parquet", "pydantic", "rapidfuzz", "rensa",
-    "scipy.special", "scipy.stats", "sklearn.feature_extraction.text", "sklearn.linear_model", "sklearn.pipeline",
-    "snakemake.cli", "snakemake.api", "snakemake.report.html_reporter", "snakemake_executor_plugin_slurm",
-    "statsmodels.stats.multitest", "torch", "transformers.models.auto.modeling_auto",
-    *(f"transformers.models.{name}.modeling_{name}" for name in ("bert", "camembert", "roberta", "xlm_roberta")),
-    *(f"transformers.models.{name}.tokenization_{name}" for name in ("bert", "camembert", "roberta", "xlm_roberta")),
-]  # fmt: skip
+    *(
+        "accelerate",
+        "jinja2",
+        "matplotlib.pyplot",
+        "polars",
+        "pyarrow.parquet",
+        "pydantic",
+        "rapidfuzz",
+        "rensa",
+    ),
+    *("scipy.special", "scipy.stats", "sklearn.feature_extraction.text", "sklearn.linear_model"),
+    *("sklearn.pipeline", "snakemake.api", "snakemake.cli", "snakemake.report.html_reporter"),
+    *("snakemake_executor_plugin_slurm", "statsmodels.stats.multitest", "torch"),
+    "transformers.models.auto.modeling_auto",
+    *(f"transformers.models.{name}.modeling_{name}" for name in ARCHITECTURES),
+    *(f"transformers.models.{name}.tokenization_{name}" for name in ARCHITECTURES),
+]
 # In place of Python. Starts in 0.03 s, as it imports no more than this.
 CLIENT = """
 import json, os, signal, socket, sys
@@ -82,7 +93,7 @@ sys.exit(status)
 
 
 def python() -> str:
-    """Return the program to call in place of Python: the server's client, or Python itself without a server."""
+    """Return the program to call in place of Python: the server's client, or, without one, Python."""
     return os.environ.get(PYTHON, sys.executable)
 
 

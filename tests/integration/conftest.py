@@ -24,7 +24,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
     def make(folder: Path) -> Study:
         study = Study.write(folder, DATASETS)
-        with pytest.MonkeyPatch.context() as patch:  # with Python itself, so that all others are compared with it
+        # With Python itself, so that the bytes of both ways to start commands are compared.
+        with pytest.MonkeyPatch.context() as patch:
             patch.delenv(warm.PYTHON, raising=False)
             study.completed("-c4")
         return study

@@ -4,7 +4,6 @@ import json
 import os
 import socket
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,7 +116,8 @@ def free_port() -> str:
 
 def torchrun(*command: object) -> subprocess.CompletedProcess[str]:
     """Run a command in two processes that know of each other."""
-    start = [warm.python(), "-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={free_port()}"]
+    port = f"--master-port={free_port()}"
+    start = [warm.python(), "-m", "torch.distributed.run", "--nproc-per-node=2", port]
     return subprocess.run(
         [*start, *map(str, command)], capture_output=True, text=True, check=False, timeout=300,
         env=os.environ | ENVIRONMENT | {"CUDA_VISIBLE_DEVICES": ""},
@@ -126,7 +126,7 @@ def torchrun(*command: object) -> subprocess.CompletedProcess[str]:
 
 def run_in_two_processes(code: str, *arguments: object) -> None:
     """Run code in two processes, which the variables of torchrun tell of each other."""
-    known = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port(), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    known = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port(), "WORLD_SIZE": "2"}
     processes = []
     for rank in ("0", "1"):
         environment = os.environ | ENVIRONMENT | known | {"RANK": rank, "LOCAL_RANK": rank}
