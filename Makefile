@@ -1,27 +1,33 @@
 # make demo        install into .venv, run the embedded example, say where the report is
-# make test        linters, type checker, all tests that this machine can run
-#                  (the report in a browser where there is chromium)
-# make test-slurm  the workflow on a real Slurm cluster of its own on this machine; needs root and Slurm
-# make test-long   repetitions: ten kills among twelve cells, sixty cells at a time; needs root and Slurm
-# make chaos N=100  on a cluster like that, kill trainers, nodes and the command at random; same bytes?
+# make test        static checks, unit, integration and browser tests: 12 minutes on 2 cores; docs/development.md
+# make test-all    the same with the slow tests, and the workflow on a Slurm cluster of its own (root, Slurm); CI
+# make test-slurm  the tests on that cluster alone
+# make test-long   repetitions: every kind of kill, many examples, sixty cells on the cluster; hours
+# make coverage    lines that the tests of `make test` and the slow ones do not reach
+# make lint        the static checks alone
+# make chaos N=100  on such a cluster, kill trainers, nodes and the command at random; same bytes?
 # make fuzz N=20000  damaged files for every reader of data: each ends in data, or in one clear error?
-# make plan        what the study is going to take: cells, jobs, hours, disk; CONFIG=my/config.yaml DIRECTORY=my
+# make plan        what a study will take: cells, jobs, hours, disk; CONFIG=my/config.yaml DIRECTORY=my
 # make doctor      on the login node of a Slurm cluster: what does not fit, and a profile; CONFIG=my/config.yaml
-# make schemas     write workflow/schemas, profiles/slurm and docs/tables.md anew from their definitions
+# make schemas     write workflow/schemas, profiles/slurm and docs/tables.md from their definitions
 # make bench       measure against the tutorial's loop and SetFit; needs SIB-200's data folder: SIB200=...
-# make example-data  build the embedded example's texts anew from the Debian archive, through apt
+# make example-data  build the embedded example's texts from the Debian archive, through apt
 
 PYTHON ?= python3
 CORES ?= 4
-WORKERS ?= 2
+WORKERS ?= 4
 CONFIG ?= config/config.yaml
 DIRECTORY ?= .
 SIB200 ?= ../shared/data/sib-200
 N ?= 10
 BIN := .venv/bin
+# A worker for every core, and no more than WORKERS, as each takes 1 GB. A file runs in one worker, so that what
+# its tests share is made once; the order of the files is that of tests/conftest.py.
+PYTEST := $(BIN)/pytest -n logical --maxprocesses=$(WORKERS) --dist loadscope --no-loadscope-reorder
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: install demo test test-slurm test-long chaos fuzz plan doctor lint schemas bench example-data
+.PHONY: install demo lint test test-all test-here test-slurm test-long coverage chaos fuzz plan doctor schemas \
+  bench example-data
 
 install: .venv/installed
 
@@ -59,14 +65,24 @@ lint: .venv/installed-test
 	$(BIN)/snakemake --lint
 
 test: lint
-	$(BIN)/coverage erase
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term:skip-covered
+	$(PYTEST) -m 'not slow and not slurm and not long'
+
+# Both at once, as tests on a cluster mostly wait. The output of each is printed when it has ended.
+test-all: lint
+	$(MAKE) -j2 --keep-going --output-sync=target test-here test-slurm
+
+test-here: .venv/installed-test
+	$(PYTEST) -m 'not slurm and not long'
 
 test-slurm: .venv/installed-test
-	POLYSHARP_NEEDS_SLURM=1 $(BIN)/pytest -n 4 --dist worksteal --durations=0 tests/slurm
+	POLYSHARP_NEEDS_SLURM=1 $(BIN)/pytest -n 2 --dist loadscope -m 'slurm and not long'
 
 test-long: .venv/installed-test
-	POLYSHARP_NEEDS_SLURM=1 $(BIN)/pytest -n 2 -m long -s --durations=0 tests
+	POLYSHARP_TESTS_COLD=1 $(PYTEST) --hypothesis-profile=long -m 'long or hypothesis'
+
+coverage: .venv/installed-test
+	$(BIN)/coverage erase
+	POLYSHARP_TESTS_COLD=1 $(PYTEST) -m 'not slurm and not long' --cov --cov-report=term:skip-covered
 
 chaos: .venv/installed-test
 	$(BIN)/python -m tests.slurm.chaos --kills $(N)

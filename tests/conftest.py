@@ -1,14 +1,19 @@
-"""Tiny models and small data sets that many tests share, made once per session."""
+"""Tiny models and small data sets that many tests share, and how tests are run: docs/development.md."""
 
+import fcntl
 import json
 import os
 import random
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from shutil import rmtree
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+from tests import warm
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -16,6 +21,10 @@ if TYPE_CHECKING:
     from polysharp.data import PreparedData
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Before numpy is imported: with a thread per core, workers that run at the same time slow each other down.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+pytest_plugins = ["tests.budget"]
 
 ROOT = Path(__file__).parent.parent
 WORDS = {
@@ -25,6 +34,53 @@ WORDS = {
 }
 FILLERS = ["the", "a", "very", "of", "and", "with", "some", "old", "new", "seen", "today", "here"]
 SIZES = (("train", 40), ("val", 24), ("test", 30))
+
+
+SERVER = pytest.StashKey[warm.Server]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    handle, os.environ[warm.CPU] = tempfile.mkstemp(prefix="polysharp-cpu-")
+    os.close(handle)
+    if not hasattr(config, "workerinput") and warm.COLD not in os.environ:
+        config.stash[SERVER] = warm.Server()  # which the workers of xdist call, too
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    Path(os.environ.pop(warm.CPU)).unlink(missing_ok=True)
+    if SERVER in config.stash:
+        config.stash[SERVER].stop()
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m selects
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by their folder; start with costly files, so that no worker waits for another at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+
+    def order(item: pytest.Item) -> tuple[bool, bool]:
+        return item.path not in slow, item.path.parent.name == "unit"
+
+    for item in items:
+        if (folder := item.path.parent.name) in ("slurm", "browser"):
+            item.add_marker(folder)
+    items.sort(key=order)
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """Return a folder (with spaces in its path) that one worker of xdist makes and all of them read."""
+    root = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+    folder, done = root / "made once" / name, root / f"{name}.done"
+    with (root / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            rmtree(folder, ignore_errors=True)
+            make(folder)
+            done.touch()
+    return folder
 
 
 def make_texts(label_type: str) -> dict[str, dict[str, list]]:
@@ -122,6 +178,7 @@ def device() -> "Accelerator":
     return accelerator("float32", threads=1)
 
 
-# A deadline measures what else the machine does, not the code.
-settings.register_profile("polysharp", deadline=None)
-settings.load_profile("polysharp")
+# No deadline, as it measures what else the machine does. For more examples: --hypothesis-profile=long.
+settings.register_profile("short", deadline=None, max_examples=25)
+settings.register_profile("long", deadline=None, max_examples=500)
+settings.load_profile("short")

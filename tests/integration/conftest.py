@@ -1,11 +1,10 @@
-import fcntl
-import os
 from collections.abc import Callable
 from pathlib import Path
-from shutil import rmtree
 
 import pytest
 
+from tests import warm
+from tests.conftest import made_once
 from tests.integration.study import Study, copy_study
 
 DATASETS = [("english", "single"), ("french", "multi")]
@@ -15,18 +14,8 @@ METHODS = {"sam": None, "late": LATE, "probe": None, "tfidf": None}
 
 
 def shared(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], Study]) -> Study:
-    """Return a study in a path with spaces that one process makes and all the workers of xdist read."""
-    root = factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        root = root.parent
-    folder, done = root / "studies with spaces" / name, root / f"{name}.done"
-    with (root / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not done.exists():
-            rmtree(folder, ignore_errors=True)
-            make(folder)
-            done.touch()
-    return Study(folder)
+    """Return a study that one worker of xdist makes and all of them read."""
+    return Study(made_once(factory, name, make))
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +24,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
     def make(folder: Path) -> Study:
         study = Study.write(folder, DATASETS)
-        study.completed("-c4")
+        # With Python itself, so that the bytes of both ways to start commands are compared.
+        with pytest.MonkeyPatch.context() as patch:
+            patch.delenv(warm.PYTHON, raising=False)
+            study.completed("-c4")
         return study
 
     return shared(tmp_path_factory, "finished", make)

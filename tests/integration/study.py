@@ -13,6 +13,7 @@ from pathlib import Path
 import yaml
 
 from polysharp.columns import TABLES
+from tests import warm
 from tests.conftest import ROOT
 from tests.tiny_models import write_tiny_model
 
@@ -60,8 +61,12 @@ def copy_of_the_repository(folder: Path) -> Path:
 def snakemake(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run Snakemake to its end, as a shell would, without help from the environment of the tests."""
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    # A copy of the repository brings its own library.
+    copy = cwd if "-s" not in arguments else Path(arguments[arguments.index("-s") + 1]).parent
+    copied = copy not in (None, ROOT) and (copy / "workflow/polysharp").exists()
+    python = sys.executable if copied else warm.python()
     return subprocess.run(
-        [sys.executable, "-m", "snakemake", *arguments],
+        [python, "-m", "snakemake", *arguments],
         capture_output=True, text=True, env=environment, check=False, timeout=900, cwd=cwd,
     )  # fmt: skip
 

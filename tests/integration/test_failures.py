@@ -73,7 +73,7 @@ def test_a_failing_language_that_is_taken_back_leaves_the_tables(study: Study) -
 
 
 def test_a_method_that_one_data_set_has_too_few_texts_for(tmp_path: Path) -> None:
-    """Baselines alone, so without any model, and from a copy of the repository in a path with spaces."""
+    """Baselines alone, so without any model; first from a copy of the repository in a path with spaces."""
     snakefile = copy_of_the_repository(tmp_path / "the repository's copy") / "Snakefile"
     study = Study.write(
         tmp_path / "a study",
@@ -102,12 +102,12 @@ def test_a_method_that_one_data_set_has_too_few_texts_for(tmp_path: Path) -> Non
     assert [(row["n_seeds"], row["n_expected"], row["test_mean"]) for row in missing] == [("0", "2", "")]
     assert not (study.folder / "results/manifest.json").exists()
     of_french = {f"tfidf main/french/single/tfidf-28/{seed}" for seed in (1, 2)}
-    assert study.jobs(snakefile=snakefile) == of_french | AGGREGATION
+    assert study.jobs() == of_french | AGGREGATION
 
     path.write_text(whole, encoding="utf-8")
     of_french |= {"tfidf main/french/single/tfidf/0", "prepare_data main/french/single", "merge_findings"}
-    assert study.jobs(snakefile=snakefile) == of_french | AGGREGATION
-    study.completed("-c2", snakefile=snakefile)
+    assert study.jobs() == of_french | AGGREGATION
+    study.completed("-c2")
     assert statuses(study, "runs.tsv") == {"complete"}
     assert (study.folder / "results/manifest.json").exists()
 
@@ -115,10 +115,10 @@ def test_a_method_that_one_data_set_has_too_few_texts_for(tmp_path: Path) -> Non
     before = study.bytes_of_results()
     path.rename(path.with_suffix(".bak"))
     path.write_text("{", encoding="utf-8")
-    assert study.run("-c2", "--keep-going", snakefile=snakefile).returncode != 0
+    assert study.run("-c2", "--keep-going").returncode != 0
     assert statuses(study, "runs.tsv", language="french") == {"failed"}
     path.with_suffix(".bak").replace(path)
-    study.completed("-c2", snakefile=snakefile)
+    study.completed("-c2")
     assert study.bytes_of_results() == before
 
 
@@ -127,7 +127,7 @@ def trainer_in(folder: Path) -> int | None:
     for process in Path("/proc").glob("[0-9]*"):
         try:
             command = (process / "cmdline").read_text().split("\0")
-            if len(command) > 1 and command[1].endswith("/train.py") and (process / "cwd").samefile(folder):
+            if command[1:5] == ["-P", "-m", "polysharp", "train"] and (process / "cwd").samefile(folder):
                 return int(process.name)
         except OSError:
             continue  # it has ended meanwhile

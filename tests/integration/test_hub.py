@@ -52,6 +52,7 @@ def fill(hub: Hub) -> None:
     hub.add("parliament/speeches", files, "datasets")
 
 
+@pytest.mark.slow
 def test_the_tutorial_runs_with_models_and_data_of_a_hub(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -74,8 +75,11 @@ def test_the_tutorial_runs_with_models_and_data_of_a_hub(
     for language, kind in (("english", "single"), ("german", "multi")):
         summary = study.folder / f"results/data/main/{language}/{kind}/summary.png"
         assert summary.read_bytes().startswith(b"\x89PNG")
-    # Training needs no hub: there is none any more.
-    monkeypatch.delenv("HF_TOKEN")
+    # Training needs no hub: none can be reached any more.
+    for name in (*hub.environment, "HF_TOKEN"):
+        monkeypatch.delenv(name)
+    for name in ("HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{hub.port}")
     # One method and one seed of it, as the others take time and show nothing more.
     content = yaml.safe_load(tutorial.read_text()) | {"methods": {"asam": None}, "seeds": [1], "report": {}}
     shorter = study.folder / "config/shorter.yaml"

@@ -14,6 +14,7 @@ import pytest
 
 from polysharp.columns import TABLES
 from polysharp.files import sha256
+from tests import warm
 from tests.integration.conftest import DATASETS
 from tests.integration.study import ROOT, Study, copy_of_the_repository, counts, snakemake
 
@@ -123,7 +124,7 @@ def test_the_card_of_the_best_classifier_predicts_what_is_reported(
 
 def test_commands_give_the_same_without_snakemake(finished: Study, tmp_path: Path) -> None:
     def command(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        called = [sys.executable, "-m", "polysharp", name, *arguments]
+        called = [warm.python(), "-m", "polysharp", name, *arguments]
         return subprocess.run(called, cwd=tmp_path, capture_output=True, text=True, check=False)
 
     source = finished.folder / "data/english/single"
@@ -164,12 +165,14 @@ def test_the_example_is_planned_from_the_repositorys_folder(tmp_path: Path, argu
     assert counts(snakemake("-n", *arguments, cwd=copy)) == EXAMPLE
 
 
-def test_the_example_is_planned_in_four_seconds(tmp_path: Path) -> None:
-    # Of computing, as other tests run at the same time; alone it waits for next to nothing.
-    study, times = Study(tmp_path), []
-    for _ in range(3):
+def test_the_example_is_planned_in_four_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(warm.PYTHON, raising=False)  # with its imports
+
+    def seconds() -> float:
+        """Seconds of computing, as other tests run at the same time; alone it waits for next to nothing."""
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        study.planned()
+        Study(tmp_path).planned()
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    assert min(times) < 4
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    assert any(seconds() < 4 for _ in range(3))

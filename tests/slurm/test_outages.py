@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.study import ROOT, Study, write_data
+from tests.integration.study import Study, write_data
 from tests.slurm.cluster import LIMITED, Cluster, running, wait_until
 from tests.slurm.runs import (
     DATASET,
@@ -177,7 +177,7 @@ def test_a_cluster_without_accounting(
     # A controller that has forgotten how a job ended before it is asked.
     bare = running(tmp_path_factory.mktemp("bare"), accounting=False, options="MinJobAge=10")
     with bare as cluster:
-        examined = cluster.run(sys.executable, ROOT / "workflow/scripts/doctor.py", cwd=study.folder)
+        examined = cluster.run(sys.executable, "-m", "polysharp", "doctor", cwd=study.folder)
         assert "squeue" in examined.stdout
         profile = ("--profile", str(study.folder / "profiles/here"))
         cluster.run(sys.executable, "-m", "snakemake", *study.command(*profile), timeout=600)

@@ -1,9 +1,10 @@
 """Train a cell, kill the training before one of its writes, train on, compare: for every kind of write.
 
-    python -m tests.unit.killed_saves MODEL DATA FOLDER
+    python -m tests.unit.killed_saves MODEL DATA FOLDER [--every]
 
-Prints a line of JSON for every write that a training was killed at. Python tells of what it does to
-files by audit events; the process is forked for every training, as its libraries take seconds to load.
+Kills once at every kind of write, or with --every at each single write. Prints a line of JSON for every
+kill. Python reports what it does to files as audit events; the process forks for every training, as its
+libraries take seconds to load.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ def content(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
-def main(model: Path, data: Path, folder: Path) -> None:
+def main(model: Path, data: Path, folder: Path, every: bool) -> None:
     whole = folder / "whole"
 
     def undisturbed() -> None:
@@ -93,12 +94,12 @@ def main(model: Path, data: Path, folder: Path) -> None:
     assert forked(undisturbed) == 0
     expected = content(whole)
     seen = json.loads((folder / "writes.json").read_text())
-    # Of the same write in several snapshots the first and the last are taken.
     places: dict[str, list[int]] = {}
     for number, write in enumerate(seen):
         places.setdefault(re.sub(r"step-\d+|\.\w+\.staging", "#", write), []).append(number)
-    for kind, numbers in places.items():
-        for number in sorted({numbers[0], numbers[-1]}):
+    for place, (kind, numbers) in enumerate(places.items()):
+        # Of the same write in several snapshots the first, at the next kind of write the last.
+        for number in numbers if every else [numbers[-(place % 2)]]:
             study = folder / f"killed-{number}"
 
             def killed(study: Path = study, number: int = number) -> None:
@@ -122,4 +123,4 @@ def main(model: Path, data: Path, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:]))
+    main(*map(Path, sys.argv[1:4]), every="--every" in sys.argv)

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 
 from polysharp.files import read_json, sha256, write_json
 from polysharp.models import prepare_model
+from tests import warm
 
 FILES = [
     "run/{}/report.json",
@@ -18,6 +18,7 @@ FILES = [
     "work/{}/checkpoint/model.safetensors",
     "work/{}/checkpoint/config.json",
 ]
+OFTEN = "import polysharp.cli, polysharp.lease; polysharp.lease.HEARTBEAT = 0.2; polysharp.cli.main()"
 
 
 class Command:
@@ -29,6 +30,7 @@ class Command:
     def start(
         self, seeds: list[int], *settings: str, folder: Path | None = None, study: list[int] | None = None
     ) -> "subprocess.Popen[str]":
+        """Start the command, in which a process often looks at its lease."""
         folder = folder or self.folder
         options: dict[str, object] = {
             "--data": self.data,
@@ -39,7 +41,7 @@ class Command:
             "--receipt": folder / "job.json",
         }
         flat = [str(part) for option in options.items() for part in option]
-        script = [sys.executable, "-m", "polysharp", "train", *flat]
+        script = [warm.python(), "-c", OFTEN, "train", *flat]
         known = ["--study-seeds", *map(str, study)] if study else []
         chosen = [
             "--seeds",
@@ -138,7 +140,7 @@ def test_a_failure_of_the_whole_job_is_every_seeds(command: Command, tmp_path: P
 def test_several_seeds_need_a_place_each(command: Command, tmp_path: Path) -> None:
     done = subprocess.run(
         [
-            sys.executable, "-m", "polysharp", "train", "--seeds", "1", "2", "--data", command.data,
+            warm.python(), "-m", "polysharp", "train", "--seeds", "1", "2", "--data", command.data,
             "--model", command.model, "--output", tmp_path / "run", "--work", tmp_path / "work-{seed}",
         ],
         capture_output=True, text=True, check=False,
@@ -148,20 +150,21 @@ def test_several_seeds_need_a_place_each(command: Command, tmp_path: Path) -> No
 
 
 def test_of_two_processes_the_one_that_came_last_ends_the_work(command: Command, tmp_path: Path) -> None:
-    long = ("epochs=1000", "batch_size=40", "learning_rate=1e-5")
+    long = ("epochs=100", "batch_size=40", "learning_rate=1e-5")
     alone = tmp_path / "alone"
     with command.start([1], *long) as first:
         assert first.stderr
         for line in first.stderr:
-            if "epoch 3/1000" in line:
+            if "epoch 3/100" in line:
                 break
+        holder = read_json(command.folder / "work/1/lease.json")["process"]
         second = command.start([1], *long)
         rest = first.stderr.read()
         first.wait()
         assert (first.returncode, "has taken over this cell" in rest) == (75, True), rest
     assert second.stderr
     log = second.stderr.read()
-    assert (second.wait(), f"taken over from process {first.pid}" in log) == (0, True), log
+    assert (second.wait(), f"taken over from process {holder}" in log) == (0, True), log
     assert command([1], *long, folder=alone)[0] == 0
     for file in FILES:
         name = file.format(1)

@@ -23,13 +23,14 @@ from polysharp.cli import NAMES, options, running
 from polysharp.cli.running import run_command
 from polysharp.errors import UserError, nearest
 from polysharp.files import read_json, replacing, replacing_folder, sha256, write_json, write_text
+from tests import warm
 from tests.conftest import make_texts, write_command, write_source
 
 HEAVY = ("torch", "transformers", "sklearn", "scipy", "matplotlib")
 
 
 def call(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "polysharp", *map(str, arguments)]
+    command = [warm.python(), "-m", "polysharp", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
 

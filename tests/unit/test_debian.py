@@ -4,7 +4,6 @@ import hashlib
 import json
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterable
 from itertools import combinations
 from pathlib import Path
@@ -14,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polysharp.errors import UserError
+from tests import warm
 from tests.conftest import ROOT, write_command
 from tools.example_data import debian
 from tools.example_data.debian import Example, Lists, Package
@@ -417,7 +417,7 @@ def test_other_lists_are_noticed(
 
 def script(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "tools.example_data", *map(str, arguments)],
+        [warm.python(), "-m", "tools.example_data", *map(str, arguments)],
         capture_output=True,
         text=True,
         cwd=ROOT,
@@ -493,6 +493,7 @@ def test_no_embedded_text_is_in_two_splits(language: str) -> None:
         assert not one & other
 
 
+@pytest.mark.slow
 def test_embedded_data_is_rebuilt_from_the_archive(tmp_path: Path) -> None:
     """Skipped where the lists cannot be had, or have changed since the data were built."""
     try:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from polysharp.errors import UserError
@@ -133,7 +133,6 @@ def test_truncated_files_are_refused(tiny_file: Path, tmp_path: Path) -> None:
         assert len(caught.value.lines) == 1
 
 
-@settings(max_examples=300, deadline=None)
 @given(position=st.integers(min_value=0, max_value=1200), value=st.integers(min_value=0, max_value=255))
 def test_damaged_files_are_read_or_refused(tiny_file: Path, position: int, value: int) -> None:
     whole = bytearray(tiny_file.read_bytes())

@@ -1,7 +1,6 @@
 """What a study is going to take follows from what has run."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from polysharp.matrix import Matrix, load_study
 from polysharp.paths import Paths
 from polysharp.plan import lines, make_plan
 from polysharp.slugs import model_slug
+from tests import warm
 from tests.conftest import make_texts, write_source
 from tests.unit.test_done import write_report
 
@@ -97,7 +97,7 @@ def test_paths_are_those_of_where_the_command_is_given(tmp_path: Path) -> None:
     (tmp_path / "my/config.yaml").write_text(
         f"datasets: datasets.tsv\nmethods: {{tfidf: {{}}}}\nmodels: {{default: {{name: {folder}}}}}\n"
     )
-    command = [sys.executable, "-m", "polysharp", "plan"]
+    command = [warm.python(), "-m", "polysharp", "plan"]
     options = ["--configfile", "my/config.yaml", "--directory", "my"]
     done = subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -4,7 +4,6 @@ import json
 import os
 import socket
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from polysharp.data import read_prepared
 from polysharp.encoding import training_batches
 from polysharp.models import prepare_model
 from polysharp.training import FineTuning, Foundation
+from tests import warm
 from tests.conftest import ROOT
 from tests.unit.test_training import in_float64
 
@@ -105,21 +105,38 @@ def prepare(model: Path, data: Path, changes: dict[str, Any], device: Accelerato
     )
 
 
-def launch(*command: object) -> subprocess.CompletedProcess[str]:
-    """Run a command in two processes that know of each other."""
+ENVIRONMENT = {"PYTHONPATH": f"{ROOT / 'workflow'}{os.pathsep}{ROOT}", "OMP_NUM_THREADS": "1"}
+
+
+def free_port() -> str:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={port}"]
-    environment = os.environ | {
-        "PYTHONPATH": f"{ROOT / 'workflow'}{os.pathsep}{ROOT}",
-        "OMP_NUM_THREADS": "1",
-        "CUDA_VISIBLE_DEVICES": "",
-    }
+        return str(free.getsockname()[1])
+
+
+def torchrun(*command: object) -> subprocess.CompletedProcess[str]:
+    """Run a command in two processes that know of each other."""
+    port = f"--master-port={free_port()}"
+    start = [warm.python(), "-m", "torch.distributed.run", "--nproc-per-node=2", port]
     return subprocess.run(
-        [*torchrun, *map(str, command)],
-        capture_output=True, text=True, check=False, env=environment, timeout=300,
+        [*start, *map(str, command)], capture_output=True, text=True, check=False, timeout=300,
+        env=os.environ | ENVIRONMENT | {"CUDA_VISIBLE_DEVICES": ""},
     )  # fmt: skip
+
+
+def run_in_two_processes(code: str, *arguments: object) -> None:
+    """Run code in two processes, which the variables of torchrun tell of each other."""
+    known = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port(), "WORLD_SIZE": "2"}
+    processes = []
+    for rank in ("0", "1"):
+        environment = os.environ | ENVIRONMENT | known | {"RANK": rank, "LOCAL_RANK": rank}
+        command = [warm.python(), "-c", code, *map(str, arguments)]
+        processes.append(
+            subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+        )
+    for process in processes:
+        _, log = process.communicate(timeout=300)
+        assert process.returncode == 0, log
 
 
 def by_hand(run: FineTuning) -> dict[str, Tensor]:
@@ -165,10 +182,7 @@ class Processes:
     data: Path
 
     def __call__(self, code: str, changes: dict[str, Any], *more: object) -> None:
-        worker = self.folder / "worker.py"
-        worker.write_text(START + code)
-        done = launch(worker, self.model, self.data, repr(changes), self.folder, *more)
-        assert done.returncode == 0, done.stderr
+        run_in_two_processes(START + code, self.model, self.data, repr(changes), self.folder, *more)
 
     def kept(self, name: str) -> list[dict[str, Tensor]]:
         return [torch.load(self.folder / f"{name}-{rank}.pt", weights_only=True) for rank in (0, 1)]
@@ -229,7 +243,7 @@ def test_the_command_in_two_processes(
     model = tmp_path / "model"
     prepare_model(str(tiny_model("xlm-roberta")), None, model)
     for name in ("one", "two"):
-        done = launch(
+        done = torchrun(
             "-m", "polysharp", "train", "--data", data, "--model", model, "--output", tmp_path / name / "run",
             "--work", tmp_path / name / "work", "--snapshot-seconds", 0,
             "--set", "epochs=2", "dropout=0.3", "precision=float32",

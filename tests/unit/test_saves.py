@@ -3,21 +3,27 @@
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from polysharp.models import prepare_model
+from tests import warm
 from tests.conftest import ROOT
 
 
+@pytest.mark.parametrize("every", [[], pytest.param(["--every"], marks=pytest.mark.long)], ids=str)
 def test_a_kill_at_any_write_loses_nothing(
-    tmp_path: Path, tiny_model: Callable[[str], Path], prepared_folder: Callable[[str], Path]
+    every: list[str],
+    tmp_path: Path,
+    tiny_model: Callable[[str], Path],
+    prepared_folder: Callable[[str], Path],
 ) -> None:
     prepare_model(str(tiny_model("bert")), None, tmp_path / "model")
-    command = [sys.executable, "-m", "tests.unit.killed_saves", tmp_path / "model", prepared_folder("single")]
+    command = [warm.python(), "-m", "tests.unit.killed_saves", tmp_path / "model", prepared_folder("single")]
     done = subprocess.run(
-        [*map(str, command), str(tmp_path)],
+        [*map(str, command), str(tmp_path), *every],
         cwd=ROOT, env=os.environ | {"PYTHONPATH": f"{ROOT}/workflow:{ROOT}"},
         capture_output=True, text=True, check=False,
     )  # fmt: skip

@@ -17,7 +17,7 @@ from polysharp.files import read_json
 from polysharp.models import prepare_model
 from polysharp.snapshots import Snapshots, StopRequest
 from polysharp.source_code import training_sha256
-from tests.conftest import ROOT
+from tests import warm
 
 IDENTITY = {"seed": 1, "settings": {"rho": 0.05}}
 
@@ -130,19 +130,26 @@ def test_snapshots_are_due_by_time(tmp_path: Path) -> None:
     assert not snapshots.due
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-def test_the_command_stopped_and_started_again_gives_the_same_bytes(
-    number: signal.Signals,
-    tmp_path: Path,
+EPOCHS = 12
+RESULTS = [
+    "run/predictions.parquet",
+    "run/report.json",
+    "run/history.jsonl",
+    "work/checkpoint/model.safetensors",
+]
+
+
+@pytest.fixture(scope="module")
+def train(
+    tmp_path_factory: pytest.TempPathFactory,
     tiny_model: Callable[[str], Path],
     prepared_folder: Callable[[str], Path],
-) -> None:
-    """SIGTERM and SIGINT are answered by a snapshot; after SIGKILL the last one that was due is taken."""
-    model = tmp_path / "model"
+) -> Callable[..., "subprocess.Popen[str]"]:
+    """Start the command in a folder, with so many seconds between two snapshots."""
+    model = tmp_path_factory.mktemp("snapshots") / "model"
     prepare_model(str(tiny_model("bert")), None, model)
 
-    def command(name: str, seconds: float) -> list[str]:
-        folder = tmp_path / name
+    def start(folder: Path, seconds: float, python: str | None = None) -> "subprocess.Popen[str]":
         options: dict[str, object] = {
             "--data": prepared_folder("single"),
             "--model": model,
@@ -151,47 +158,55 @@ def test_the_command_stopped_and_started_again_gives_the_same_bytes(
             "--snapshot-seconds": seconds,
             "--failure": folder / "failure.json",
         }
-        settings = ["--set", "epochs=12", "batch_size=4", "dropout=0.1", "micro_batch_size=3"]
+        settings = ["--set", f"epochs={EPOCHS}", "batch_size=4", "dropout=0.1", "micro_batch_size=3"]
         flat = [str(part) for option in options.items() for part in option]
-        return [sys.executable, "-m", "polysharp", "train", *flat, *settings]
+        return subprocess.Popen(
+            [python or warm.python(), "-m", "polysharp", "train", *flat, *settings],
+            stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
 
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow")}
-    whole = subprocess.run(
-        command("whole", 600), env=environment, capture_output=True, text=True, check=False
-    )
-    assert whole.returncode == 0, whole.stderr
-    snapshots = tmp_path / "stopped/work/snapshots"
-    seconds = 0 if number == signal.SIGKILL else 600
-    with subprocess.Popen(
-        command("stopped", seconds), env=environment, stderr=subprocess.PIPE, text=True
-    ) as process:
+    return start
+
+
+@pytest.fixture(scope="module")
+def whole(train: Callable[..., "subprocess.Popen[str]"], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results of a training that nothing has stopped. To be read only."""
+    folder = tmp_path_factory.mktemp("whole")
+    with train(folder, 600) as process:
+        _, log = process.communicate()
+    assert process.returncode == 0, log
+    return folder
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_the_command_stopped_and_started_again_gives_the_same_bytes(
+    number: signal.Signals, tmp_path: Path, train: Callable[..., "subprocess.Popen[str]"], whole: Path
+) -> None:
+    """SIGTERM and SIGINT are answered by a snapshot; after SIGKILL the last one that was due is taken."""
+    snapshots = tmp_path / "work/snapshots"
+    killed = number == signal.SIGKILL
+    with train(tmp_path, 0 if killed else 600, sys.executable if killed else None) as process:
         assert process.stderr
         for line in process.stderr:
-            if "epoch 3/12" in line:
+            if f"epoch 3/{EPOCHS}" in line:
                 process.send_signal(number)
                 break
         process.stderr.read()
-    if number != signal.SIGKILL:
-        assert process.returncode == 75
-        reason = json.loads((tmp_path / "stopped/failure.json").read_text())["reason"]
-        assert reason.startswith("stopped after step ")
-    else:
+    if killed:
         assert process.returncode == -signal.SIGKILL
+    else:
+        assert process.returncode == 75
+        reason = json.loads((tmp_path / "failure.json").read_text())["reason"]
+        assert reason.startswith("stopped after step ")
     manifests = list(snapshots.glob("*/step-*/manifest.json"))
     assert {read_json(path)["identity"]["code"] for path in manifests} == {training_sha256()}
-    assert not (tmp_path / "stopped/run").exists()
-    resumed = subprocess.run(
-        command("stopped", 600), env=environment, capture_output=True, text=True, check=False
-    )
-    assert resumed.returncode == 0, resumed.stderr
-    assert "resumed from the snapshot step-" in resumed.stderr
-    assert "epoch 1/12" not in resumed.stderr
-    for file in (
-        "run/predictions.parquet",
-        "run/report.json",
-        "run/history.jsonl",
-        "work/checkpoint/model.safetensors",
-    ):
-        assert (tmp_path / "stopped" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes(), file
+    assert not (tmp_path / "run").exists()
+    with train(tmp_path, 600) as process:
+        _, log = process.communicate()
+    assert process.returncode == 0, log
+    assert "resumed from the snapshot step-" in log
+    assert f"epoch 1/{EPOCHS}" not in log
+    for file in RESULTS:
+        assert (tmp_path / file).read_bytes() == (whole / file).read_bytes(), file
     assert not snapshots.exists()
-    assert not (tmp_path / "stopped/failure.json").exists()
+    assert not (tmp_path / "failure.json").exists()
