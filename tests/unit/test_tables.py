@@ -1,7 +1,6 @@
 """Runs, tables and selection: a small study on disk, its logits made up."""
 
 import json
-import runpy
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precision_score, recall_score
 from sklearn.preprocessing import MultiLabelBinarizer
 
+from polysharp.cli import read_predictions as command
 from polysharp.columns import AVERAGES, COMPARISON, PREDICTIONS, REPORT, TABLES
 from polysharp.configuration import Configuration, LabelType
 from polysharp.data import PreparedData, read_prepared
@@ -36,7 +36,7 @@ from polysharp.sample_sheet import Dataset
 from polysharp.selection import select_best
 from polysharp.statistics import resamples
 from polysharp.tables import MANIFEST, write_tables
-from tests.conftest import ROOT, make_texts, write_source
+from tests.conftest import make_texts, write_source
 
 STUDY = {
     "seeds": [1, 2, 3],
@@ -351,14 +351,13 @@ def test_an_unmapped_answer_is_wrong_also_on_a_text_without_labels(tmp_path: Pat
     study = open_study(
         tmp_path, {**STUDY, "methods": methods, "report": report, "selection_metric": "accuracy"}
     )
-    script = runpy.run_path(str(ROOT / "workflow/scripts/read_outside.py"))
     for cell in study.matrix.cells:
         if cell.method == "tfidf":
             study.train(cell)
             continue
         folders = f"--data={study.paths.data(cell.dataset.path)}", f"--output={study.paths.run(cell.path)}"
         options = "--language=english", "--metric=accuracy", "--set", *cell.settings
-        script["main"](script["parser"]().parse_args([*folders, *options]))
+        command.main(command.parser().parse_args([*folders, *options]))
     tables = study.write()
 
     cell = study.cell("multi", "asked", 0)
