@@ -16,7 +16,7 @@ than the highest one, and it is not. Printed are the share of studies with a fal
 
 highest     Holm over the comparisons with the highest method, as if it had been named before
 holm        Holm over all pairs of methods
-polysharp   what polysharp does (`polysharp.ranking`)
+polysharp   what polysharp does (`polysharp.evaluation.ranking`)
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from itertools import combinations, cycle, islice, product
 import numpy as np
 from scipy.stats import binomtest, norm
 
-from polysharp.estimates import Tally, tallies
-from polysharp.ranking import Ranking, adjusted, standings, verdict
-from polysharp.statistics import Comparison, Difference, compare
+from polysharp.evaluation.estimates import Tally, tallies
+from polysharp.evaluation.ranking import Ranking, adjusted, standings, verdict
+from polysharp.evaluation.statistics import Comparison, Difference, compare
 
 DRAWS = 400
 SEEDS, TEXTS, SPREADS, REFERENCES = (2, 3, 5), (50, 200), (0.0, 0.15, 0.3, 0.6), ("deterministic", "seeds")

@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from polysharp.data import read_prepared
-from polysharp.estimates import Tally
-from polysharp.files import read_json
-from polysharp.metrics import scores
-from polysharp.runs import read_predictions
-from polysharp.statistics import compare
+from polysharp.core.files import read_json
+from polysharp.data.prepared import read_prepared
+from polysharp.evaluation.estimates import Tally
+from polysharp.evaluation.metrics import scores
+from polysharp.evaluation.statistics import compare
+from polysharp.results.runs import read_predictions
 
 Scores = dict[str, dict[str, Any]]  # by method: values by seed, and the counts on test
 DRAWS = 2000

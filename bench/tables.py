@@ -20,10 +20,10 @@ import numpy as np
 import polars as pl
 from polysharp.commands import limit_threads
 
-from polysharp.files import write_text
-from polysharp.matrix import load_study
-from polysharp.paths import Paths
-from polysharp.preparation import prepare_data
+from polysharp.config.study import load_study
+from polysharp.core.files import write_text
+from polysharp.core.paths import Paths
+from polysharp.data.preparation import prepare_data
 
 SPLITS = ("train", "val", "test")
 
@@ -47,10 +47,10 @@ def write_sources(arguments: argparse.Namespace) -> None:
 
 def main(arguments: argparse.Namespace) -> None:
     limit_threads(1)
-    from polysharp.data import read_prepared
-    from polysharp.labels import encode
-    from polysharp.runs import write_predictions
-    from polysharp.tables import write_tables
+    from polysharp.core.labels import encode
+    from polysharp.data.prepared import read_prepared
+    from polysharp.reporting.tables import write_tables
+    from polysharp.results.runs import write_predictions
 
     made = (arguments.output / "datasets.tsv").exists()
     if not made:

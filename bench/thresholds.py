@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from polysharp.files import read_json
-from polysharp.labels import encode
-from polysharp.metrics import scores
+from polysharp.core.files import read_json
+from polysharp.core.labels import encode
+from polysharp.evaluation.metrics import scores
 
 CANDIDATES = np.linspace(0.05, 0.95, 91)
 

@@ -21,7 +21,7 @@ def variants() -> dict[str, dict[str, Any]]:
     """Return the settings of the ascent of every variant that bench/variants compares."""
     import yaml
 
-    from polysharp.configuration import PRESETS
+    from polysharp.config.settings import PRESETS
 
     configuration = yaml.safe_load((Path(__file__).parent / "variants/config.yaml").read_text())
     settings = {}
@@ -48,13 +48,13 @@ def startup(arguments: argparse.Namespace) -> dict[str, Any]:
         now = cpu_seconds()
         parts[part], before = now - before, now
 
-    from polysharp.commands import importing, limit_threads
+    from polysharp.cli.running import importing, limit_threads
 
     parts["python"] = before
     limit_threads(arguments.threads)
     with importing():
-        import polysharp.training  # noqa: F401
-        from polysharp.hardware import accelerator
+        import polysharp.training.finetuning  # noqa: F401
+        from polysharp.training.hardware import accelerator
     done("imports")
     device = accelerator("auto", arguments.threads)
     done("device")
@@ -65,9 +65,9 @@ def startup(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def prepare(arguments: argparse.Namespace, device: Any, **settings: Any) -> Any:
     """Return a training that is ready to run."""
-    from polysharp.configuration import ModelSettings, TrainingSettings
-    from polysharp.data import read_prepared
-    from polysharp.training import FineTuning, Foundation
+    from polysharp.config.settings import ModelSettings, TrainingSettings
+    from polysharp.data.prepared import read_prepared
+    from polysharp.training.finetuning import FineTuning, Foundation
 
     reading = ModelSettings(name="-", text_prefix=arguments.prefix, max_length=arguments.max_length)
     chosen = TrainingSettings.model_validate({"batch_size": arguments.batch_size, **settings})
@@ -77,13 +77,13 @@ def prepare(arguments: argparse.Namespace, device: Any, **settings: Any) -> Any:
 
 def epochs(arguments: argparse.Namespace) -> dict[str, Any]:
     """Seconds of one epoch of our loop and memory of its process, repeatedly for every variant given."""
-    import polysharp.training  # noqa: F401 - once for all copies of this process
+    import polysharp.training.finetuning  # noqa: F401 - once for all copies of this process
 
     return in_copies(_epoch, arguments, arguments.variants)
 
 
 def _epoch(arguments: argparse.Namespace, variant: str) -> dict[str, Any]:
-    from polysharp.hardware import accelerator
+    from polysharp.training.hardware import accelerator
 
     device = accelerator("auto", arguments.threads)
     # As in the tutorial's loop, the model's own dropout.
@@ -210,9 +210,9 @@ def run_classification(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def steps(arguments: argparse.Namespace) -> dict[str, Any]:
     """Median CPU seconds of a step of every variant, its ascents taken in turns on the same batches."""
-    from polysharp.encoding import training_batches
-    from polysharp.hardware import accelerator
-    from polysharp.sam import normalisation_parameters
+    from polysharp.training.batches import training_batches
+    from polysharp.training.hardware import accelerator
+    from polysharp.training.sam import normalisation_parameters
 
     device = accelerator("auto", arguments.threads)
     run = prepare(arguments, device, epochs=1, head="random")

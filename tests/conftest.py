@@ -18,7 +18,7 @@ from tests import warm
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-    from polysharp.data import PreparedData
+    from polysharp.data.prepared import PreparedData
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # Before numpy is imported: with a thread per core, workers that run at the same time slow each other down.
@@ -133,8 +133,8 @@ def prepared_folder(
     small_source: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], Path]:
     """Return the folder of a small prepared data set, by label type; not to be changed."""
-    from polysharp.preparation import prepare_data
-    from polysharp.sources import Source
+    from polysharp.config.sources import Source
+    from polysharp.data.preparation import prepare_data
 
     root = tmp_path_factory.mktemp("prepared")
 
@@ -149,7 +149,7 @@ def prepared_folder(
 @pytest.fixture(scope="session")
 def small_data(prepared_folder: Callable[[str], Path]) -> "Callable[[str], PreparedData]":
     """Return a small prepared data set, by label type."""
-    from polysharp.data import read_prepared
+    from polysharp.data.prepared import read_prepared
 
     return lambda label_type: read_prepared(prepared_folder(label_type))
 
@@ -173,7 +173,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
 @pytest.fixture(scope="session")
 def device() -> "Accelerator":
     """Return the processor in float32, one thread, deterministic."""
-    from polysharp.hardware import accelerator
+    from polysharp.training.hardware import accelerator
 
     return accelerator("float32", threads=1)
 

@@ -29,11 +29,11 @@ from typing import Any
 
 import polars as pl
 
-from polysharp.configuration import Configuration
-from polysharp.errors import UserError
-from polysharp.examples import read_examples
-from polysharp.sample_sheet import read_datasets
-from polysharp.sources import Source
+from polysharp.config.sample_sheet import read_datasets
+from polysharp.config.settings import Configuration
+from polysharp.config.sources import Source
+from polysharp.core.errors import UserError
+from polysharp.data.examples import read_examples
 
 SECONDS = 20  # after which a reader is said to hang
 TEXTS = ["a cat, a dog", 'läs "den" här', "学校 и дом", "=1+1", "line\nbreak", "x" * 200]

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from polysharp.files import write_json
-from polysharp.overview import write_overview
-from polysharp.report import write_report
-from polysharp.selection import select_best
-from polysharp.tables import write_tables
+from polysharp.core.files import write_json
+from polysharp.data.overview import write_overview
+from polysharp.reporting.report import write_report
+from polysharp.reporting.selection import select_best
+from polysharp.reporting.tables import write_tables
 from tests.conftest import make_texts, write_source
 from tests.unit.test_tables import SKILL, Study, prepared
 

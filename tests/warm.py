@@ -177,8 +177,9 @@ def serve(socket_number: int, program: str) -> None:
 def _load() -> None:
     """Import what commands import."""
     gc.disable()
-    names = [f"polysharp.{path.stem}" for path in (ROOT / "workflow/polysharp").glob("*.py")]
-    names += [f"polysharp.cli.{path.stem}" for path in (ROOT / "workflow/polysharp/cli").glob("*.py")]
+    library = ROOT / "workflow"
+    files = sorted((library / "polysharp").rglob("*.py"))
+    names = [".".join(path.relative_to(library).with_suffix("").parts) for path in files]
     for name in LIBRARIES + [name for name in names if "__" not in name]:
         importlib.import_module(name)
     gc.freeze()

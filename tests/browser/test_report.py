@@ -6,8 +6,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page
 
-from polysharp.report import short
-from polysharp.tsv import read_table
+from polysharp.core.tsv import read_table
+from polysharp.reporting.report import short
 from tests.reports import build, make_study
 
 WIDTHS = (360, 1280)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import yaml
 
-from polysharp.columns import TABLES
+from polysharp.core.columns import TABLES
 from tests import warm
 from tests.conftest import ROOT
 from tests.tiny_models import write_tiny_model

@@ -10,10 +10,10 @@ from shutil import rmtree
 
 import yaml
 
-from polysharp.files import read_json
-from polysharp.matrix import load_study
-from polysharp.paths import Paths
-from polysharp.plan import make_plan
+from polysharp.config.study import load_study
+from polysharp.core.files import read_json
+from polysharp.core.paths import Paths
+from polysharp.results.plan import make_plan
 from tests.integration.study import Study
 
 METHODS: dict[str, object] = {"sam": None, "tfidf": None}

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from polysharp.configuration import ModelSettings
-from polysharp.slugs import model_slug
+from polysharp.config.settings import ModelSettings
+from polysharp.config.slugs import model_slug
 from tests.integration.conftest import DATASETS, LATE, METHODS
 from tests.integration.study import Study, copy_of_the_repository, write_data
 

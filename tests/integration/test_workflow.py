@@ -12,8 +12,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from polysharp.columns import TABLES
-from polysharp.files import sha256
+from polysharp.core.columns import TABLES
+from polysharp.core.files import sha256
 from tests import warm
 from tests.integration.conftest import DATASETS
 from tests.integration.study import ROOT, Study, copy_of_the_repository, counts, snakemake

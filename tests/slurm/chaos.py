@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from polysharp.files import read_json
+from polysharp.core.files import read_json
 from tests.integration.study import Study
 from tests.slurm.cluster import Cluster, missing, running
 from tests.slurm.runs import PROFILE, Driver, with_resources

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-from polysharp.files import read_json
+from polysharp.core.files import read_json
 from tests.integration.study import ROOT, Study, copy_study
 from tests.slurm.cluster import Cluster, lives
 

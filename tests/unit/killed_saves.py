@@ -18,14 +18,14 @@ from collections.abc import Callable
 from pathlib import Path
 from shutil import rmtree
 
-from polysharp.cells import train_cell
-from polysharp.configuration import ModelSettings, TrainingSettings
-from polysharp.data import read_prepared
-from polysharp.hardware import accelerator
-from polysharp.models import read_identity
-from polysharp.runs import write_receipt
-from polysharp.snapshots import StopRequest
-from polysharp.training import Foundation
+from polysharp.config.settings import ModelSettings, TrainingSettings
+from polysharp.data.prepared import read_prepared
+from polysharp.models.prepare import read_identity
+from polysharp.results.runs import write_receipt
+from polysharp.training.cells import train_cell
+from polysharp.training.finetuning import Foundation
+from polysharp.training.hardware import accelerator
+from polysharp.training.snapshots import StopRequest
 
 WRITES = {"os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.chmod", "os.utime"}
 

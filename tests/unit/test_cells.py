@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from polysharp.files import read_json, sha256, write_json
-from polysharp.models import prepare_model
+from polysharp.core.files import read_json, sha256, write_json
+from polysharp.models.prepare import prepare_model
 from tests import warm
 
 FILES = [
@@ -18,7 +18,10 @@ FILES = [
     "work/{}/checkpoint/model.safetensors",
     "work/{}/checkpoint/config.json",
 ]
-OFTEN = "import polysharp.cli, polysharp.lease; polysharp.lease.HEARTBEAT = 0.2; polysharp.cli.main()"
+OFTEN = (
+    "import polysharp.cli, polysharp.training.lease; "
+    "polysharp.training.lease.HEARTBEAT = 0.2; polysharp.cli.main()"
+)
 
 
 class Command:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
-from polysharp.classifier import PooledClassifier, PooledClassifierConfig, mean_pool, set_head
+from polysharp.models.classifier import PooledClassifier, PooledClassifierConfig, mean_pool, set_head
 
 TEXTS = ["the cat", "some old bread and cheese with soup and milk today", "a song"]
 ARCHITECTURES = ["bert", "roberta", "camembert", "xlm-roberta"]
@@ -60,7 +60,7 @@ def test_a_fresh_process_needs_nothing_but_the_import(
     model.save_pretrained(tmp_path)
     AutoTokenizer.from_pretrained(folder).save_pretrained(tmp_path)
     script = f"""
-import json, polysharp.classifier, torch
+import json, polysharp.models.classifier, torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 model = AutoModelForSequenceClassification.from_pretrained({str(tmp_path)!r}).eval()
 batch = AutoTokenizer.from_pretrained({str(tmp_path)!r})({TEXTS!r}, padding=True, return_tensors="pt")

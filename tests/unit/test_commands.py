@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 
 from polysharp.cli import NAMES, options, running
 from polysharp.cli.running import run_command
-from polysharp.errors import UserError, nearest
-from polysharp.files import read_json, replacing, replacing_folder, sha256, write_json, write_text
+from polysharp.core.errors import UserError, nearest
+from polysharp.core.files import read_json, replacing, replacing_folder, sha256, write_json, write_text
 from tests import warm
 from tests.conftest import make_texts, write_command, write_source
 

@@ -8,22 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polysharp.configuration import (
-    SETTINGS,
-    Configuration,
-    Kind,
-    Places,
-    ProbeSettings,
-    TfidfSettings,
-    TrainingSettings,
-    check_configuration,
-    explain_settings,
-    parse_settings,
-    resolve_method,
-    resolve_model,
-)
-from polysharp.errors import UserError
-from polysharp.matrix import as_arguments, load_study
+from polysharp.config.checking import check_configuration, parse_settings, resolve_method, resolve_model
+from polysharp.config.defaults import explain_settings
+from polysharp.config.messages import Places
+from polysharp.config.settings import SETTINGS, Configuration, ProbeSettings, TfidfSettings, TrainingSettings
+from polysharp.config.study import as_arguments, load_study
+from polysharp.core.errors import UserError
+from polysharp.core.terms import Kind
 
 
 def lines_of(**content: Any) -> list[str]:

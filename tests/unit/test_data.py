@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polysharp.data import PreparedData, read_prepared, training_rows
-from polysharp.errors import UserError
-from polysharp.preparation import prepare_data
-from polysharp.sources import SPLITS, Source
+from polysharp.config.sources import Source
+from polysharp.core.errors import UserError
+from polysharp.core.terms import SPLITS
+from polysharp.data.preparation import prepare_data
+from polysharp.data.prepared import PreparedData, read_prepared, training_rows
 from tests.conftest import make_texts, write_source
 
 FILES = ("train", "val", "test")

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polysharp.errors import UserError
+from polysharp.core.errors import UserError
 from tests import warm
 from tests.conftest import ROOT, write_command
 from tools.example_data import debian

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from polysharp import done
-from polysharp.files import read_json, sha256, write_json, write_text
-from polysharp.matrix import Cell, Matrix, from_arguments, load_study
-from polysharp.paths import Paths, prepared_files
-from polysharp.progress import read_runs
-from polysharp.slugs import model_slug
+from polysharp.config.slugs import model_slug
+from polysharp.config.study import Cell, Matrix, from_arguments, load_study
+from polysharp.core.files import read_json, sha256, write_json, write_text
+from polysharp.core.paths import Paths, prepared_files
+from polysharp.results import completeness as done
+from polysharp.results.status import read_runs
 from tests.conftest import write_source
 
 COMMIT = "c" * 40

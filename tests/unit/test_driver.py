@@ -11,9 +11,9 @@ from threading import Timer
 
 import pytest
 
-from polysharp import driver
-from polysharp.driver import FOLDER, SILENT, process_here
-from polysharp.files import write_json
+from polysharp.cluster import driver
+from polysharp.cluster.driver import FOLDER, SILENT, process_here
+from polysharp.core.files import write_json
 from tests.conftest import ROOT, write_command
 
 

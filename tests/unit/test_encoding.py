@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoModel, AutoTokenizer
 
-from polysharp.configuration import ModelSettings
-from polysharp.encoding import INFERENCE_BATCH, Encoder, in_order, inference_batches, training_batches
+from polysharp.config.settings import ModelSettings
+from polysharp.training.batches import INFERENCE_BATCH, Encoder, in_order, inference_batches, training_batches
 from tests.tiny_models import MAXIMUM_LENGTH
 
 TOKEN_IDS = st.lists(st.lists(st.just(5), min_size=1, max_size=30), min_size=1, max_size=150)

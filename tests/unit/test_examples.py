@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from polysharp.checks import LONGEST_TEXT
-from polysharp.errors import UserError
-from polysharp.examples import Example, Problem, read_examples
-from polysharp.sources import Source
+from polysharp.config.checks import LONGEST_TEXT
+from polysharp.config.sources import Source
+from polysharp.core.errors import UserError
+from polysharp.data.examples import Example, Problem, read_examples
 
 
 def write(folder: Path, *rows: dict[str, Any], name: str = "t.jsonl") -> Path:

@@ -6,12 +6,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from polysharp.errors import NotFinite, OutOfMemory, UserError
-from polysharp.failures import KILLED, REMEDIES, SLURM, find_failures, summary, write_failures
-from polysharp.files import write_json, write_text
-from polysharp.matrix import Cell, Matrix, load_study
-from polysharp.paths import Paths
-from polysharp.progress import Run, read_runs
+from polysharp.config.study import Cell, Matrix, load_study
+from polysharp.core.errors import NotFinite, OutOfMemory, UserError
+from polysharp.core.files import write_json, write_text
+from polysharp.core.paths import Paths
+from polysharp.reporting.failures import KILLED, REMEDIES, SLURM, find_failures, summary, write_failures
+from polysharp.results.status import Run, read_runs
 from tests.conftest import write_command, write_source
 
 STUDY = {

@@ -7,8 +7,9 @@ import pytest
 from matplotlib.collections import PolyCollection
 from PIL import Image
 
-from polysharp.columns import COMPARISON, CURVES, Table
-from polysharp.figures import (
+from polysharp.core.columns import COMPARISON, CURVES, Table
+from polysharp.core.tsv import write_table
+from polysharp.reporting.figures import (
     COLOURS,
     MAX_CURVES,
     _read,
@@ -17,7 +18,6 @@ from polysharp.figures import (
     draw_comparison,
     draw_curves,
 )
-from polysharp.tsv import write_table
 
 NUMBERS = {"test_mean": 0.7, "test_ci_low": 0.6, "test_ci_high": 0.85, "metric": "macro_f1"}
 COMPLETE = {"status": "complete", "n_seeds": 3, "n_expected": 3}

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polysharp.checks import CHECKS, CheckName
-from polysharp.examples import Example, Problem
-from polysharp.findings import collect, of_labels, of_language, of_rows, of_texts, without_leaks
-from polysharp.languages import known_language
-from polysharp.similarity import normalised
-from polysharp.sources import SPLITS
+from polysharp.config.checks import CHECKS, CheckName
+from polysharp.core.terms import SPLITS
+from polysharp.data.examples import Example, Problem
+from polysharp.data.findings import collect, of_labels, of_language, of_rows, of_texts, without_leaks
+from polysharp.data.languages import known_language
+from polysharp.data.similarity import normalised
 
 
 def example(split: str, row: int, text: str, *labels: str, group: str | None = None) -> Example:

@@ -6,12 +6,16 @@ import tomllib
 
 import yaml
 
-from polysharp import checks, columns, failures, overview, summary
-from polysharp.checks import CHECKS
-from polysharp.columns import data_dictionary
-from polysharp.configuration import Configuration, commented_defaults
-from polysharp.doctor import PUBLISHED, render
-from polysharp.models import PACKAGES
+from polysharp.cluster.doctor import PUBLISHED, render
+from polysharp.config import checks
+from polysharp.config.checks import CHECKS
+from polysharp.config.defaults import commented_defaults
+from polysharp.config.packages import PACKAGES
+from polysharp.config.settings import Configuration
+from polysharp.core import columns
+from polysharp.core.columns import data_dictionary
+from polysharp.data import overview
+from polysharp.reporting import failures, summary
 from tests.conftest import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from polysharp import hardware
-from polysharp.errors import NoGpu, OutOfMemory
+from polysharp.core.errors import NoGpu, OutOfMemory
+from polysharp.training import hardware
 
 VERSION = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  470.82.01  Wed Oct 27 21:21:55 UTC 2021\n"
 

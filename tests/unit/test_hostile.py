@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 
 from polysharp.cli import prepare_data as command
-from polysharp.configuration import Configuration, ModelSettings
-from polysharp.data import read_prepared
-from polysharp.errors import UserError
-from polysharp.preparation import prepare_data
-from polysharp.sample_sheet import read_datasets
-from polysharp.slugs import SLUG, hub_slug, model_slug, slug
-from polysharp.sources import HubSource, Source
-from polysharp.summary import summarise, write_summary
-from polysharp.tsv import FORMULA
+from polysharp.config.sample_sheet import read_datasets
+from polysharp.config.settings import Configuration, ModelSettings
+from polysharp.config.slugs import SLUG, hub_slug, model_slug, slug
+from polysharp.config.sources import HubSource, Source
+from polysharp.core.errors import UserError
+from polysharp.core.tsv import FORMULA
+from polysharp.data.preparation import prepare_data
+from polysharp.data.prepared import read_prepared
+from polysharp.reporting.summary import summarise, write_summary
 from tests.conftest import write_source
 from tests.tiny_models import write_tiny_model
 

@@ -11,9 +11,9 @@ import pytest
 import torch
 from transformers import AutoModel
 
-from polysharp.errors import UserError
-from polysharp.models import read_identity
-from polysharp.unpickle import unpickle
+from polysharp.core.errors import UserError
+from polysharp.models.prepare import read_identity
+from polysharp.models.unpickle import unpickle
 from tests.conftest import write_command
 from tests.hub import COMMIT, Hub, serving
 from tests.tiny_models import write_tiny_model
@@ -58,9 +58,9 @@ def prepare(name: str, output: Path, hub: Hub, *options: str, **environment: str
 
 FETCH = """
 import logging, sys
-from polysharp.errors import UserError
-from polysharp.hub import Repository, download
-from polysharp.models import DOWNLOADED
+from polysharp.core.errors import UserError
+from polysharp.core.hub import Repository, download
+from polysharp.models.prepare import DOWNLOADED
 logging.basicConfig(format="%(message)s")
 try:
     print(download(Repository(sys.argv[1], sys.argv[2]), DOWNLOADED[:1]).folder)

@@ -10,10 +10,10 @@ from typing import Any
 import polars as pl
 import pytest
 
-from polysharp.errors import UserError
-from polysharp.examples import read_examples
-from polysharp.slugs import hub_slug
-from polysharp.sources import HubSource, Source, parse_hub
+from polysharp.config.slugs import hub_slug
+from polysharp.config.sources import HubSource, Source, parse_hub
+from polysharp.core.errors import UserError
+from polysharp.data.examples import read_examples
 from tests.hub import COMMIT, Hub, serving
 
 CARD = """---
@@ -50,9 +50,9 @@ TABLES = {
 FETCH = """
 import json, sys
 from pathlib import Path
-from polysharp.errors import UserError
-from polysharp.hub_data import fetch_data
-from polysharp.sources import parse_hub
+from polysharp.core.errors import UserError
+from polysharp.data.hub_data import fetch_data
+from polysharp.config.sources import parse_hub
 said = {}
 for number, source in enumerate(sys.argv[2:]):
     try:

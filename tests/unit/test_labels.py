@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import f1_score
 
-from polysharp.labels import decide, decode, encode, label_order
-from polysharp.thresholds import tune_thresholds
+from polysharp.core.labels import decide, decode, encode, label_order
+from polysharp.evaluation.thresholds import tune_thresholds
 
 NAMES = ["a", "b", "c", "d"]
 LABELS = st.lists(st.lists(st.sampled_from(NAMES), unique=True).map(sorted), min_size=1, max_size=30)

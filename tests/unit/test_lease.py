@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from polysharp.cli.running import attempt
-from polysharp.files import read_json, write_json
-from polysharp.lease import FRESH, HEARTBEAT, Lease, LeaseLost
-from polysharp.snapshots import Snapshots, StopRequest
+from polysharp.core.files import read_json, write_json
+from polysharp.training.lease import FRESH, HEARTBEAT, Lease, LeaseLost
+from polysharp.training.snapshots import Snapshots, StopRequest
 
 
 def age(lease: Path, seconds: float) -> None:

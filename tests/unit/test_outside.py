@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polysharp.configuration import LabelType, OutsideSettings
-from polysharp.data import PreparedData, read_prepared
-from polysharp.errors import UserError
-from polysharp.labels import encode
-from polysharp.outside import Answers, named_labels, read_answers
-from polysharp.preparation import prepare_data
-from polysharp.sources import Source
+from polysharp.config.settings import OutsideSettings
+from polysharp.config.sources import Source
+from polysharp.core.errors import UserError
+from polysharp.core.labels import encode
+from polysharp.core.terms import LabelType
+from polysharp.data.preparation import prepare_data
+from polysharp.data.prepared import PreparedData, read_prepared
+from polysharp.training.external import Answers, named_labels, read_answers
 from tests.conftest import ROOT, make_texts, write_source
 
 SIB = ROOT.parent / "shared/data/sib-200"

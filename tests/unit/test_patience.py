@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from polysharp.driver import Process, process_here
+from polysharp.cluster.driver import Process, process_here
 from tests.conftest import ROOT, write_command
 
 SHIMS = ROOT / "workflow/slurm"
@@ -210,7 +210,7 @@ def test_what_an_ended_driver_has_left_in_the_queue_is_cancelled(tmp_path: Path)
         call(tmp_path, "sbatch", f"echo {job}", "--wrap", JOB)
     put(tmp_path, "squeue", "echo 4712; echo 4713")  # one of ours, and one of another run
     put(tmp_path, "scancel", "echo $@ > cancelled")
-    code = "from polysharp.patience import cancel_what_is_left; cancel_what_is_left()"
+    code = "from polysharp.cluster.wrappers import cancel_what_is_left; cancel_what_is_left()"
     for ended in (False, True):
         if ended:
             ending(tmp_path).touch()
@@ -303,7 +303,7 @@ def test_no_more_time_is_asked_for_than_the_partition_allows(
 
 def test_from_its_signal_on_a_driver_submits_nothing(tmp_path: Path) -> None:
     script = (
-        "import os, signal\nfrom polysharp.patience import register_driver, stop_submitting_on\n"
+        "import os, signal\nfrom polysharp.cluster.wrappers import register_driver, stop_submitting_on\n"
         "signal.signal(signal.SIGTERM, lambda *_: print('as before'))\n"
         "register_driver()\nstop_submitting_on(signal.SIGTERM)\n"
         "print(os.environ['POLYSHARP_DRIVER'], flush=True)\nos.kill(os.getpid(), signal.SIGTERM)\n"
@@ -318,7 +318,8 @@ def test_from_its_signal_on_a_driver_submits_nothing(tmp_path: Path) -> None:
 
 def test_drivers_on_two_machines_with_the_same_number_keep_their_own_files(tmp_path: Path) -> None:
     script = (
-        "import platform, signal\nfrom polysharp.patience import register_driver, stop_submitting_on\n"
+        "import platform, signal\n"
+        "from polysharp.cluster.wrappers import register_driver, stop_submitting_on\n"
         "signal.signal(signal.SIGTERM, lambda *_: None)\n"
         "for host in ('login1', 'node-7'):\n"
         "    platform.node = lambda host=host: host\n"
@@ -356,13 +357,13 @@ def test_only_the_main_snakemake_is_the_driver(mode: str, tmp_path: Path) -> Non
         f'exec "{sys.executable}" -m snakemake -c1 -n --mode {mode}'
     )
     done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert ("handler polysharp.patience" in done.stderr) == (mode == "default")
+    assert ("handler polysharp.cluster.wrappers" in done.stderr) == (mode == "default")
     assert any((tmp_path / "work/said").iterdir()) == (mode != "default")
 
 
 def test_what_is_said_stays_in_a_file_that_the_driver_writes_to(tmp_path: Path) -> None:
     script = (
-        "import subprocess, sys\nfrom polysharp.patience import register_driver\nregister_driver()\n"
+        "import subprocess, sys\nfrom polysharp.cluster.wrappers import register_driver\nregister_driver()\n"
         "print('before', flush=True)\n"
         "subprocess.run(['sacct', '--format=State'], capture_output=True)\nprint('after')\n"
     )

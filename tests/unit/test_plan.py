@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from polysharp.files import write_json, write_text
-from polysharp.matrix import Matrix, load_study
-from polysharp.paths import Paths
-from polysharp.plan import lines, make_plan
-from polysharp.slugs import model_slug
+from polysharp.config.slugs import model_slug
+from polysharp.config.study import Matrix, load_study
+from polysharp.core.files import write_json, write_text
+from polysharp.core.paths import Paths
+from polysharp.results.plan import lines, make_plan
 from tests import warm
 from tests.conftest import make_texts, write_source
 from tests.unit.test_done import write_report

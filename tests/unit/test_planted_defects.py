@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from polysharp.errors import UserError
-from polysharp.preparation import prepare_data
-from polysharp.sources import Source
+from polysharp.config.sources import Source
+from polysharp.core.errors import UserError
+from polysharp.data.preparation import prepare_data
 from tests.conftest import make_texts
 
 LONG = "on the first day of the session the members agreed to publish every report about the harbour"

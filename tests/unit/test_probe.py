@@ -12,13 +12,15 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline, make_union
 from sklearn.preprocessing import StandardScaler
 
-from polysharp.baselines import train_tfidf
-from polysharp.configuration import LabelType, ProbeSettings, TfidfSettings
-from polysharp.data import PreparedData
-from polysharp.errors import UserError
-from polysharp.labels import decide
-from polysharp.metrics import scores
-from polysharp.probe import LinearModel, fit, fit_probe, judge, probabilities
+from polysharp.config.settings import ProbeSettings, TfidfSettings
+from polysharp.core.errors import UserError
+from polysharp.core.labels import decide
+from polysharp.core.terms import LabelType
+from polysharp.data.prepared import PreparedData
+from polysharp.evaluation.decisions import judge, probabilities
+from polysharp.evaluation.metrics import scores
+from polysharp.training.probe import LinearModel, fit, fit_probe
+from polysharp.training.tfidf import train_tfidf
 
 Split = tuple[np.ndarray, np.ndarray]
 

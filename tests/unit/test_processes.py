@@ -16,11 +16,11 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from polysharp.configuration import ModelSettings, TrainingSettings
-from polysharp.data import read_prepared
-from polysharp.encoding import training_batches
-from polysharp.models import prepare_model
-from polysharp.training import FineTuning, Foundation
+from polysharp.config.settings import ModelSettings, TrainingSettings
+from polysharp.data.prepared import read_prepared
+from polysharp.models.prepare import prepare_model
+from polysharp.training.batches import training_batches
+from polysharp.training.finetuning import FineTuning, Foundation
 from tests import warm
 from tests.conftest import ROOT
 from tests.unit.test_training import in_float64
@@ -41,8 +41,8 @@ START = """
 import sys, torch
 from pathlib import Path
 from accelerate import Accelerator
-from polysharp.errors import Interrupted
-from polysharp.snapshots import Snapshots
+from polysharp.core.errors import Interrupted
+from polysharp.training.snapshots import Snapshots
 from tests.unit.test_processes import prepare
 from tests.unit.test_training import StoppedAfter
 

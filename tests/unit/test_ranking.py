@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from polysharp.estimates import tallies
-from polysharp.ranking import LEVEL, Ranking, adjusted, standings, verdict
-from polysharp.statistics import Comparison
+from polysharp.evaluation.estimates import tallies
+from polysharp.evaluation.ranking import LEVEL, Ranking, adjusted, standings, verdict
+from polysharp.evaluation.statistics import Comparison
 from tests.unit.test_statistics import binary, made_up
 
 # --- Verdicts -------------------------------------------------------------------------------------

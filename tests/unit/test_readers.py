@@ -15,9 +15,9 @@ import xlsxwriter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polysharp.errors import UserError
-from polysharp.readers import read_table, undecodable
-from polysharp.sources import FORMATS
+from polysharp.config.sources import FORMATS
+from polysharp.core.errors import UserError
+from polysharp.data.readers import read_table, undecodable
 
 WANTED = ("Text", "Labels")
 TEXTS = ["one, two", 'say "hi"', "zwei\nZeilen", "日本 😀"]

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from polysharp.failures import find_failures, write_failures
-from polysharp.files import read_json, write_json
-from polysharp.progress import read_runs
-from polysharp.report import probability, short, signed, write_report
-from polysharp.tables import write_tables
-from polysharp.tsv import read_table
+from polysharp.core.files import read_json, write_json
+from polysharp.core.tsv import read_table
+from polysharp.reporting.failures import find_failures, write_failures
+from polysharp.reporting.report import probability, short, signed, write_report
+from polysharp.reporting.tables import write_tables
+from polysharp.results.status import read_runs
 from tests.reports import HOSTILE, build, fail, make_study
 from tests.unit.test_tables import STUDY, Study, open_study, permute_test_labels, set_validation
 
@@ -155,13 +155,13 @@ def test_baselines_alone_leave_no_classifier_and_one_method_no_ranking(copied: S
     write_tables(study.matrix, study.configuration, study.paths)
     write_report(study.configuration, study.paths, study.paths.results / "report.html")
     text = text_of(study)
-    assert "How to use a classifier" not in text and "import polysharp.classifier" not in text
+    assert "How to use a classifier" not in text and "import polysharp.models.classifier" not in text
     assert "cannot be judged" not in text and "cannot be told apart" not in text
 
 
 def test_how_to_use_reads_as_a_model_does(study: Study) -> None:
     text = text_of(study)
-    code = text[text.index("import polysharp.classifier") :]
+    code = text[text.index("import polysharp.models.classifier") :]
     assert "text_prefix" in code and "max_length" in code and "argmax" in code and "thresholds" in code
 
 

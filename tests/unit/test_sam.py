@@ -14,7 +14,7 @@ from pytorch_optimizer import SAM
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, BertConfig
 
-from polysharp.sam import Ascent, Step, normalisation_parameters, sam_step
+from polysharp.training.sam import Ascent, Step, normalisation_parameters, sam_step
 
 NEVER_CLIPPED = 1e30
 finite = st.floats(-10, 10, allow_subnormal=False)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from polysharp.models import prepare_model
+from polysharp.models.prepare import prepare_model
 from tests import warm
 from tests.conftest import ROOT
 

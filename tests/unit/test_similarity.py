@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rapidfuzz import fuzz
 
-from polysharp.similarity import NEARLY, near_copies, normalised
+from polysharp.data.similarity import NEARLY, near_copies, normalised
 
 WORDS = [
     "river",

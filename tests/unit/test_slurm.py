@@ -8,9 +8,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polysharp.doctor import PUBLISHED, Choice, Examination, Settings, examine, render
-from polysharp.errors import UserError
-from polysharp.slurm import gpus, minutes
+from polysharp.cluster.doctor import PUBLISHED, Choice, Examination, Settings, examine, render
+from polysharp.cluster.slurm import gpus, minutes
+from polysharp.core.errors import UserError
 from tests.conftest import write_command
 
 

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import torch
 
-from polysharp.files import read_json
-from polysharp.models import prepare_model
-from polysharp.snapshots import Snapshots, StopRequest
-from polysharp.source_code import training_sha256
+from polysharp.core.files import read_json
+from polysharp.models.prepare import prepare_model
+from polysharp.results.source_code import training_sha256
+from polysharp.training.snapshots import Snapshots, StopRequest
 from tests import warm
 
 IDENTITY = {"seed": 1, "settings": {"rho": 0.05}}

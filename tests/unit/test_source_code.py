@@ -9,26 +9,26 @@ from pathlib import Path
 
 import pytest
 
-from polysharp.source_code import TRAINING
+from polysharp.results.source_code import TRAINING
 from tests.conftest import ROOT
 
 # What training imports, but what decides on none of its numbers.
 OTHERS = {
     "polysharp",
-    "polysharp.cells",  # lease, snapshots and results around a training
-    "polysharp.checks",
-    "polysharp.configuration",  # its values are part of a snapshot's identity
-    "polysharp.costs",
-    "polysharp.errors",
-    "polysharp.files",
-    "polysharp.hub",
-    "polysharp.lease",
-    "polysharp.paths",
-    "polysharp.runs",  # results, after the training
-    "polysharp.snapshots",  # one that cannot be read is not used
-    "polysharp.source_code",
-    "polysharp.sources",
-    "polysharp.unpickle",  # the model, which has its own SHA-256
+    "polysharp.training.cells",  # lease, snapshots and results around a training
+    "polysharp.config.checks",
+    "polysharp.config.settings",  # its values are part of a snapshot's identity
+    "polysharp.training.costs",
+    "polysharp.core.errors",
+    "polysharp.core.files",
+    "polysharp.core.hub",
+    "polysharp.training.lease",
+    "polysharp.core.paths",
+    "polysharp.results.runs",  # results, after the training
+    "polysharp.training.snapshots",  # one that cannot be read is not used
+    "polysharp.results.source_code",
+    "polysharp.config.sources",
+    "polysharp.models.unpickle",  # the model, which has its own SHA-256
 }
 
 
@@ -39,9 +39,9 @@ def output_of(code: str, library: Path = ROOT / "workflow") -> list[str]:
 
 
 def test_every_module_that_training_imports_is_known_to_decide_or_not() -> None:
-    code = "import sys, polysharp.training, polysharp.cells; print(*sys.modules)"
+    code = "import sys, polysharp.training.finetuning, polysharp.training.cells; print(*sys.modules)"
     imported = {name for name in output_of(code) if name.split(".")[0] == "polysharp"}
-    assert "polysharp.sam" in imported
+    assert "polysharp.training.sam" in imported
     unknown = imported - {*TRAINING} - OTHERS
     assert not unknown, "add those that decide on the numbers to TRAINING, the others to OTHERS"
     assert [name for name in (*TRAINING, *OTHERS) if find_spec(name) is None] == []
@@ -59,7 +59,7 @@ def hashes(tmp_path: Path) -> Callable[..., list[str]]:
             assert path.read_text().count(old) == 1
             path.write_text(path.read_text().replace(old, new))
         return output_of(
-            "from polysharp.source_code import *; print(training_sha256(), code_sha256())", tmp_path
+            "from polysharp.results.source_code import *; print(training_sha256(), code_sha256())", tmp_path
         )
 
     return edited

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from polysharp.errors import UserError
-from polysharp.examples import read_examples
-from polysharp.matrix import load_study
-from polysharp.sample_sheet import Dataset
-from polysharp.sources import SHARES, Source, parse_splits, share_of, stem_of
+from polysharp.config.sample_sheet import Dataset
+from polysharp.config.sources import SHARES, Source, parse_splits, share_of, stem_of
+from polysharp.config.study import load_study
+from polysharp.core.errors import UserError
+from polysharp.data.examples import read_examples
 from tests.unit.test_examples import write
 
 HEADER = ["language", "label_type", "source"]

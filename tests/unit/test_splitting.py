@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polysharp.errors import UserError
-from polysharp.examples import Example
-from polysharp.similarity import normalised
-from polysharp.sources import SPLITS, Source
-from polysharp.splitting import make_splits
+from polysharp.config.sources import Source
+from polysharp.core.errors import UserError
+from polysharp.core.terms import SPLITS
+from polysharp.data.examples import Example
+from polysharp.data.similarity import normalised
+from polysharp.data.splitting import make_splits
 
 DRAWN = Source("texts.csv", splits=("80%", "10%", "10%"))
 

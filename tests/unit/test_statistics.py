@@ -11,12 +11,12 @@ from scipy.stats import binom, binomtest, nct, norm, ttest_1samp
 from scipy.stats import t as student
 from sklearn.metrics import accuracy_score, f1_score
 
-from polysharp import statistics
-from polysharp.averages import MEAN, POOLED, Languages
-from polysharp.configuration import LabelType
-from polysharp.estimates import Tally, score, tallies
-from polysharp.ranking import verdict
-from polysharp.statistics import Comparison, Difference, Estimate, compare, resamples
+from polysharp.core.terms import LabelType
+from polysharp.evaluation import statistics
+from polysharp.evaluation.averages import MEAN, POOLED, Languages
+from polysharp.evaluation.estimates import Tally, score, tallies
+from polysharp.evaluation.ranking import verdict
+from polysharp.evaluation.statistics import Comparison, Difference, Estimate, compare, resamples
 
 TEXTS, DRAWS = 40, 60
 Predictions = list[tuple[np.ndarray, np.ndarray]]

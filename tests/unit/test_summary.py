@@ -9,14 +9,14 @@ import pytest
 from PIL import Image
 from transformers import AutoTokenizer
 
-from polysharp.data import read_prepared
-from polysharp.files import read_json, write_json
-from polysharp.models import prepare_model
-from polysharp.overview import write_overview
-from polysharp.paths import Paths
-from polysharp.preparation import RefusedData, prepare_data, write_findings
-from polysharp.sources import Source
-from polysharp.summary import summarise, write_summary
+from polysharp.config.sources import Source
+from polysharp.core.files import read_json, write_json
+from polysharp.core.paths import Paths
+from polysharp.data.overview import write_overview
+from polysharp.data.preparation import RefusedData, prepare_data, write_findings
+from polysharp.data.prepared import read_prepared
+from polysharp.models.prepare import prepare_model
+from polysharp.reporting.summary import summarise, write_summary
 from tests.conftest import make_texts, write_source
 
 

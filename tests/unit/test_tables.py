@@ -18,24 +18,26 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precisio
 from sklearn.preprocessing import MultiLabelBinarizer
 
 from polysharp.cli import read_predictions as command
-from polysharp.columns import AVERAGES, COMPARISON, PREDICTIONS, REPORT, TABLES
-from polysharp.configuration import Configuration, LabelType
-from polysharp.data import PreparedData, read_prepared
-from polysharp.done import REASONS
-from polysharp.errors import UserError
-from polysharp.exports import LATEX, PARQUET, write_latex
-from polysharp.files import read_json, sha256, write_json, write_text
-from polysharp.labels import encode
-from polysharp.matrix import Cell, Matrix, load_study
-from polysharp.paths import Paths
-from polysharp.preparation import prepare_data
-from polysharp.probe import Outcome, judge
-from polysharp.progress import best_run, failures, read_runs
-from polysharp.runs import read_history, read_predictions, write_run
-from polysharp.sample_sheet import Dataset
-from polysharp.selection import select_best
-from polysharp.statistics import resamples
-from polysharp.tables import MANIFEST, write_tables
+from polysharp.config.sample_sheet import Dataset
+from polysharp.config.settings import Configuration
+from polysharp.config.study import Cell, Matrix, load_study
+from polysharp.core.columns import AVERAGES, COMPARISON, PREDICTIONS, REPORT, TABLES
+from polysharp.core.errors import UserError
+from polysharp.core.files import read_json, sha256, write_json, write_text
+from polysharp.core.labels import encode
+from polysharp.core.paths import Paths
+from polysharp.core.terms import LabelType
+from polysharp.data.preparation import prepare_data
+from polysharp.data.prepared import PreparedData, read_prepared
+from polysharp.evaluation.decisions import judge
+from polysharp.evaluation.statistics import resamples
+from polysharp.reporting.exports import LATEX, PARQUET, write_latex
+from polysharp.reporting.selection import select_best
+from polysharp.reporting.tables import MANIFEST, write_tables
+from polysharp.results.completeness import REASONS
+from polysharp.results.outcome import Outcome
+from polysharp.results.runs import read_history, read_predictions, write_run
+from polysharp.results.status import best_run, failures, read_runs
 from tests.conftest import make_texts, write_source
 
 STUDY = {

@@ -27,18 +27,18 @@ from transformers import (
     get_linear_schedule_with_warmup,
 )
 
-from polysharp import training
-from polysharp.configuration import PRESETS, ModelSettings, ProbeSettings, TrainingSettings
-from polysharp.data import PreparedData
-from polysharp.encoding import Encoder, encode_splits
-from polysharp.errors import Interrupted, UserError
-from polysharp.features import probe_encoder
-from polysharp.hardware import accelerator, fingerprint
-from polysharp.labels import encode
-from polysharp.optimisation import make_loss, make_optimizer, make_schedule
-from polysharp.probe import Outcome
-from polysharp.snapshots import Snapshots
-from polysharp.training import FineTuning, Foundation
+from polysharp.config.settings import PRESETS, ModelSettings, ProbeSettings, TrainingSettings
+from polysharp.core.errors import Interrupted, UserError
+from polysharp.core.labels import encode
+from polysharp.data.prepared import PreparedData
+from polysharp.results.outcome import Outcome
+from polysharp.training import finetuning as training
+from polysharp.training.batches import Encoder, encode_splits
+from polysharp.training.features import probe_encoder
+from polysharp.training.finetuning import FineTuning, Foundation
+from polysharp.training.hardware import accelerator, fingerprint
+from polysharp.training.optimisation import make_loss, make_optimizer, make_schedule
+from polysharp.training.snapshots import Snapshots
 
 SETTINGS = TrainingSettings(
     epochs=3,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polysharp.tsv import FORMULA, write_table
+from polysharp.core.tsv import FORMULA, write_table
 
 
 def written(folder: Path, value: Any) -> str:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
 
-from polysharp.sam import Ascent, sam_step
-from polysharp.vocabulary import UsedRows, restore_rows, use_rows
+from polysharp.training.sam import Ascent, sam_step
+from polysharp.training.used_rows import UsedRows, restore_rows, use_rows
 from tests.conftest import make_texts
 
 ARCHITECTURES = ["bert", "roberta", "camembert", "xlm-roberta"]

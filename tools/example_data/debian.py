@@ -22,8 +22,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from polysharp.errors import UserError, nearest
-from polysharp.files import sha256, write_text
+from polysharp.core.errors import UserError, nearest
+from polysharp.core.files import sha256, write_text
 
 log = logging.getLogger("polysharp.example_data")
 

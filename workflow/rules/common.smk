@@ -20,19 +20,19 @@ FIRST = [str(Path(sys.executable).parent), *([str(WORKFLOW / "slurm")] if which(
 os.environ.update(
     PATH=os.pathsep.join([*FIRST, *os.get_exec_path()]),
     PYTHONPATH=os.pathsep.join(filter(None, [str(WORKFLOW), os.environ.get("PYTHONPATH")])),
-    POLYSHARP_SCRIPTS=str(
-        WORKFLOW / "scripts"
-    ),  # for workflows that call cancel_orphans.py, until release 0.2
+    # For workflows that call $POLYSHARP_SCRIPTS/cancel_orphans.py; it goes with release 0.2.
+    POLYSHARP_SCRIPTS=str(WORKFLOW / "scripts"),
     TOKENIZERS_PARALLELISM="false",
 )
 
-from polysharp import columns, driver
-from polysharp.errors import UserError
-from polysharp.failure_file import failure_file, remove_failures
-from polysharp.matrix import load_study
-from polysharp.paths import Paths, prepared_files
-from polysharp.patience import cancel_what_is_left, register_driver, stop_submitting_on
-from polysharp.slugs import hub_slug, model_slug
+from polysharp.core import columns
+from polysharp.cluster import driver
+from polysharp.core.errors import UserError
+from polysharp.core.failure_file import failure_file, remove_failures
+from polysharp.config.study import load_study
+from polysharp.core.paths import Paths, prepared_files
+from polysharp.cluster.wrappers import cancel_what_is_left, register_driver, stop_submitting_on
+from polysharp.config.slugs import hub_slug, model_slug
 
 # Jobs on Slurm, and some local ones, run Snakemake again, which reads this file, too: they are no drivers.
 if workflow.is_main_process:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from polysharp import VERSION
-from polysharp.errors import nearest
+from polysharp.core.errors import nearest
 
 # By what a person does, in the order in which they do it.
 COMMANDS: dict[str, dict[str, str]] = {

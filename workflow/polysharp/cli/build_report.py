@@ -16,8 +16,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    from polysharp.paths import Paths
-    from polysharp.report import write_report
+    from polysharp.core.paths import Paths
+    from polysharp.reporting.report import write_report
 
     configuration, _ = read_study(arguments)
     write_report(configuration, Paths(), arguments.output)

@@ -11,10 +11,10 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from polysharp import driver, slurm
 from polysharp.cli.options import command_parser
 from polysharp.cli.running import run_command
-from polysharp.errors import UserError
+from polysharp.cluster import driver, slurm
+from polysharp.core.errors import UserError
 
 log = logging.getLogger("polysharp.cancel_orphans")
 

@@ -16,11 +16,11 @@ import yaml
 
 from polysharp.cli.options import command_parser
 from polysharp.cli.running import run_command
-from polysharp.doctor import Choice, Finding, examine, models, render
-from polysharp.errors import UserError
-from polysharp.files import write_text
+from polysharp.cluster.doctor import Choice, Finding, examine, models, render
+from polysharp.core.errors import UserError
+from polysharp.core.files import write_text
 
-log = logging.getLogger("polysharp.doctor")
+log = logging.getLogger("polysharp.cluster.doctor")
 PROFILE = "config.yaml"
 
 

@@ -20,7 +20,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    from polysharp.figures import draw_comparison, draw_curves
+    from polysharp.reporting.figures import draw_comparison, draw_curves
 
     for name in arguments.figures:
         {"comparison": draw_comparison, "curves": draw_curves}[name](arguments.results)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from polysharp.cli.options import command_parser
 from polysharp.cli.running import run_command
-from polysharp.errors import UserError
-from polysharp.sources import HubSource, parse_hub
+from polysharp.config.sources import HubSource, parse_hub
+from polysharp.core.errors import UserError
 
 
 def parser() -> argparse.ArgumentParser:
@@ -38,7 +38,7 @@ def main(arguments: argparse.Namespace) -> None:
     if not sys.stderr.isatty():
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
         os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
-    from polysharp.hub_data import fetch_data
+    from polysharp.data.hub_data import fetch_data
 
     fetch_data(arguments.source, arguments.output)
 

@@ -23,8 +23,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    from polysharp.overview import TABLE, write_overview
-    from polysharp.paths import Paths
+    from polysharp.core.paths import Paths
+    from polysharp.data.overview import TABLE, write_overview
 
     parts = [dataset.partition("=") for dataset in arguments.datasets]
     needed = {path: folders.split(",") if folders else [] for path, _, folders in parts}

@@ -28,11 +28,11 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     limit_threads(1)  # sums that depend on no number of cores; and many small products, faster so
-    from polysharp import driver
-    from polysharp.failures import find_failures, summary, write_failures
-    from polysharp.paths import Paths
-    from polysharp.progress import left_at_the_start
-    from polysharp.tables import write_tables
+    from polysharp.cluster import driver
+    from polysharp.core.paths import Paths
+    from polysharp.reporting.failures import find_failures, summary, write_failures
+    from polysharp.reporting.tables import write_tables
+    from polysharp.results.status import left_at_the_start
 
     configuration, matrix = read_study(arguments)
     runs = write_tables(matrix, configuration, Paths())

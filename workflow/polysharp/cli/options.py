@@ -6,10 +6,12 @@ from typing import get_args
 
 import yaml
 
-from polysharp.checks import CHECK_NAMES, Severity
-from polysharp.configuration import Configuration, Kind, Metric, explain_settings
-from polysharp.errors import nearest
-from polysharp.matrix import Matrix, load_study
+from polysharp.config.checks import CHECK_NAMES, Severity
+from polysharp.config.defaults import explain_settings
+from polysharp.config.settings import Configuration
+from polysharp.config.study import Matrix, load_study
+from polysharp.core.errors import nearest
+from polysharp.core.terms import Kind, Metric
 
 
 def command_parser(name: str, description: str | None, epilog: str | None = None) -> argparse.ArgumentParser:

@@ -13,8 +13,8 @@ import yaml
 
 from polysharp.cli.options import command_parser
 from polysharp.cli.running import run_command
-from polysharp.errors import UserError
-from polysharp.matrix import load_study
+from polysharp.config.study import load_study
+from polysharp.core.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -39,8 +39,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    from polysharp.paths import Paths
-    from polysharp.plan import lines, make_plan
+    from polysharp.core.paths import Paths
+    from polysharp.results.plan import lines, make_plan
 
     try:
         content = yaml.safe_load(arguments.configfile.read_text(encoding="utf-8")) or {}

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from polysharp.cli.options import add_severity_option, command_parser
 from polysharp.cli.running import log_findings, run_command
-from polysharp.configuration import LABEL_TYPES
-from polysharp.sources import Source, parse_splits
+from polysharp.config.sources import Source, parse_splits
+from polysharp.core.terms import LABEL_TYPES
 
 log = logging.getLogger("polysharp.prepare_data")
 
@@ -48,8 +48,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     gc.disable()  # of a hundred thousand texts none is garbage, and to look takes a tenth of the time
-    from polysharp.checks import FINDINGS, PLACES
-    from polysharp.preparation import RefusedData, prepare_data, write_findings
+    from polysharp.config.checks import FINDINGS, PLACES
+    from polysharp.data.preparation import RefusedData, prepare_data, write_findings
 
     source = Source(
         arguments.source,

@@ -33,7 +33,7 @@ def main(arguments: argparse.Namespace) -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     if not sys.stderr.isatty():
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    from polysharp.models import prepare_model
+    from polysharp.models.prepare import prepare_model
 
     prepare_model(arguments.name, arguments.revision, arguments.output)
 

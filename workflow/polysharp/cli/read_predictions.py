@@ -10,7 +10,8 @@ from pathlib import Path
 
 from polysharp.cli.options import cell_parser
 from polysharp.cli.running import run_command
-from polysharp.configuration import OutsideSettings, parse_settings
+from polysharp.config.checking import parse_settings
+from polysharp.config.settings import OutsideSettings
 
 log = logging.getLogger("polysharp.read_outside")
 
@@ -25,10 +26,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    from polysharp.costs import Costs
-    from polysharp.data import read_prepared
-    from polysharp.outside import read_answers
-    from polysharp.runs import write_predictions
+    from polysharp.data.prepared import read_prepared
+    from polysharp.results.runs import write_predictions
+    from polysharp.training.costs import Costs
+    from polysharp.training.external import read_answers
 
     costs = Costs()
     settings = parse_settings("outside", arguments.settings)

@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from polysharp import slurm
-from polysharp.checks import CHECKS, Finding
-from polysharp.errors import Interrupted, UserError
-from polysharp.failure_file import FailureNote, remove_failure, write_failure
-from polysharp.lease import LeaseLost
+from polysharp.cluster import slurm
+from polysharp.config.checks import CHECKS, Finding
+from polysharp.core.errors import Interrupted, UserError
+from polysharp.core.failure_file import FailureNote, remove_failure, write_failure
+from polysharp.training.lease import LeaseLost
 
 log = logging.getLogger("polysharp")
 UNFINISHED = os.EX_TEMPFAIL  # 75

@@ -33,8 +33,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    from polysharp.paths import Paths
-    from polysharp.selection import select_best
+    from polysharp.core.paths import Paths
+    from polysharp.reporting.selection import select_best
 
     best = select_best(arguments.cells, arguments.metric, arguments.bootstrap, Paths(), arguments.output)
     log.info("best on validation: %s, published in %s", best, arguments.output)

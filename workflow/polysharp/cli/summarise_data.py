@@ -20,8 +20,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    from polysharp.data import read_prepared
-    from polysharp.summary import summarise, write_summary
+    from polysharp.data.prepared import read_prepared
+    from polysharp.reporting.summary import summarise, write_summary
 
     data = read_prepared(arguments.data)
     summary = summarise(data, arguments.model, arguments.text_prefix, arguments.max_length)

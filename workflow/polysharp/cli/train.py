@@ -14,8 +14,9 @@ from pathlib import Path
 
 from polysharp.cli.options import add_model_options, cell_parser
 from polysharp.cli.running import UNFINISHED, attempt, importing, limit_threads, run_command
-from polysharp.configuration import ModelSettings, TrainingSettings, parse_settings
-from polysharp.errors import UserError
+from polysharp.config.checking import parse_settings
+from polysharp.config.settings import ModelSettings, TrainingSettings
+from polysharp.core.errors import UserError
 
 
 def parser() -> argparse.ArgumentParser:
@@ -72,13 +73,13 @@ def main(arguments: argparse.Namespace) -> None:
             )
     limit_threads(arguments.threads)
     with importing():
-        from polysharp.cells import keep_best, of_seed, train_cell
-        from polysharp.data import read_prepared
-        from polysharp.hardware import accelerator
-        from polysharp.models import read_identity
-        from polysharp.runs import write_receipt
-        from polysharp.snapshots import StopRequest
-        from polysharp.training import Foundation
+        from polysharp.data.prepared import read_prepared
+        from polysharp.models.prepare import read_identity
+        from polysharp.results.runs import write_receipt
+        from polysharp.training.cells import keep_best, of_seed, train_cell
+        from polysharp.training.finetuning import Foundation
+        from polysharp.training.hardware import accelerator
+        from polysharp.training.snapshots import StopRequest
 
     identity = read_identity(arguments.model)
     stop = StopRequest()

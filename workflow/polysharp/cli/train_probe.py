@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from polysharp.cli.options import add_model_options, cell_parser
 from polysharp.cli.running import importing, limit_threads, run_command
-from polysharp.configuration import ModelSettings, ProbeSettings, parse_settings
+from polysharp.config.checking import parse_settings
+from polysharp.config.settings import ModelSettings, ProbeSettings
 
 
 def parser() -> argparse.ArgumentParser:
@@ -22,13 +23,13 @@ def main(arguments: argparse.Namespace) -> None:
     assert isinstance(settings, ProbeSettings)
     limit_threads(arguments.threads)
     with importing():
-        from polysharp.costs import Costs
-        from polysharp.data import read_prepared
-        from polysharp.encoding import Encoder, encode_splits
-        from polysharp.features import probe_encoder
-        from polysharp.hardware import accelerator, fingerprint
-        from polysharp.models import read_identity
-        from polysharp.runs import write_run
+        from polysharp.data.prepared import read_prepared
+        from polysharp.models.prepare import read_identity
+        from polysharp.results.runs import write_run
+        from polysharp.training.batches import Encoder, encode_splits
+        from polysharp.training.costs import Costs
+        from polysharp.training.features import probe_encoder
+        from polysharp.training.hardware import accelerator, fingerprint
 
     costs = Costs()
     identity = read_identity(arguments.model)

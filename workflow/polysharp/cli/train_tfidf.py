@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from polysharp.cli.options import cell_parser
 from polysharp.cli.running import limit_threads, run_command
-from polysharp.configuration import TfidfSettings, parse_settings
+from polysharp.config.checking import parse_settings
+from polysharp.config.settings import TfidfSettings
 
 
 def parser() -> argparse.ArgumentParser:
@@ -19,10 +20,10 @@ def main(arguments: argparse.Namespace) -> None:
     settings = parse_settings("tfidf", arguments.settings)
     assert isinstance(settings, TfidfSettings)
     limit_threads(arguments.threads)
-    from polysharp.baselines import train_tfidf
-    from polysharp.costs import Costs
-    from polysharp.data import read_prepared
-    from polysharp.runs import write_run
+    from polysharp.data.prepared import read_prepared
+    from polysharp.results.runs import write_run
+    from polysharp.training.costs import Costs
+    from polysharp.training.tfidf import train_tfidf
 
     costs = Costs()
     data = read_prepared(arguments.data)

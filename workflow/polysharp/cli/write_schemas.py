@@ -7,10 +7,11 @@ from pathlib import Path
 
 from polysharp.cli.options import command_parser
 from polysharp.cli.running import run_command
-from polysharp.columns import data_dictionary
-from polysharp.configuration import Configuration, commented_defaults
-from polysharp.doctor import PUBLISHED, render
-from polysharp.files import write_text
+from polysharp.cluster.doctor import PUBLISHED, render
+from polysharp.config.defaults import commented_defaults
+from polysharp.config.settings import Configuration
+from polysharp.core.columns import data_dictionary
+from polysharp.core.files import write_text
 
 
 def parser() -> argparse.ArgumentParser:

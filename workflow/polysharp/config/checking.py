@@ -1,0 +1,148 @@
+"""A configuration, checked as a whole, and the settings of its methods and models."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from polysharp.config.messages import explain, listed
+from polysharp.config.settings import (
+    PRESETS,
+    SECTIONS,
+    SETTINGS,
+    Configuration,
+    ModelSettings,
+    Settings,
+    TfidfSettings,
+)
+from polysharp.core.errors import UserError, nearest
+from polysharp.core.terms import Kind
+
+
+def resolve_method(configuration: Configuration, method: str) -> tuple[Kind, Settings]:
+    """Return the kind and the complete settings of `method`: section, then preset, then overrides.
+
+    Raises
+    ------
+    UserError
+        With one line per unknown or unfit override.
+    """
+    overrides = dict(configuration.methods[method])
+    base = overrides.pop("base", method)
+    if base not in PRESETS:
+        key = f"methods.{method}"
+        if "base" in configuration.methods[method]:
+            raise UserError(
+                f"{key}.base: {base!r}: expected one of {listed(PRESETS)}{nearest(base, PRESETS)}"
+            )
+        raise UserError(
+            f"{key}: not a known method; expected one of {listed(PRESETS)}{nearest(base, PRESETS)}, "
+            f"or a key 'base' that says which of them it varies"
+        )
+    kind, preset = PRESETS[base]
+    settings_class = SETTINGS[kind]
+    section = getattr(configuration, SECTIONS[kind]).model_dump() if kind in SECTIONS else {}
+    try:
+        return kind, settings_class.model_validate({**section, **preset, **overrides})
+    except ValidationError as error:
+        raise UserError(*explain(error, settings_class, f"methods.{method}.")) from None
+
+
+def resolve_model(configuration: Configuration, language: str) -> ModelSettings:
+    """Return the model of `language` (a slug), or the default one.
+
+    Raises
+    ------
+    UserError
+        When neither is configured.
+    """
+    model = configuration.models.get(language) or configuration.models.get("default")
+    if model is None:
+        raise UserError(f"models: no model for {language!r}; expected a key {language!r} or 'default'")
+    return model
+
+
+def parse_settings(kind: Kind, assignments: Sequence[str]) -> Settings:
+    """Return the settings of `kind` with ``key=value`` assignments, as the scripts take them.
+
+    Raises
+    ------
+    UserError
+        With one line per assignment that is not understood.
+    """
+    content: dict[str, Any] = {}
+    for assignment in assignments:
+        key, equals, value = assignment.partition("=")
+        if not equals:
+            raise UserError(f"--set {assignment}: expected key=value")
+        try:
+            content[key] = _parsed(value)
+        except yaml.YAMLError as error:
+            raise UserError(f"--set {assignment}: not YAML: {' '.join(str(error).split())}") from None
+    try:
+        return SETTINGS[kind].model_validate(content)
+    except ValidationError as error:
+        raise UserError(*explain(error, SETTINGS[kind], "--set ")) from None
+
+
+def _parsed(value: str) -> Any:
+    """Return a value as the workflow gives it, in JSON, or as a person does, in YAML."""
+    try:
+        return json.loads(value)  # which knows characters that YAML takes for halves
+    except ValueError:
+        return yaml.safe_load(value)
+
+
+def check_configuration(content: Mapping[str, Any]) -> tuple[Configuration, list[str]]:
+    """Return the configuration in `content`, and a line for everything that is wrong with it.
+
+    Each line starts with the dotted key. Sections with mistakes are left at their defaults, so that
+    the rest can be checked in the same go.
+    """
+    lines: list[str] = []
+    try:
+        configuration = Configuration.model_validate(dict(content))
+    except ValidationError as error:
+        lines += explain(error, Configuration)
+        configuration = _without_errors(content, error)
+    for method in configuration.methods:
+        try:
+            resolve_method(configuration, method)
+        except UserError as error:
+            lines += error.lines
+    if not lines:
+        lines += _unequal_sizes(configuration)
+    reference = configuration.report.reference
+    if reference is not None and reference not in configuration.methods:
+        lines.append(
+            f"report.reference: {reference!r}: expected one of {listed(configuration.methods)}"
+            f"{nearest(reference, configuration.methods)}"
+        )
+    return configuration, lines
+
+
+def _unequal_sizes(configuration: Configuration) -> list[str]:
+    """Return a line when methods that set no train_size of their own get unequal ones from their sections."""
+    sizes = {}
+    for method, overrides in configuration.methods.items():
+        kind, settings = resolve_method(configuration, method)
+        if "train_size" not in overrides and isinstance(settings, TfidfSettings):
+            sizes[SECTIONS[kind]] = settings.train_size
+    if len(set(sizes.values())) <= 1:
+        return []
+    section = next(section for section, size in sizes.items() if size)
+    others = ", ".join(f"{other}: {json.dumps(size)}" for other, size in sizes.items() if other != section)
+    return [
+        f"{section}.train_size: {sizes[section]}: expected the same in every section, so that methods are "
+        f"compared on equal numbers of texts ({others}); for one method alone, set it in methods"
+    ]
+
+
+def _without_errors(content: Mapping[str, Any], error: ValidationError) -> Configuration:
+    """Return the configuration with its faulty sections left at their defaults."""
+    faulty = {str(problem["loc"][0]) for problem in error.errors()}
+    return Configuration.model_validate({k: v for k, v in content.items() if str(k) not in faulty})

@@ -1,0 +1,278 @@
+"""The sample sheet: one row per data set."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from polysharp.config.checking import resolve_model
+from polysharp.config.packages import PACKAGE, PACKAGES, unknown_package
+from polysharp.config.settings import Configuration, ModelSettings
+from polysharp.config.slugs import hub_slug, slug
+from polysharp.config.sources import (
+    FETCHED,
+    FETCHED_FOLDER,
+    HUB,
+    NAMES,
+    SHARES,
+    WORKBOOKS,
+    HubSource,
+    Source,
+    matching,
+    parse_hub,
+    parse_splits,
+)
+from polysharp.core.errors import UserError, nearest
+from polysharp.core.files import expanded
+from polysharp.core.terms import LABEL_TYPES, SPLITS, LabelType
+
+REQUIRED = ("language", "label_type", "source")
+OPTIONAL = ("task", "text", "labels", "delimiter", "group", "language_column", "split_column", "splits")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One row of the sample sheet; `task` and `language` are slugs."""
+
+    task: str
+    language: str
+    label_type: LabelType
+    source: Source
+    model: ModelSettings
+    hub: HubSource | None = None  # where the files of `source` are fetched from
+
+    @property
+    def inputs(self) -> list[Path]:
+        """The files that the data set is made of; of one on the hub, the note that it was fetched."""
+        if self.hub is not None:
+            return [Path(self.source.path) / FETCHED]
+        return list(self.source.files())
+
+    @property
+    def path(self) -> str:
+        """Path of the data set inside results/data and results/best."""
+        return f"{self.task}/{self.language}/{self.label_type}"
+
+
+def read_datasets(path: Path, configuration: Configuration, bases: Sequence[Path]) -> list[Dataset]:
+    """Read the sample sheet at `path`.
+
+    Parameters
+    ----------
+    bases
+        Folders in which a relative `source` is looked for, in this order.
+
+    Raises
+    ------
+    UserError
+        With one line for everything that is wrong in any row.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        expected = f"expected the sample sheet named by the key datasets{_sibling(str(path), bases)}"
+        raise UserError(f"{path}: not found; {expected}") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: byte {error.start} is not UTF-8; save the table as UTF-8") from None
+    rows = list(csv.reader(text.splitlines(), delimiter="\t"))
+    numbered = [(n, r) for n, r in enumerate(rows, 1) if any(map(str.strip, r)) and not r[0].startswith("#")]
+    if not numbered:
+        raise UserError(f"{path}: empty; expected a header {', '.join(REQUIRED)} and one row per data set")
+    header = [name.strip() for name in numbered[0][1]]
+    _check_header(path, header)
+    lines: list[str] = []
+    datasets: list[Dataset] = []
+    places: dict[str, int] = {}
+    for number, row in numbered[1:]:
+        record = {key: value.strip() for key, value in zip(header, row, strict=False)}
+        problems, dataset = _read_row(record, len(row) - len(header), configuration, bases)
+        if dataset is not None:
+            first = places.setdefault(dataset.path, number)
+            if first != number:
+                problems.append(
+                    f"the same path {dataset.path!r} as row {first}; expected every data set once"
+                )
+            datasets.append(dataset)
+        lines += [f"{path}, row {number}: {problem}" for problem in problems]
+    if not lines and not datasets:
+        lines = [f"{path}: no rows below the header; expected one row per data set"]
+    if lines:
+        raise UserError(*lines)
+    return datasets
+
+
+def _check_header(path: Path, header: Sequence[str]) -> None:
+    known = (*REQUIRED, *OPTIONAL)
+    if len(header) == 1 and any(separator in header[0] for separator in ",; "):
+        raise UserError(f"{path}, row 1: {header[0]!r}: expected columns separated by tabs")
+    problems = [
+        f"column {name!r}: not a known column; expected one of {', '.join(known)}{nearest(name, known)}"
+        for name in header
+        if name not in known
+    ]
+    problems += [f"column {name!r}: missing" for name in REQUIRED if name not in header]
+    problems += [f"column {name!r}: stands there twice" for name in set(header) if header.count(name) > 1]
+    if problems:
+        raise UserError(*(f"{path}, row 1: {problem}" for problem in sorted(problems)))
+
+
+def _read_row(
+    record: Mapping[str, str], surplus: int, configuration: Configuration, bases: Sequence[Path]
+) -> tuple[list[str], Dataset | None]:
+    """Return what is wrong with a row, and the data set where nothing is."""
+    if surplus > 0:
+        return [f"{surplus} more values than columns; expected one value per column"], None
+    problems = [f"{key}: empty" for key in REQUIRED if not record.get(key)]
+    names = {"task": record.get("task") or "main", "language": record.get("language", "")}
+    slugs: dict[str, str] = {}
+    for key, name in names.items():
+        try:
+            if name:
+                slugs[key] = slug(name)
+        except ValueError as error:
+            problems.append(f"{key}: {error}")
+    label_type = record.get("label_type", "")
+    if label_type and label_type not in LABEL_TYPES:
+        tutorial = {"choosing": "single", "deciding": "multi"}.get(label_type.lower())
+        hint = f"; did you mean {tutorial!r}?" if tutorial else nearest(label_type, LABEL_TYPES)
+        problems.append(f"label_type: {label_type!r}: expected 'single' or 'multi'{hint}")
+    model = None
+    if "language" in slugs:
+        try:
+            model = _located(resolve_model(configuration, slugs["language"]), bases)
+        except UserError as error:
+            problems += error.lines
+    source = hub = None
+    if record.get("source"):
+        try:
+            source, hub = _read_source(record, label_type, bases)
+        except UserError as error:
+            problems += error.lines
+    if problems:
+        return problems, None
+    assert model is not None and source is not None
+    of_type: LabelType = "single" if label_type == "single" else "multi"
+    return [], Dataset(slugs["task"], slugs["language"], of_type, source, model, hub)
+
+
+def _read_source(
+    record: Mapping[str, str], label_type: str, bases: Sequence[Path]
+) -> tuple[Source, HubSource | None]:
+    """Return the source that a row names, whose files are there, or the one on the hub behind it.
+
+    Raises
+    ------
+    UserError
+        With a line for everything that is wrong, each beginning with the column.
+    """
+    if set(record["source"]) & set("{}"):  # there is no way to write a brace that is meant
+        text = "expected no braces, which are wildcards to Snakemake"
+        raise UserError(f"source: {record['source']!r}: {text}")
+    hub = None
+    if record["source"].startswith(HUB):
+        try:
+            hub = parse_hub(record["source"])
+        except UserError as error:
+            raise UserError(*(f"source: {line}" for line in error.lines)) from None
+        path, sheet = f"{FETCHED_FOLDER}/{hub_slug(hub)}", None
+    else:
+        path, sheet = _find_source(record["source"], bases)
+    labels = tuple(name.strip() for name in (record.get("labels") or "Labels").split(","))
+    delimiter, split_column = record.get("delimiter") or None, record.get("split_column") or None
+    problems = []
+    if not all(labels):
+        problems.append(f"labels: {record['labels']!r}: expected names of columns, as in 'economy,welfare'")
+    if delimiter and label_type == "single":
+        problems.append(f"delimiter: {delimiter!r}: expected none, as label_type is 'single'; or say 'multi'")
+    if delimiter and len(labels) > 1:
+        problems.append(f"delimiter: {delimiter!r}: expected none, as labels names several columns")
+    splits = SPLITS if hub else NAMES if split_column or Path(path).is_dir() else SHARES
+    if record.get("splits"):
+        try:
+            splits = parse_splits(record["splits"])
+        except ValueError as error:
+            problems.append(f"splits: {record['splits']!r}: {error}")
+    column, equals, value = (record.get("language_column") or "").partition("=")
+    source = Source(
+        path,
+        sheet,
+        record.get("text") or "Text",
+        labels,
+        delimiter,
+        record.get("group") or None,
+        column or None,
+        (value if equals else record["language"]) if column else None,
+        split_column,
+        splits,
+    )
+    if hub is not None and len(source.shares) == len(splits):
+        problems.append(
+            f"splits: {','.join(splits)!r}: expected the name of the split to draw from, "
+            "as in 'train,10%,10%'"
+        )
+    if Path(path).is_file() and not split_column and len(source.shares) < len(splits):
+        problems.append(
+            f"splits: {','.join(splits)!r}: {path} is one file; expected shares, as in '80%,10%,10%', "
+            "or the column that names the split, as split_column"
+        )
+    files: list[Path] = []
+    if not problems and hub is None:
+        try:
+            files = list(source.files())
+        except UserError as error:
+            problems += [f"source: {line}" for line in error.lines]
+    problems += [
+        f"source: {str(file)!r}: expected no braces, which are wildcards to Snakemake"
+        for file in files
+        if set(str(file)) & set("{}")
+    ]
+    if problems:
+        raise UserError(*problems)
+    return source, hub
+
+
+def _find_source(name: str, bases: Sequence[Path]) -> tuple[str, str | None]:
+    """Return the path of a source, of the first base that has it, and the sheet of a workbook."""
+    found = find(name, bases)
+    if found is not None:
+        return str(found), None
+    file, hash_sign, sheet = name.rpartition("#")
+    if hash_sign and file.lower().endswith(WORKBOOKS) and (found := find(file, bases)):
+        return str(found), sheet
+    for base in bases:
+        if matching(base / expanded(name)):
+            return str(base / expanded(name)), None
+    looked = " or ".join(str(base) for base in dict.fromkeys(bases))
+    raise UserError(
+        f"source: {name!r}: no such folder or file in {looked}, nor a pattern of files{_sibling(name, bases)}"
+    )
+
+
+def _located(model: ModelSettings, bases: Sequence[Path]) -> ModelSettings:
+    """Return a model whose name, where it is a local folder, is the path that was found."""
+    if model.name.startswith(PACKAGE) and model.name.removeprefix(PACKAGE) not in PACKAGES:
+        raise UserError(unknown_package(model.name.removeprefix(PACKAGE)))
+    if not model.name.startswith((".", "/", "~")):
+        return model
+    folder = find(model.name, bases)
+    if folder is None:
+        raise UserError(f"model {model.name!r}: no such folder{_sibling(model.name, bases)}")
+    return model.model_copy(update={"name": str(folder) if folder.is_absolute() else f"./{folder}"})
+
+
+def find(name: str, bases: Sequence[Path]) -> Path | None:
+    """Return the first existing path of `name` in the folders `bases`, or as it is when absolute."""
+    path = expanded(name)
+    try:
+        return next((base / path for base in bases if name and (base / path).exists()), None)
+    except OSError:  # no name of a file: too long
+        return None
+
+
+def _sibling(name: str, bases: Sequence[Path]) -> str:
+    """Return a hint at a folder whose name is nearly that of the missing one."""
+    parents = [base / Path(name).parent for base in bases]
+    siblings = [path.name for parent in parents if parent.is_dir() for path in parent.iterdir()]
+    return nearest(name, (str(Path(name).parent / sibling) for sibling in siblings))

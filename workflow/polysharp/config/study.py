@@ -1,0 +1,193 @@
+"""The matrix of cells: task x language x label_type x method x seed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from polysharp.config.checking import check_configuration, resolve_method
+from polysharp.config.messages import Places
+from polysharp.config.sample_sheet import Dataset, find, read_datasets
+from polysharp.config.settings import Configuration
+from polysharp.config.slugs import slug
+from polysharp.core.errors import UserError
+from polysharp.core.terms import Kind
+
+SEED_MINUTES = 60  # that a job of fine-tuning asks for, for each of its seeds
+DETERMINISTIC_SEED = 0  # the path of the one cell of a method that draws nothing at random
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training: a data set, a method and a seed."""
+
+    dataset: Dataset
+    method: str
+    kind: Kind
+    seed: int
+    settings: tuple[str, ...]
+    random: bool  # whether another seed may give another result
+
+    @property
+    def path(self) -> str:
+        """Path of the cell inside results/runs and work."""
+        return f"{self.dataset.path}/{self.method}/seed-{self.seed}"
+
+    @property
+    def has_model(self) -> bool:
+        """Whether the cell reads the texts with a pre-trained model."""
+        return self.kind in ("finetune", "probe")
+
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether the cell leaves a checkpoint that can be published."""
+        return self.kind == "finetune"
+
+
+@dataclass(frozen=True)
+class Job:
+    """Cells of one data set and method that one process trains; it is named by the first of them."""
+
+    cells: tuple[Cell, ...]
+
+    @property
+    def path(self) -> str:
+        """Path of the first cell inside results/runs and work."""
+        return self.cells[0].path
+
+    @property
+    def minutes(self) -> int:
+        """How long the job may take, at its first attempt, where it is fine-tuning."""
+        return SEED_MINUTES * len(self.cells)
+
+    @property
+    def output(self) -> str:
+        """What the job declares to have made, inside results/runs.
+
+        Of several cells none, as a failing job loses what it declares, and one cell may fail: a receipt.
+        """
+        return f"{self.path}/{'job.json' if self.cells[0].kind == 'finetune' else 'report.json'}"
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """All data sets, all methods in their configured order, all cells, all jobs that train them."""
+
+    datasets: tuple[Dataset, ...]
+    methods: tuple[str, ...]
+    cells: tuple[Cell, ...]
+    jobs: tuple[Job, ...]
+
+    def of(self, dataset: Dataset, method: str | None = None) -> list[Cell]:
+        """Return the cells of a data set, of one method or of all, in the configured order."""
+        return [c for c in self.cells if c.dataset == dataset and (method is None or c.method == method)]
+
+
+def load_study(
+    content: Mapping[str, Any],
+    bases: Sequence[Path],
+    files: Sequence[str] = (),
+    command_line: Mapping[str, Any] | None = None,
+) -> tuple[Configuration, Matrix]:
+    """Check the configuration and its sample sheet, and expand the matrix.
+
+    Parameters
+    ----------
+    content
+        The merged content of configuration files and command line.
+    bases
+        Folders in which relative paths are looked for, in this order.
+    files, command_line
+        The configuration files, and what ``--config`` said, for the errors.
+
+    Raises
+    ------
+    UserError
+        With one line for everything that is wrong.
+    """
+    places = Places([Path(file) for file in files], command_line or {})
+    configuration, lines = check_configuration(content)
+    lines += check_names(configuration)
+    lines = [places.locate(line) for line in lines]
+    datasets: list[Dataset] = []
+    try:
+        sheet = find(configuration.datasets, bases) or Path(configuration.datasets)
+        datasets = read_datasets(sheet, configuration, bases)
+    except UserError as error:
+        lines += error.lines
+    configuration, absent = _with_outside_files(configuration, bases)
+    lines += [places.locate(line) for line in absent]
+    if lines:
+        raise UserError(*lines)
+    return configuration, expand(configuration, datasets)
+
+
+def _with_outside_files(
+    configuration: Configuration, bases: Sequence[Path]
+) -> tuple[Configuration, list[str]]:
+    """Return the configuration with the files of predictions where they are, and a line for what is not."""
+    methods, lines = dict(configuration.methods), []
+    for name, overrides in configuration.methods.items():
+        if isinstance(given := overrides.get("predictions"), str):
+            found = find(given, bases)
+            if found is None or not found.is_file():
+                lines.append(f"methods.{name}.predictions: {given!r}: not found; expected a file")
+            else:
+                methods[name] = {**overrides, "predictions": str(found)}
+    return configuration.model_copy(update={"methods": methods}), lines
+
+
+def expand(configuration: Configuration, datasets: Sequence[Dataset]) -> Matrix:
+    """Return every cell of the study. The configuration has been checked before."""
+    methods = {slug(name): resolve_method(configuration, name) for name in configuration.methods}
+    cells = [
+        Cell(dataset, method, kind, seed, as_arguments(settings.model_dump()), random)
+        for dataset in datasets
+        for method, (kind, settings) in methods.items()
+        for random in [kind == "finetune" or getattr(settings, "train_size", None) is not None]
+        for seed in (configuration.seeds if random else [DETERMINISTIC_SEED])
+    ]
+    return Matrix(
+        tuple(datasets), tuple(methods), tuple(cells), tuple(_jobs(cells, configuration.seeds_per_job))
+    )
+
+
+def _jobs(cells: Sequence[Cell], seeds_per_job: int) -> Iterator[Job]:
+    """Yield the jobs that train the cells, which lie by data set and method."""
+    for _, group in groupby(cells, key=lambda cell: (cell.dataset.path, cell.method)):
+        of_group = tuple(group)
+        size = seeds_per_job if of_group[0].kind == "finetune" else 1
+        yield from (Job(of_group[first : first + size]) for first in range(0, len(of_group), size))
+
+
+def as_arguments(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return settings as ``key=value`` arguments of a script, values in JSON."""
+    return tuple(f"{key}={json.dumps(value)}" for key, value in settings.items())
+
+
+def from_arguments(arguments: Iterable[str]) -> dict[str, Any]:
+    """Return the settings that :func:`as_arguments` has written."""
+    pairs = (argument.partition("=") for argument in arguments)
+    return {key: json.loads(value) for key, _, value in pairs}
+
+
+def check_names(configuration: Configuration) -> list[str]:
+    """Return a line for every method or model key that cannot be told apart in a path."""
+    lines: list[str] = []
+    for section in ("methods", "models"):
+        seen: dict[str, str] = {}
+        for name in getattr(configuration, section):
+            try:
+                other = seen.setdefault(slug(name), name)
+            except ValueError as error:
+                lines.append(f"{section}.{name}: {error}")
+                continue
+            if other != name:
+                lines.append(f"{section}.{name}: {name!r} and {other!r} would share the path {slug(name)!r}")
+            elif section == "models" and slug(name) != name:
+                lines.append(f"{section}.{name}: expected {slug(name)!r}, the language as it stands in paths")
+    return lines

@@ -1,0 +1,1 @@
+"""Texts and labels: read, checked, split, stored."""

@@ -1,0 +1,159 @@
+"""What a data set has that its results would suffer from, found before anything is trained."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+
+from rapidfuzz.distance import OSA
+
+from polysharp.config.checks import CHECK_NAMES, CHECKS, RARE, SMALL, UNEQUAL, CheckName, Finding, Severity
+from polysharp.core.errors import nearest
+from polysharp.core.labels import label_order
+from polysharp.core.terms import SPLITS
+from polysharp.data.examples import Example, Problem
+from polysharp.data.languages import LANGUAGES, in_another_language, known_language
+from polysharp.data.similarity import near_copies
+
+LONG_ENOUGH = 6  # characters of a label: shorter ones differ by two and mean something else
+SHOWN = 40  # characters of a text in a message
+Seen = tuple[CheckName, str]  # a check, and one place with what stands there
+
+
+def collect(seen: Sequence[Seen], severities: Mapping[CheckName, Severity]) -> list[Finding]:
+    """Return one finding per check that has seen anything and is not ignored, in the order of the checks."""
+    places: dict[CheckName, list[str]] = defaultdict(list)
+    for check, place in seen:
+        places[check].append(place)
+    found = []
+    for check in CHECK_NAMES:
+        severity = severities.get(check, CHECKS[check].severity)
+        if places[check] and severity != "ignore":
+            found.append(Finding(check, severity, len(places[check]), tuple(places[check])))
+    return found
+
+
+def of_rows(problems: Sequence[Problem]) -> Iterator[Seen]:
+    """Yield what is wrong with single rows."""
+    for problem in problems:
+        yield problem.check, f"{problem.place}: {problem.text}"
+
+
+def without_leaks(examples: Sequence[Example]) -> tuple[list[Example], list[Seen]]:
+    """Return the examples without copies across splits, and each that was left out.
+
+    A text that stands in test is left out of validation and training, one that stands in validation out
+    of training: what is reported stays as it was given.
+    """
+    first: dict[str, dict[str, Example]] = {split: {} for split in SPLITS}
+    for example in examples:
+        first[_split(example)].setdefault(example.key, example)
+    kept: list[Example] = []
+    seen: list[Seen] = []
+    for example in examples:
+        later = SPLITS[SPLITS.index(_split(example)) + 1 :]
+        copies = (first[split].get(example.key) for split in reversed(later))
+        copy = next((other for other in copies if other), None)
+        if copy is None:
+            kept.append(example)
+        else:
+            where = f"{example.place} ({example.split}): the same text as {copy.place} ({copy.split})"
+            seen.append(("copy_in_another_split", where))
+    return kept, seen
+
+
+def of_texts(examples: Sequence[Example]) -> Iterator[Seen]:
+    """Yield the texts that stand there again, or nearly so, and groups in two splits."""
+    first: dict[tuple[str, str], Example] = {}
+    for example in examples:
+        other = first.setdefault((_split(example), example.key), example)
+        if other is not example:
+            if other.labels == example.labels:
+                yield "copy", f"{example.place}: the same as {other.place}"
+            else:
+                one, two = _named(other.labels), _named(example.labels)
+                yield "contradiction", f"{example.place}: {two}, but {one} in {other.place}"
+    # From the last split on, so that every near copy is named beside the one that it would flatter.
+    order = sorted(first.values(), key=lambda example: -SPLITS.index(_split(example)))
+    for flattered, learnt in near_copies([example.key for example in order]):
+        later, earlier = order[flattered], order[learnt]
+        check: CheckName = "near_copy" if later.split == earlier.split else "near_copy_in_another_split"
+        yield check, f"{earlier.place} ({earlier.split}): nearly {later.place} ({later.split})"
+    splits: dict[str, dict[str, Example]] = defaultdict(dict)
+    for example in examples:
+        if example.group is not None:
+            splits[example.group].setdefault(_split(example), example)
+    for group, of_group in splits.items():
+        if len(of_group) > 1:
+            where = " and ".join(f"{example.place} ({split})" for split, example in of_group.items())
+            yield "group_in_two_splits", f"{group!r}: {where}"
+
+
+def of_language(examples: Sequence[Example], language: str) -> Iterator[Seen]:
+    """Yield texts that are in another language, where enough of a sample are, and `language` is known."""
+    stated = known_language(language)
+    if stated is None:
+        yield "unknown_language", f"{language!r}{nearest(language, LANGUAGES)}"
+    else:
+        for number, name in in_another_language([example.text for example in examples], stated):
+            text = examples[number].text
+            shown = text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+            yield "language", f"{examples[number].place}: {name}: {shown!r}"
+
+
+def of_labels(examples: Sequence[Example]) -> Iterator[Seen]:
+    """Yield labels that cannot be learnt or judged, and those that look like one another."""
+    counts = {split: Counter[str]() for split in SPLITS}
+    first: dict[str, Example] = {}
+    for example in examples:
+        counts[_split(example)].update(example.labels)
+        for name in example.labels:
+            first.setdefault(name, example)
+    for split in SPLITS[1:]:
+        texts = sum(example.split == split for example in examples)
+        if texts < SMALL:
+            yield "small_split", f"{split}: {texts}"
+    train = counts["train"]
+    names = label_order(example.labels for example in examples)
+    frequent, most = [name for name in names if train[name] >= RARE], max(train.values(), default=0)
+    alike: dict[str, str] = {}
+    for name in names:
+        other = alike.setdefault(_bare(name), name)
+        if other == name and sum(counts[split][name] for split in SPLITS) < RARE:
+            other = _misspelt(name, frequent) or name
+        if other != name:
+            yield "similar_labels", f"{name!r} ({first[name].place}) and {other!r} ({first[other].place})"
+        for split in SPLITS[1:]:
+            if not counts[split][name]:
+                yield "untested_label", f"{name!r} in {split}"
+        if not train[name]:
+            where = first[name]
+            text = f"no training text has the label {name!r}{nearest(name, train)}"
+            yield "untrained_label", f"{where.place} ({where.split}): {text}"
+        elif train[name] < RARE:
+            yield "rare_label", f"{name!r}: {train[name]}"
+        if 0 < UNEQUAL * train[name] < most:
+            yield "imbalance", f"{name!r}: {train[name]}, against {most}"
+
+
+def _split(example: Example) -> str:
+    assert example.split is not None
+    return example.split
+
+
+def _named(labels: Sequence[str]) -> str:
+    return ", ".join(map(repr, labels)) or "no label"
+
+
+def _misspelt(name: str, frequent: Sequence[str]) -> str | None:
+    """Return the frequent label that a rare one is at most two slips from, where it is long enough."""
+    if len(name) < LONG_ENOUGH:
+        return None
+    return next((label for label in frequent if OSA.distance(name, label, score_cutoff=2) <= 2), None)
+
+
+def _bare(name: str) -> str:
+    """Return a label without what people write in several ways: case, space, hyphens, accents."""
+    plain = unicodedata.normalize("NFKD", name).casefold()
+    return "".join(sign for sign in plain if sign not in " _-" and not "\u0300" <= sign <= "\u036f") or name

@@ -1,0 +1,92 @@
+"""What was found in the data of a whole study, as one table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from polysharp.config.checks import COLUMNS, PLACES, SUMMARY, as_row
+from polysharp.core.failure_file import failure_file, read_failure
+from polysharp.core.files import read_json, write_json
+from polysharp.core.paths import Paths
+from polysharp.core.tsv import write_table
+
+TABLE, CHECKED = "check.tsv", "check.json"
+NAMES = ["task", "language", "label_type"]
+REFUSED = {
+    "check": "refused",
+    "severity": "error",
+    "count": 1,
+    "finding": "data sets that cannot be read, or whose model cannot be had",
+    "remedy": "mend what it says",
+}
+
+
+@dataclass(frozen=True)
+class Overview:
+    """The rows of the table, and how many data sets there are."""
+
+    rows: list[dict[str, Any]]
+    datasets: int
+    unchecked: list[str]
+
+    def lines(self) -> list[str]:
+        """Return a line per check and severity, the errors first: how many, the first, what to do."""
+        groups: dict[tuple[str, str, str, str], list[dict[str, Any]]] = {}
+        for row in sorted(self.rows, key=lambda row: row["severity"] != "error"):
+            key = (row["severity"], row["check"], row["finding"], row["remedy"])
+            groups.setdefault(key, []).append(row)
+        lines = []
+        for (severity, check, finding, remedy), rows in groups.items():
+            count = sum(row["count"] for row in rows)
+            named = ", ".join(rows[0][name] for name in NAMES)
+            where = f"{count} in {len(rows)} data sets" if len(rows) > 1 else str(count)
+            first = f"{'the first: ' if count > 1 else ''}{named}: {rows[0]['places'][0]}"
+            lines.append(f"{severity} ({check}): {finding}: {where}; {first}; what to do: {remedy}")
+        return lines
+
+    def __str__(self) -> str:
+        """Say how many data sets have something."""
+        names = {tuple(row[name] for name in NAMES) for row in self.rows}
+        text = f"{self.datasets} data sets, {len(names)} of them with findings"
+        return text + (f"; not checked yet: {', '.join(self.unchecked)}" if self.unchecked else "")
+
+
+def write_overview(datasets: Mapping[str, Sequence[str]], paths: Paths) -> Overview:
+    """Write check.tsv, what was found in all data sets, from what exists; check.json when all were checked.
+
+    Parameters
+    ----------
+    datasets
+        Their paths, task/language/label_type, and the folders in work/ of what each needs: its model, and
+        what the hub has of it. What could not be prepared is there with its reason.
+    """
+    found = {dataset: _found(dataset, needed, paths) for dataset, needed in datasets.items()}
+    rows = [
+        dict(zip(NAMES, dataset.split("/"), strict=True)) | entry
+        for dataset, entries in found.items()
+        for entry in entries or []
+    ]
+    write_table([as_row(row) for row in rows], [*NAMES, *COLUMNS], paths.results / TABLE)
+    unchecked = [dataset for dataset, entries in found.items() if entries is None]
+    if unchecked or any(row["severity"] == "error" for row in rows):
+        (paths.results / CHECKED).unlink(missing_ok=True)
+    else:
+        write_json(paths.results / CHECKED, found)
+    return Overview(rows, len(datasets), unchecked)
+
+
+def _found(dataset: str, needed: Sequence[str], paths: Paths) -> list[dict[str, Any]] | None:
+    """Return what was found in a data set; None where it was not checked yet."""
+    for step in [f"data/{dataset}", *needed]:
+        failure = failure_file(step, paths.work)
+        if note := read_failure(failure):
+            refused = {**REFUSED, "places": [note.reason]}
+            found = read_json(failure.parent / PLACES) if (failure.parent / PLACES).is_file() else []
+            return found if any(entry["severity"] == "error" for entry in found) else [refused, *found]
+    folder = paths.data(dataset)
+    if not (folder / PLACES).is_file():
+        return None
+    findings: list[dict[str, Any]] = read_json(folder / PLACES)
+    return findings + (read_json(folder / SUMMARY)["findings"] if (folder / SUMMARY).is_file() else [])

@@ -1,0 +1,1 @@
+"""Scores, intervals, tests and decisions, from arrays alone."""

@@ -1,0 +1,35 @@
+"""From logits to probabilities, thresholds and a score on validation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, softmax
+
+from polysharp.core.labels import Indicators, Scores, decide
+from polysharp.core.terms import LabelType, Metric
+from polysharp.evaluation.metrics import scores
+from polysharp.evaluation.thresholds import tune_thresholds
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Outcome of a choice on validation."""
+
+    scores: Scores
+    thresholds: list[float] | None
+    value: float
+
+
+def probabilities(logits: NDArray[np.float64], label_type: LabelType) -> Scores:
+    """Return softmax over single labels, or the sigmoid of every one of several."""
+    return softmax(logits, axis=1) if label_type == "single" else expit(logits)
+
+
+def judge(logits: NDArray[np.float64], truth: Indicators, label_type: LabelType, metric: Metric) -> Decision:
+    """Return the scores of validation texts, thresholds tuned on them for multi-label, and the metric."""
+    predicted = probabilities(logits, label_type)
+    thresholds = tune_thresholds(predicted, truth) if label_type == "multi" else None
+    return Decision(predicted, thresholds, scores(truth, decide(predicted, thresholds))[metric])

@@ -1,0 +1,201 @@
+"""Scores of predicted labels, as scikit-learn defines them, over all stored labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import precision_recall_fscore_support
+
+from polysharp.core.labels import Indicators, Mask, Predicted, Scores
+from polysharp.core.terms import LabelType, Metric
+
+NO_LABEL = ""
+BINS = 15  # of probabilities
+Counts = Mapping[str, NDArray[np.float64]]  # as weighted_counts gives them
+AVERAGES: Mapping[LabelType, tuple[str, ...]] = {
+    "single": ("macro", "weighted"),  # the micro average of single labels is the accuracy
+    "multi": ("micro", "macro", "weighted", "samples"),
+}
+
+
+@dataclass(frozen=True)
+class ReportRow:
+    """One line of a classification report. Accuracy stands in `f1` of its row."""
+
+    row_type: str  # label | average | accuracy
+    row: str
+    precision: float | None
+    recall: float | None
+    f1: float
+    support: int
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the row as a dictionary, for JSON and tables."""
+        return asdict(self)
+
+
+def exact_matches(y_true: Indicators, y_pred: Indicators, unmapped: Mask | None = None) -> Mask:
+    """Return where all labels of a text are right, (texts,); an unmapped answer is never right."""
+    exact: Mask = (y_true == y_pred).all(1)
+    return exact if unmapped is None else exact & ~unmapped
+
+
+def classification_report(
+    y_true: Indicators,
+    y_pred: Indicators,
+    names: Sequence[str],
+    label_type: LabelType,
+    unmapped: Mask | None = None,
+) -> list[ReportRow]:
+    """Return the rows of scikit-learn's classification report, with ``zero_division=0``.
+
+    Labels without support are rows like any other, and part of the macro average. An unmapped answer
+    counts as wrong in the accuracy, and as no label in the other rows.
+    """
+    per_label = precision_recall_fscore_support(y_true, y_pred, average=None, zero_division=0)
+    rows = [
+        ReportRow("label", name, float(p), float(r), float(f), int(s))
+        for name, p, r, f, s in zip(names, *per_label, strict=True)
+    ]
+    support = int(y_true.sum())
+    for average in AVERAGES[label_type]:
+        p, r, f, _ = precision_recall_fscore_support(y_true, y_pred, average=average, zero_division=0)
+        rows.append(ReportRow("average", f"{average} avg", float(p), float(r), float(f), support))
+    accuracy = float(exact_matches(y_true, y_pred, unmapped).mean())
+    return [*rows, ReportRow("accuracy", "accuracy", None, None, accuracy, len(y_true))]
+
+
+def weighted_counts(
+    predictions: Sequence[Predicted], blocks: Iterable[NDArray[np.float32]] | None = None
+) -> list[Counts]:
+    """Return true positives, predicted and actual counts per label, texts counted by weights.
+
+    Parameters
+    ----------
+    predictions
+        True and predicted labels of the same texts, (texts, labels): of every seed of every method.
+    blocks
+        Weights (draws, texts), in blocks of draws: how often every text counts in every draw. They are
+        whole numbers, whose sums single precision holds exactly, in a third of the time. Without
+        blocks there is one draw, in which every text counts once.
+
+    Returns
+    -------
+    list of dict
+        For every pair of `predictions`: ``tp``, ``predicted``, ``actual``: (draws, labels); ``exact``:
+        (draws, 1), the weight of the texts with all labels right; ``samples``: (draws, 1), the weighted
+        sum of the texts' own F1; ``total``: (draws, 1).
+    """
+    if blocks is None:
+        blocks = [np.ones((1, len(predictions[0][0])), np.float32)]
+    sums = [_WeightedSums(*pair) for pair in predictions]
+    for weights in blocks:
+        for of_pair in sums:
+            of_pair.add(weights)
+    return [of_pair.counts() for of_pair in sums]
+
+
+class _WeightedSums:
+    """The counts of one pair of true and predicted labels, block by block."""
+
+    def __init__(self, y_true: Indicators, y_pred: Indicators, unmapped: Mask | None = None) -> None:
+        both = y_true & y_pred
+        sizes = y_true.sum(1) + y_pred.sum(1)
+        own_f1 = np.divide(2.0 * both.sum(1), sizes, out=np.zeros(len(sizes)), where=sizes > 0)
+        exact = exact_matches(y_true, y_pred, unmapped)
+        self.labels = y_true.shape[1]
+        # One product of matrices in place of five.
+        self.columns = np.column_stack([both, y_pred, y_true, exact, np.ones(len(y_true), bool)])
+        # The F1 of a text is no whole number, unless the text has one label.
+        self.own_f1 = None if np.array_equal(own_f1, exact) else own_f1
+        self.products: list[NDArray[np.float64]] = []
+        self.samples: list[NDArray[np.float64]] = []
+
+    def add(self, weights: NDArray[np.float32]) -> None:
+        self.products.append((weights @ self.columns.astype(np.float32)).astype(float))
+        if self.own_f1 is not None:
+            self.samples.append((weights @ self.own_f1)[:, None])
+
+    def counts(self) -> Counts:
+        ends = np.cumsum([self.labels, self.labels, self.labels, 1])
+        tp, predicted, actual, right, total = np.split(_joined(self.products), ends, axis=1)
+        samples = right if self.own_f1 is None else _joined(self.samples)
+        of_labels = {"tp": tp, "predicted": predicted, "actual": actual}
+        return {**of_labels, "exact": right, "samples": samples, "total": total}
+
+
+def _joined(blocks: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+
+
+def f1_rows(counts: Counts) -> dict[str, NDArray[np.float64]]:
+    """Return the f1 column of every row that a report can have, for every draw of :func:`weighted_counts`.
+
+    Keys are ``(labels)``: (draws, labels), and the names of averages and accuracy: (draws,).
+    Agrees with :func:`classification_report`; vectorised over draws for the bootstrap.
+    """
+    tp, predicted, actual, total = (counts[key] for key in ("tp", "predicted", "actual", "total"))
+
+    def f1(hits: NDArray[np.float64], sizes: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.divide(2 * hits, sizes, out=np.zeros_like(hits), where=sizes > 0)
+
+    labels = f1(tp, predicted + actual)
+    support = actual.sum(1)
+    weighted = np.divide((labels * actual).sum(1), support, out=np.zeros_like(support), where=support > 0)
+    return {
+        "(labels)": labels,
+        "micro avg": f1(tp.sum(1), predicted.sum(1) + support),
+        "macro avg": labels.mean(1),
+        "weighted avg": weighted,
+        "samples avg": (counts["samples"] / total)[:, 0],
+        "accuracy": (counts["exact"] / total)[:, 0],
+    }
+
+
+def scores(y_true: Indicators, y_pred: Indicators, unmapped: Mask | None = None) -> dict[Metric, float]:
+    """Return the scores by which settings, epochs, seeds and methods can be chosen."""
+    rows = f1_rows(weighted_counts([Predicted(y_true, y_pred, unmapped)])[0])
+    return {
+        "macro_f1": float(rows["macro avg"][0]),
+        "micro_f1": float(rows["micro avg"][0]),
+        "weighted_f1": float(rows["weighted avg"][0]),
+        "accuracy": float(rows["accuracy"][0]),
+    }
+
+
+def confusions(y_true: Indicators, y_pred: Indicators, names: Sequence[str]) -> dict[tuple[str, str], int]:
+    """Return how many texts have a label, and what was predicted in its place: (true, predicted) to count.
+
+    A label that was found stands beside itself; one that was missed beside every label that was
+    predicted wrongly for the same text, or :data:`NO_LABEL`; one that was predicted where none was
+    missed beside that, too. Of single labels this is the confusion matrix.
+    """
+    found = (y_true & y_pred).sum(0)
+    missed, wrong = y_true & ~y_pred, y_pred & ~y_true
+    pairs = missed.T.astype(int) @ wrong
+    np.fill_diagonal(pairs, found)
+    alone, spare = missed[~wrong.any(1)].sum(0), wrong[~missed.any(1)].sum(0)
+    counts = {(a, b): int(pairs[i, j]) for i, a in enumerate(names) for j, b in enumerate(names)}
+    counts |= {(name, NO_LABEL): int(count) for name, count in zip(names, alone, strict=True)}
+    counts |= {(NO_LABEL, name): int(count) for name, count in zip(names, spare, strict=True)}
+    return {pair: count for pair, count in counts.items() if count}
+
+
+def expected_calibration_error(y_true: Indicators, y_scores: Scores, label_type: LabelType) -> float:
+    """Return by how much probabilities miss the shares that come true, in [0, 1].
+
+    Guo et al. 2017, equation 3: decisions in 15 bins of equal width by their probability; the gap
+    between mean probability and share of a bin, weighted by its size. The decisions are the best
+    label of every text (single), or every label of every text (multi).
+    """
+    if label_type == "single":
+        best = y_scores.argmax(1)
+        probabilities, right = y_scores.max(1), y_true[np.arange(len(y_true)), best]
+    else:
+        probabilities, right = y_scores.ravel(), y_true.ravel()
+    bins = np.minimum((probabilities * BINS).astype(int), BINS - 1)
+    gaps = np.bincount(bins, weights=probabilities - right, minlength=BINS)
+    return float(np.abs(gaps).sum() / len(probabilities))

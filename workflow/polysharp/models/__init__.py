@@ -1,0 +1,1 @@
+"""Pre-trained models as ordinary local folders, and the classifier around an encoder."""

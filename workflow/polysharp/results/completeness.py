@@ -1,0 +1,123 @@
+"""Whether a cell is done: whether its report is of what the study wants.
+
+Training, tables, plan and selection ask here, so that they agree. Light to import: nothing here computes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from operator import eq
+from pathlib import Path
+from typing import Any
+
+from polysharp.config.packages import PACKAGE
+from polysharp.config.settings import ModelSettings
+from polysharp.config.slugs import model_slug
+from polysharp.config.study import Cell, from_arguments
+from polysharp.core.files import expanded, read_json, sha256
+from polysharp.core.paths import IDENTITY, REPORT, Paths, prepared_files
+from polysharp.core.terms import Kind, Metric
+
+# The keys of a report that decide, and what is said where one is not as wanted.
+REASONS = {
+    "selection_metric": "trained with another selection metric; not yet again with this one",
+    "model": "trained with another model; not yet again with this one",
+    "reading": "trained with another text_prefix, pooling or max_length; not yet again with these",
+    "settings": "trained with other settings; not yet again with these",
+    "seed": "trained with another seed; not yet again with this one",
+    "data_sha256": "trained on other data; not yet again on these",
+}
+NOT_PREPARED = "its data are not prepared (again) yet"
+# Reports of baselines have not always said these. Snakemake trains a baseline again when one changes.
+SAID_LATER = ("reading", "seed")
+COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+def read_report(folder: Path) -> dict[str, Any] | None:
+    """Return the report of the cell whose results are in `folder`, or None where none can be read."""
+    try:
+        return dict(read_json(folder / REPORT))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+
+
+def difference(report: Mapping[str, Any], wanted: Mapping[str, Any], kind: Kind) -> str | None:
+    """Return in words the first thing in which a report is not as wanted; None where the cell is done.
+
+    Results of other code or hardware still count.
+
+    Parameters
+    ----------
+    wanted
+        By the keys of :data:`REASONS`. A key that is missing here is not compared.
+    """
+    for key, reason in REASONS.items():
+        if key not in wanted or (kind != "finetune" and key in SAID_LATER and key not in report):
+            continue
+        same = _is_model if key == "model" else eq
+        if not same(report.get(key), wanted[key]):
+            return reason
+    return None
+
+
+class Wanted:
+    """What a study wants of its cells. Every model and data set is read once, at the first cell that asks."""
+
+    def __init__(self, metric: Metric, paths: Paths) -> None:
+        self._metric, self._paths = metric, paths
+        self._model, self._data = cache(_prepared_model), cache(_prepared_data)
+
+    def of(self, cell: Cell) -> dict[str, Any]:
+        """Return what the report of a cell has to say; of data that are not prepared None."""
+        model = cell.dataset.model
+        wanted: dict[str, Any] = {
+            "selection_metric": self._metric,
+            "settings": from_arguments(cell.settings),
+            "data_sha256": self._data(self._paths.data(cell.dataset.path)),
+        }
+        if cell.kind != "outside":
+            wanted["seed"] = cell.seed
+        if cell.has_model:
+            wanted["model"] = self._model(self._paths.models / model_slug(model)) or model
+            reading = model.model_dump(exclude={"name", "revision"})
+            wanted["reading"] = reading | ({"pooling": "mean"} if cell.kind == "probe" else {})
+        return wanted
+
+    def difference(self, report: Mapping[str, Any], cell: Cell) -> str | None:
+        """Return in words why a cell with this report is not done; None where it is."""
+        wanted = self.of(cell)
+        if wanted["data_sha256"] is None:
+            del wanted["data_sha256"]
+            return difference(report, wanted, cell.kind) or NOT_PREPARED
+        return difference(report, wanted, cell.kind)
+
+
+def _is_model(found: Mapping[str, Any] | None, wanted: Mapping[str, Any] | ModelSettings) -> bool:
+    """Whether a report's model is the prepared one or, where none is prepared, may be the configured one."""
+    if found is None:
+        return False
+    if not isinstance(wanted, ModelSettings):
+        return all(found.get(key) == value for key, value in wanted.items())
+    names = (wanted.name, expanded(wanted.name).resolve().name)  # of a folder, a report has the last part
+    # A branch or a tag of the hub may be another commit by now; a report has the commit.
+    is_fixed = wanted.name.startswith(PACKAGE) or COMMIT.fullmatch(wanted.revision or "")
+    revisions = (None, found.get("revision")) if is_fixed else (wanted.revision,)
+    return found.get("name") in names and wanted.revision in revisions
+
+
+def _prepared_model(folder: Path) -> dict[str, Any] | None:
+    """Return which model a folder holds; None where none is prepared, as where models/ was deleted."""
+    try:
+        return dict(read_json(folder / IDENTITY))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+
+
+def _prepared_data(folder: Path) -> str | None:
+    """Return the SHA-256 of a prepared data set, or None where it is not prepared."""
+    try:
+        return sha256(*prepared_files(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return None

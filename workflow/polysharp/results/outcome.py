@@ -1,0 +1,21 @@
+"""What a training leaves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from polysharp.evaluation.decisions import Decision
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training leaves: logits (texts, labels) of the chosen state, and how it was chosen."""
+
+    logits: dict[str, NDArray[np.float64]]
+    decision: Decision
+    best_epoch: int | None
+    history: list[dict[str, Any]]

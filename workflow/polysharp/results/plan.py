@@ -1,0 +1,199 @@
+"""What a study is going to take: cells, hours, disk; from the costs of what has run before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+
+from polysharp.config.slugs import model_slug
+from polysharp.config.study import Cell, Job, Matrix
+from polysharp.core.files import read_json
+from polysharp.core.paths import COSTS, Paths
+from polysharp.core.terms import Metric
+from polysharp.results.status import read_runs
+
+HOUR = 3600
+GIGABYTE = 10**9
+WEIGHTS = "model.safetensors"
+# Of a training that runs: two snapshots and one being written, each of weights, best weights and AdamW's
+# two moments.
+SNAPSHOTS = 3 * 4
+
+
+@dataclass(frozen=True)
+class MethodPlan:
+    """One method of a study: its cells, and what those that are left are going to take."""
+
+    method: str
+    kind: str
+    cells: int
+    left: int
+    jobs: int
+    seconds: float | None  # of the cells that are left; None where nothing of the kind has run yet
+    estimated_by: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A whole study."""
+
+    methods: list[MethodPlan]
+    longest: Job | None  # the job of fine-tuning with most cells left
+    longest_seconds: float | None
+    disk_bytes: int | None  # None where no model is prepared yet
+    running_bytes: int | None  # at most, for every training that runs
+    unknown_models: list[str]
+
+
+def make_plan(matrix: Matrix, metric: Metric, paths: Paths) -> Plan:
+    """Return what is left of a study: the cells that the tables do not show as complete.
+
+    Parameters
+    ----------
+    metric
+        The study's selection metric. A cell that was trained with another one is left.
+    """
+    seconds = {cell.path: value for cell in matrix.cells if (value := _seconds(cell, paths)) is not None}
+    left = [run.cell for run in read_runs(matrix.cells, metric, paths) if run.status != "complete"]
+    outdated = {cell.path for cell in left}
+    means = _means(matrix, {path: value for path, value in seconds.items() if path not in outdated})
+    earlier = _means(matrix, seconds)
+    estimates = {cell.path: _estimate(cell, means, earlier) for cell in left}
+    plans = []
+    for method in matrix.methods:
+        of_method = {cell.path for cell in left if cell.method == method}
+        known = [estimates[path] for path in of_method]
+        values = [value for value, _ in known if value is not None]
+        plans.append(
+            MethodPlan(
+                method,
+                next(cell.kind for cell in matrix.cells if cell.method == method),
+                sum(cell.method == method for cell in matrix.cells),
+                len(of_method),
+                sum(any(cell.path in of_method for cell in job.cells) for job in matrix.jobs),
+                sum(values) if len(values) == len(of_method) else None,
+                "; ".join(sorted({how for _, how in known})),
+            )
+        )
+    longest, longest_seconds = _longest(matrix.jobs, left, estimates)
+    sizes, unknown = _weights(matrix, paths.models)
+    running = SNAPSHOTS * max(sizes.values()) if sizes else None
+    return Plan(plans, longest, longest_seconds, _disk(matrix, sizes), running, unknown)
+
+
+def _seconds(cell: Cell, paths: Paths) -> float | None:
+    """Return what a cell took, where it has run."""
+    file = paths.run(cell.path) / COSTS
+    return float(read_json(file)["seconds"]) if file.is_file() else None
+
+
+def _near(cell: Cell) -> dict[str, tuple[str, ...]]:
+    """Return the groups of cells that a cell belongs to, the nearest first, by how they are called."""
+    return {
+        "by the same data set and method": (cell.dataset.path, cell.method),
+        "by the same method": (cell.method,),
+        "by methods of the same kind": ("kind", cell.kind),
+    }
+
+
+def _means(matrix: Matrix, seconds: dict[str, float]) -> dict[tuple[str, ...], float]:
+    """Return what the cells that have run took, on average, by group."""
+    groups: dict[tuple[str, ...], list[float]] = {}
+    for cell in matrix.cells:
+        if cell.path in seconds:
+            for group in _near(cell).values():
+                groups.setdefault(group, []).append(seconds[cell.path])
+    return {group: mean(values) for group, values in groups.items()}
+
+
+def _estimate(
+    cell: Cell, means: dict[tuple[str, ...], float], earlier: dict[tuple[str, ...], float]
+) -> tuple[float | None, str]:
+    """Return what a cell may take, and by which cells: the nearest complete ones, or else any that ran."""
+    for known, when in ((means, ""), (earlier, ", before the study was changed")):
+        for how, group in _near(cell).items():
+            if group in known:
+                return known[group], how + when
+    return None, "nothing of the kind has run yet"
+
+
+def _longest(
+    jobs: Sequence[Job], left: Sequence[Cell], estimates: dict[str, tuple[float | None, str]]
+) -> tuple[Job | None, float | None]:
+    """Return the job that takes longest, and its seconds; without estimates the one with most cells left."""
+    waiting = set(left)
+    best: tuple[float, int, Job] | None = None
+    for job in jobs:
+        cells = [cell for cell in job.cells if cell in waiting]
+        if not cells or job.cells[0].kind != "finetune":
+            continue
+        known = [estimates[cell.path][0] for cell in cells]
+        total = sum(value for value in known if value is not None)
+        if best is None or (total, len(cells)) > best[:2]:
+            best = total, len(cells), job
+    return (None, None) if best is None else (best[2], best[0] or None)
+
+
+def _weights(matrix: Matrix, models: Path) -> tuple[dict[str, int], list[str]]:
+    """Return the bytes of the prepared models' weights by name, and the models that are not there yet."""
+    sizes: dict[str, int] = {}
+    unknown: list[str] = []
+    for model in {dataset.model.name: dataset.model for dataset in matrix.datasets}.values():
+        file = models / model_slug(model) / WEIGHTS
+        if file.is_file():
+            sizes[model.name] = file.stat().st_size
+        else:
+            unknown.append(model.name)
+    return sizes, unknown
+
+
+def _disk(matrix: Matrix, sizes: dict[str, int]) -> int | None:
+    """Return the bytes that models and classifiers take in the end.
+
+    Of every data set the best classifier of each method stays until all are trained, and then one.
+    """
+    methods = len({cell.method for cell in matrix.cells if cell.has_checkpoint})
+    classifiers = sum(sizes.get(dataset.model.name, 0) * methods for dataset in matrix.datasets)
+    return sum(sizes.values()) + classifiers if sizes else None
+
+
+def lines(plan: Plan, seeds_per_job: int) -> list[str]:
+    """Return the plan in words and a table."""
+    rows = [("method", "cells", "left", "jobs", "hours", "estimated")]
+    for one in plan.methods:
+        hours = "?" if one.seconds is None else f"{one.seconds / HOUR:.1f}"
+        rows.append(
+            (
+                one.method,
+                str(one.cells),
+                str(one.left),
+                str(one.jobs),
+                hours if one.left else "0",
+                one.estimated_by,
+            )
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    said = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
+    finetuning = [one for one in plan.methods if one.kind == "finetune" and one.left]
+    if finetuning and all(one.seconds is not None for one in finetuning):
+        total = sum(one.seconds or 0 for one in finetuning) / HOUR
+        said.append(f"\nfine-tuning: {total:.1f} hours of a GPU, or of what the earlier cells ran on")
+    if plan.longest:
+        cells = f"{len(plan.longest.cells)} seeds" if len(plan.longest.cells) > 1 else "one seed"
+        length = f"about {plan.longest_seconds / 60:.0f} minutes" if plan.longest_seconds else "not known yet"
+        asked = f"it asks for {plan.longest.minutes} minutes"
+        said.append(f"longest job: {plan.longest.path} ({cells}): {length}; {asked}")
+    if seeds_per_job == 1 and any(one.left > one.jobs / 2 > 0 for one in finetuning):
+        said.append("jobs of a minute or two are better taken together: seeds_per_job")
+    if plan.disk_bytes is not None:
+        said.append(f"disk: about {plan.disk_bytes / GIGABYTE:.1f} GB for models and classifiers")
+    if plan.running_bytes is not None and finetuning:
+        size = plan.running_bytes / GIGABYTE
+        said.append(f"      and up to {size:.1f} GB for every fine-tuning that runs at the same time")
+    if plan.unknown_models:
+        said.append(f"not prepared yet, so without disk: {', '.join(plan.unknown_models)}")
+    return said

@@ -1,0 +1,104 @@
+"""What is known of every cell of a study: its report, or why there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from math import inf
+from pathlib import Path
+from typing import Any, TypeVar
+
+from polysharp.config.slugs import hub_slug, model_slug
+from polysharp.config.study import Cell
+from polysharp.core.failure_file import failure_file, read_failure
+from polysharp.core.paths import Paths
+from polysharp.core.terms import Metric
+from polysharp.results.completeness import Wanted, read_report
+
+Key = TypeVar("Key")
+
+
+def failures(cell: Cell, paths: Paths) -> list[Path]:
+    """Return where the reasons lie for which a cell can be missing, the nearest first."""
+    steps = [f"runs/{cell.path}", f"data/{cell.dataset.path}"]
+    if cell.dataset.hub is not None:
+        steps.append(f"sources/{hub_slug(cell.dataset.hub)}")
+    if cell.has_model:
+        steps.append(f"models/{model_slug(cell.dataset.model)}")
+    return [failure_file(step, paths.work) for step in steps]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is known of a cell: its report, or why there is none."""
+
+    cell: Cell
+    status: str  # complete | failed | missing
+    reason: str
+    report: Mapping[str, Any]
+
+
+def read_runs(cells: Iterable[Cell], metric: Metric, paths: Paths) -> list[Run]:
+    """Return what is known of every cell. One whose report is not of what the study wants is missing.
+
+    Parameters
+    ----------
+    metric
+        The study's selection metric.
+    """
+    wanted = Wanted(metric, paths)
+    return [_read_run(cell, wanted, paths) for cell in cells]
+
+
+def _read_run(cell: Cell, wanted: Wanted, paths: Paths) -> Run:
+    for path in failures(cell, paths):
+        if note := read_failure(path):
+            return Run(cell, "failed", note.reason, {})
+    report = read_report(paths.run(cell.path))
+    if report is None:
+        return Run(cell, "missing", "not trained yet, or killed; see the log", {})
+    if reason := wanted.difference(report, cell):
+        return Run(cell, "missing", reason, {})
+    return Run(cell, "complete", "", report)
+
+
+def best_on_validation(reports: Iterable[tuple[Key, Mapping[str, Any]]], metric: Metric) -> Key | None:
+    """Return the key of the report that is best on validation; None where there are no reports.
+
+    Of equally good ones the first is taken, so they have to come in the configured order. A report without
+    validation is behind all others.
+    """
+    scored = [(key, validation_score(report, metric)) for key, report in reports]
+    best = max(scored, key=lambda pair: -inf if pair[1] is None else pair[1], default=None)
+    return None if best is None else best[0]
+
+
+def best_run(runs: Iterable[Run], metric: Metric) -> Run | None:
+    """Return the complete run that is best on validation, as :func:`best_on_validation` has it."""
+    return best_on_validation(((run, run.report) for run in runs if run.report), metric)
+
+
+def validation_score(report: Mapping[str, Any], metric: Metric) -> float | None:
+    """Return a cell's score on validation; None of predictions from outside for test alone."""
+    scores: Mapping[Metric, float] = report["scores"].get("validation", {})
+    return scores.get(metric)
+
+
+def left_at_the_start(best_epochs: Iterable[tuple[str, int]]) -> list[str]:
+    """Return a line per method of which cells were no better after any epoch than before the first.
+
+    Parameters
+    ----------
+    best_epochs
+        Method and best epoch of every trained cell.
+    """
+    by_method: dict[str, list[int]] = {}
+    for method, epoch in best_epochs:
+        by_method.setdefault(method, []).append(epoch)
+    return [
+        f"{method}: in {epochs.count(0)} of {len(epochs)} cells no epoch was better on validation than the "
+        "state before training, which is kept (best_epoch 0; unless configured otherwise that is the "
+        "probe); other settings may train better"
+        for method, epochs in by_method.items()
+        if 0 in epochs
+    ]

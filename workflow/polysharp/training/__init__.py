@@ -1,0 +1,1 @@
+"""Everything that computes the results of a cell."""

@@ -1,0 +1,120 @@
+"""Texts as batches of token ids, padded to their own longest."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers import AutoTokenizer, BatchEncoding, DataCollatorWithPadding, PreTrainedTokenizerBase
+
+from polysharp.config.settings import ModelSettings
+from polysharp.core.labels import Indicators, encode
+from polysharp.data.prepared import PreparedData, training_rows
+from polysharp.models.prepare import read_positions
+
+log = logging.getLogger("polysharp.training.batches")
+
+INFERENCE_BATCH = 32  # texts per forward pass without gradients; fixed, as it moves the last digits
+
+
+class Encoder:
+    """A tokenizer with the model's prefix and length limit."""
+
+    def __init__(self, folder: Path, settings: ModelSettings) -> None:
+        self.tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
+        self.prefix = settings.text_prefix
+        self.max_length = min(settings.max_length, read_positions(folder))
+        self._collate = DataCollatorWithPadding(self.tokenizer)
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the token ids of every text."""
+        prefixed = [self.prefix + text for text in texts]
+        return self.tokenizer(prefixed, truncation=True, max_length=self.max_length)["input_ids"]
+
+    def batch(self, ids: Sequence[Sequence[int]]) -> BatchEncoding[Any]:
+        """Return input_ids and attention_mask (texts, tokens), padded to the longest of these texts."""
+        return BatchEncoding(self._collate([{"input_ids": list(row)} for row in ids]))
+
+
+@dataclass
+class Split:
+    """One split in the form that training takes: token ids of the texts, indicator matrix."""
+
+    token_ids: list[list[int]]
+    truth: Indicators
+
+
+def encode_splits(
+    data: PreparedData, encoder: Encoder, train_size: int | None, seed: int
+) -> dict[str, Split]:
+    """Return training (or its drawn part), validation and test, tokenized."""
+    frames = {
+        "train": training_rows(data, train_size, seed),
+        "validation": data.split("validation"),
+        "test": data.split("test"),
+    }
+    splits = {
+        name: Split(
+            encoder.encode(frame["text"].to_list()),
+            encode(frame["labels"].to_list(), data.labels),
+        )
+        for name, frame in frames.items()
+    }
+    for name, split in splits.items():
+        full = sum(len(row) == encoder.max_length for row in split.token_ids)
+        log.info(
+            "%s: %d texts, %d of them fill or exceed %d tokens",
+            name,
+            len(split.token_ids),
+            full,
+            encoder.max_length,
+        )
+    return splits
+
+
+def training_batches(ids: Sequence[Sequence[int]], size: int, seed: int, epoch: int) -> list[list[int]]:
+    """Return the rows of every batch of an epoch, in an order that `seed` and `epoch` decide alone.
+
+    Texts are shuffled, and within pools of eight batches brought together by length, which saves
+    padding; the last batch of an epoch may be smaller.
+    """
+    # Not torch's generator: it seeds from 32 bits, which cannot hold a seed and an epoch.
+    generator = np.random.default_rng([seed, epoch])
+    order = generator.permutation(len(ids)).tolist()
+    batches = []
+    for start in range(0, len(order), 8 * size):
+        pool = sorted(order[start : start + 8 * size], key=lambda row: len(ids[row]))
+        batches += [pool[first : first + size] for first in range(0, len(pool), size)]
+    return [batches[index] for index in generator.permutation(len(batches))]
+
+
+def inference_batches(ids: Sequence[Sequence[int]]) -> Iterator[list[int]]:
+    """Yield the rows of every batch, longest texts first, as an overflow of memory should show at once."""
+    order = sorted(range(len(ids)), key=lambda row: -len(ids[row]))
+    for start in range(0, len(order), INFERENCE_BATCH):
+        yield order[start : start + INFERENCE_BATCH]
+
+
+def in_order(batches: Sequence[Sequence[int]], outputs: Sequence[Tensor]) -> Tensor:
+    """Return the rows of the batches' outputs in the order of the texts."""
+    rows = torch.tensor([row for batch in batches for row in batch])
+    return torch.cat(list(outputs))[rows.argsort()]
+
+
+@torch.no_grad()
+def infer(
+    forward: Callable[[BatchEncoding[Any]], Tensor], split: Split, encoder: Encoder, device: torch.device
+) -> NDArray[np.float64]:
+    """Return what `forward` gives for every text of a split, in their order."""
+    batches = list(inference_batches(split.token_ids))
+    outputs = [
+        forward(encoder.batch([split.token_ids[row] for row in rows]).to(device)).cpu() for rows in batches
+    ]
+    return in_order(batches, outputs).double().numpy()

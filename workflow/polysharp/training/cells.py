@@ -1,0 +1,131 @@
+"""One fine-tuned cell, from its lease to its results."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from shutil import rmtree
+from typing import Any
+
+from polysharp.core.errors import Interrupted
+from polysharp.core.files import remove_staging
+from polysharp.core.paths import CHECKPOINT
+from polysharp.core.terms import Metric
+from polysharp.results.completeness import REASONS, difference, read_report
+from polysharp.results.runs import write_run
+from polysharp.results.source_code import training_sha256
+from polysharp.results.status import best_on_validation, validation_score
+from polysharp.training.costs import Costs
+from polysharp.training.finetuning import FineTuning, Foundation
+from polysharp.training.hardware import fingerprint
+from polysharp.training.lease import Lease
+from polysharp.training.snapshots import Snapshots, StopRequest
+
+log = logging.getLogger("polysharp.training.cells")
+
+
+def train_cell(
+    foundation: Foundation,
+    model: Mapping[str, Any],
+    seed: int,
+    output: Path,
+    work: Path,
+    stop: StopRequest,
+    snapshot_seconds: float,
+) -> None:
+    """Train the cell of `seed`, or what is left of it; leave it as it is where it is complete.
+
+    Parameters
+    ----------
+    model
+        Which model it is, as :func:`polysharp.models.prepare.read_identity` gives it.
+    output
+        Where report, predictions, history and costs go.
+    work
+        Where the classifier goes (``checkpoint``), lease and snapshots.
+
+    Raises
+    ------
+    UserError
+        When the training fails for a reason that the user can mend.
+    Interrupted
+        When `stop` asks for the end, or another process has taken over this cell.
+    """
+    device, costs = foundation.device, Costs()
+    lease = Lease(work) if device.is_main_process else None
+    about = {
+        "seed": seed,
+        "selection_metric": foundation.metric,
+        "model": model,
+        "reading": foundation.model_settings.model_dump(exclude={"name", "revision"}),
+        "settings": foundation.settings.model_dump(),
+        "determinism": fingerprint(device),
+    }
+    report = read_report(output)
+    if report and difference(report, {**about, "data_sha256": foundation.data.sha256}, "finetune") is None:
+        log.info("seed %d is complete; remove %s to train it again", seed, output)
+        if lease:  # what is left where a process was killed at the very end
+            rmtree(work / "snapshots", ignore_errors=True)
+            lease.release()
+            remove_staging(output)
+        return
+    if stop.made:
+        raise Interrupted(f"stopped before seed {seed}")
+    if lease:
+        lease.take()
+        for folder in (work, output):
+            remove_staging(folder)
+    identity = {**about, "data": foundation.data.sha256, "code": training_sha256()}
+    snapshots = Snapshots(work / "snapshots", identity, snapshot_seconds, stop, lease)
+    try:
+        log.info("seed %d", seed)
+        training = FineTuning(foundation, seed)
+        outcome = training.run(snapshots)
+        if lease:
+            lease.check()
+            training.save(work / CHECKPOINT, outcome.decision.thresholds)
+            costs.earlier = training.earlier_seconds
+            write_run(output, foundation.data, outcome, about, costs.as_dict())
+    except Exception as error:
+        if lease:
+            lease.check()  # what another process that took over has caused is no failure
+            if isinstance(error, Interrupted):
+                lease.rest()
+        raise
+    if lease and lease.held:  # what is left of a cell that another process has taken is needed there
+        snapshots.clear()
+        lease.release()
+
+
+def of_seed(pattern: Path, seed: int) -> Path:
+    """Return a path with the seed in the place of ``{seed}``."""
+    return Path(str(pattern).replace("{seed}", str(seed)))
+
+
+def keep_best(output: Path, work: Path, seed: int, among: Collection[int], metric: Metric) -> None:
+    """Remove the classifiers of all seeds that another seed is better than on validation.
+
+    Only the best one of a method can be selected; what is equally good stays.
+
+    Parameters
+    ----------
+    output, work
+        Where results and work of a seed are, with ``{seed}`` in its place.
+    seed
+        One that is complete. Seeds whose report is of other work are left alone.
+    among
+        The study's seeds: what another has left, which was in the study before, is not compared with.
+    """
+    mine = read_report(of_seed(output, seed))
+    assert mine is not None
+    wanted = {key: mine[key] for key in REASONS if key != "seed"}
+    reports = {
+        other: report
+        for other in among
+        if (report := read_report(of_seed(output, other))) and not difference(report, wanted, "finetune")
+    }
+    best = best_on_validation(reports.items(), metric)
+    for other, report in reports.items():
+        if best is not None and validation_score(report, metric) != validation_score(reports[best], metric):
+            rmtree(of_seed(work, other) / CHECKPOINT, ignore_errors=True)

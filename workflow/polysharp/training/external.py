@@ -1,0 +1,155 @@
+"""Predictions from elsewhere, such as the answers of a language model, read as those of a method."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from polysharp.config.settings import OutsideSettings
+from polysharp.config.slugs import slug
+from polysharp.core.errors import UserError, nearest, some_of
+from polysharp.core.labels import Indicators, Mask
+from polysharp.core.terms import REPORTED, LabelType
+from polysharp.data.examples import as_list
+from polysharp.data.prepared import PreparedData
+from polysharp.data.readers import Table, read_table
+
+KEYS, ANSWERS = ("id", "text"), {"labels": "predicted", "text": "answer"}
+MAX_LINES = 10
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What was predicted for the texts of one split, in their order.
+
+    predicted
+        (texts, labels); no label for an unmapped answer.
+    unmapped
+        (texts,): whether the answer stands for no label. It counts as wrong, also where a text has none.
+    """
+
+    predicted: Indicators
+    unmapped: Mask
+
+
+def read_answers(
+    path: Path, settings: OutsideSettings, data: PreparedData, task: str, language: str
+) -> dict[str, Answers]:
+    """Return the predictions of a table for the splits of a data set that it has.
+
+    The table has a row per text: ``id`` (as in predictions.parquet) or ``text``, and ``predicted``
+    (labels) or ``answer`` (free text). Where it has columns ``task``, ``language``, ``label_type`` or
+    ``split``, the rows of the data set are taken; without ``split`` all are of the test split.
+
+    Raises
+    ------
+    UserError
+        With a line for everything that is wrong: columns, labels, texts without a prediction.
+    """
+    table = read_table(path, ["*"])
+    column = ANSWERS[settings.answers]
+    key = next((name for name in KEYS if name in table.columns), None)
+    there = f"missing; the columns are {some_of(list(table.columns))}"
+    lines = [f"{path}: column 'id' or 'text': {there}"] if key is None else []
+    if column not in table.columns:
+        lines.append(f"{path}: column {column!r}: {there}")
+    if key is None or lines:
+        raise UserError(*lines)
+    rows = _rows(table, {"task": task, "language": language, "label_type": data.label_type})
+    found: dict[str, dict[str, int]] = {}
+    for index in rows:
+        split = str(table.columns["split"][index]) if "split" in table.columns else "test"
+        name = str(table.columns[key][index]).strip()
+        first = found.setdefault(split, {}).setdefault(name, index)
+        if table.columns[column][first] != table.columns[column][index]:
+            other = f"{name[:60]!r} stands in row {table.rows[first]} with another answer"
+            lines.append(f"{path}, row {table.rows[index]}: {other}")
+    if "test" not in found:
+        dataset = f"{task}, {language}, {data.label_type}"
+        raise UserError(f"{path}: no row is of the test texts of {dataset}; expected one for each")
+    answers = {}
+    for split in [split for split in REPORTED if split in found]:
+        names = [name.strip() for name in data.split(split)[key]]
+        absent = [name for name in names if name not in found[split]]
+        if absent:
+            lines.append(
+                f"{path}: no prediction for {len(absent)} of {len(names)} {split} texts, as "
+                f"{absent[0][:60]!r}; expected one for each: methods are compared on the same texts"
+            )
+            continue
+        answers[split], wrong = _mapped(
+            table, column, [found[split][name] for name in names], data, settings.answers == "text"
+        )
+        lines += wrong
+    if lines:
+        more = [f"and {len(lines) - MAX_LINES} more"] if len(lines) > MAX_LINES else []
+        raise UserError(*lines[:MAX_LINES], *more)
+    return answers
+
+
+def _rows(table: Table, wanted: Mapping[str, str]) -> list[int]:
+    """Return the indices of the rows that are of a data set."""
+    there = {name: value for name, value in wanted.items() if name in table.columns}
+    return [
+        index
+        for index in range(len(table.rows))
+        if all(_as_slug(table.columns[name][index]) == value for name, value in there.items())
+    ]
+
+
+def _as_slug(value: Any) -> str:
+    try:
+        return slug(str(value))
+    except ValueError:
+        return ""
+
+
+def _mapped(
+    table: Table, column: str, rows: Sequence[int], data: PreparedData, free: bool
+) -> tuple[Answers, list[str]]:
+    """Return the predictions in these rows, and a line for every label that the data set has not."""
+    predicted, unmapped = np.zeros((len(rows), len(data.labels)), dtype=bool), np.zeros(len(rows), dtype=bool)
+    lines = []
+    index = {label: number for number, label in enumerate(data.labels)}
+    for number, row in enumerate(rows):
+        value = table.columns[column][row]
+        labels = named_labels(str(value or ""), data.labels, data.label_type) if free else _labels(value)
+        if labels is None:
+            unmapped[number] = True
+            continue
+        for label in labels:
+            if label in index:
+                predicted[number, index[label]] = True
+            else:
+                lines.append(
+                    f"{table.path}, row {table.rows[row]}: label {label!r}: not a label of the data set"
+                    f"{nearest(label, data.labels)}"
+                )
+        if data.label_type == "single" and len(labels) > 1:
+            lines.append(f"{table.path}, row {table.rows[row]}: {value!r}: expected one label")
+    return Answers(predicted, unmapped), lines
+
+
+def named_labels(answer: str, labels: Sequence[str], label_type: LabelType) -> list[str] | None:
+    """Return the labels that an answer in free text names, or None where it stands for none.
+
+    A label is named where it stands as whole words, in upper or lower case. An answer that names several
+    labels stands for them (``multi``), or for none (``single``): which one is meant is not guessed.
+    """
+    named = [
+        label for label in labels if re.search(rf"(?<!\w){re.escape(label)}(?!\w)", answer, re.IGNORECASE)
+    ]
+    return None if not named or (label_type == "single" and len(named) > 1) else named
+
+
+def _labels(value: Any) -> list[str] | None:
+    """Return the labels of a cell: one, or a list of them, as JSON or as Python writes it."""
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return None
+    labels = as_list(value) if isinstance(value, str) else value
+    return [str(label).strip() for label in (labels if isinstance(labels, list) else [value])]

@@ -1,0 +1,70 @@
+"""Features of a frozen encoder, and the probe on them: a baseline, and where a head starts from."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers import AutoModel, BatchEncoding, PreTrainedModel
+
+from polysharp.config.settings import ProbeSettings
+from polysharp.core.terms import LabelType, Metric
+from polysharp.evaluation.decisions import Decision
+from polysharp.models.classifier import mean_pool
+from polysharp.models.prepare import quiet_transformers
+from polysharp.results.outcome import Outcome
+from polysharp.training.batches import Encoder, Split, infer
+from polysharp.training.hardware import enough_memory
+from polysharp.training.probe import LinearModel, fit_probe
+
+log = logging.getLogger("polysharp.training.features")
+
+
+@enough_memory()
+def probe_encoder(
+    folder: Path,
+    splits: dict[str, Split],
+    encoder: Encoder,
+    label_type: LabelType,
+    settings: ProbeSettings,
+    metric: Metric,
+    device: torch.device,
+) -> Outcome:
+    """Fit the probe on the frozen, mean-pooled encoder in `folder`: the baseline."""
+    with quiet_transformers():
+        model = AutoModel.from_pretrained(folder, dtype=torch.float32).to(device).eval()
+    features = {name: features_of(model, split, encoder, device) for name, split in splits.items()}
+    probe, decision, chosen = probe_features(features, splits, label_type, settings, metric)
+    log.info("probe: C %g, validation %s %.3f", chosen, metric, decision.value)
+    logits = {name: probe.logits(features[name]) for name in ("validation", "test")}
+    history = [{"inverse_regularisation": chosen, f"validation_{metric}": decision.value}]
+    return Outcome(logits, decision, None, history)
+
+
+def probe_features(
+    features: dict[str, NDArray[np.float64]],
+    splits: dict[str, Split],
+    label_type: LabelType,
+    settings: ProbeSettings,
+    metric: Metric,
+) -> tuple[LinearModel, Decision, float]:
+    """Return the probe on features (texts, width) of training and validation, its judgement, and its C."""
+    train = features["train"], splits["train"].truth
+    validation = features["validation"], splits["validation"].truth
+    return fit_probe(train, validation, label_type, settings, metric)
+
+
+def features_of(
+    model: PreTrainedModel, split: Split, encoder: Encoder, device: torch.device
+) -> NDArray[np.float64]:
+    """Return mean-pooled features (texts, width), in float32 like everything that is judged."""
+
+    def pooled(batch: BatchEncoding[Any]) -> Tensor:
+        return mean_pool(model(**batch).last_hidden_state, batch["attention_mask"])
+
+    return infer(pooled, split, encoder, device)

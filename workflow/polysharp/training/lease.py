@@ -1,0 +1,118 @@
+"""The lease of a cell: of several processes that train one cell, the one that came last goes on.
+
+Two can meet when a node was given up while its process lives on, or when a killed driver left jobs
+in the queue. The newcomer takes the lease, and the other stops as soon as it looks at it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import secrets
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from polysharp.core.errors import Interrupted
+from polysharp.core.files import read_json, write_json
+
+log = logging.getLogger("polysharp.training.lease")
+HEARTBEAT = 15  # seconds between two looks at the lease, each of which shows that the holder lives
+FRESH = 60  # seconds after the last heartbeat within which the holder is taken to be alive
+
+
+class LeaseLost(Interrupted):
+    """Another process trains this cell now; this one has to leave everything as it is."""
+
+
+class Lease:
+    """The right to train one cell, in the file ``lease.json`` of its work folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "lease.json"
+        self._token = secrets.token_hex(8)
+        self._looked = 0.0
+
+    def take(self) -> None:
+        """Take the lease, whoever has it."""
+        before, alive = self._read(), self._alive()
+        holder = {
+            "token": self._token,
+            "host": platform.node(),
+            "process": os.getpid(),
+            "slurm_job": os.environ.get("SLURM_JOB_ID"),
+        }
+        write_json(self._file, holder)
+        self._looked = time.monotonic()
+        if before and alive:
+            job = f" of Slurm job {before['slurm_job']}" if before.get("slurm_job") else ""
+            log.warning(
+                "taken over from process %s on %s%s, at work less than %d seconds ago; it will stop",
+                before.get("process"),
+                before.get("host"),
+                job,
+                FRESH,
+            )
+
+    def beat(self) -> None:
+        """Look at the lease when the last look is a while ago, and show that its holder lives.
+
+        Raises
+        ------
+        LeaseLost
+            When another process has taken it.
+        """
+        if time.monotonic() - self._looked >= HEARTBEAT:
+            with suppress(OSError):  # a file system that does not answer is asked again at the next step
+                self.check()
+
+    def check(self) -> None:
+        """Look at the lease: before something is written that two must not write.
+
+        Raises
+        ------
+        LeaseLost
+            When another process has taken it.
+        """
+        holder = self._read()
+        if not self._mine(holder):
+            who = f"process {holder.get('process')} on {holder.get('host')}" if holder else "another process"
+            raise LeaseLost(f"{who} has taken over this cell; nothing more is written here")
+        os.utime(self._file)
+        self._looked = time.monotonic()
+
+    @property
+    def held(self) -> bool:
+        """Whether this process still has it."""
+        return self._mine(self._read())
+
+    def rest(self) -> None:
+        """Keep it, but show that its holder works no more: who goes on there need not be warned."""
+        os.utime(self._file, (0, 0))
+
+    def release(self) -> None:
+        """Give the lease back."""
+        self._file.unlink(missing_ok=True)
+
+    def _mine(self, holder: dict[str, Any] | None) -> bool:
+        return holder is not None and holder.get("token") == self._token
+
+    def _read(self) -> dict[str, Any] | None:
+        try:
+            return dict(read_json(self._file))
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def _alive(self) -> bool:
+        """Whether the holder has looked lately, by the clock of the file system alone."""
+        try:
+            beaten = self._file.stat().st_mtime
+        except FileNotFoundError:
+            return False
+        probe = self._file.with_name(f".{self._file.name}.{self._token}.staging")
+        probe.touch()
+        now = probe.stat().st_mtime
+        probe.unlink()
+        return now - beaten < FRESH

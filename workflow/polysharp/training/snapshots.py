@@ -1,0 +1,143 @@
+"""Snapshots of an unfinished training: complete, verified, or not there.
+
+A snapshot is a folder ``step-<n>`` with the state and a manifest of its SHA-256. It is written
+beside its place and renamed into it, so that a process killed at any moment leaves the one before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import shutil
+import signal
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+
+from polysharp.core.files import read_json, remove_staging, replacing_folder, sha256, write_json
+from polysharp.training.lease import Lease
+
+log = logging.getLogger("polysharp.training.snapshots")
+STATE, MANIFEST = "state.pt", "manifest.json"
+KEPT = 2  # the newest, and the one before in case the newest does not verify
+
+
+class StopRequest:
+    """A signal's request that this process stop."""
+
+    def __init__(self) -> None:
+        self._signal: signal.Signals | None = None
+
+    def listen(self) -> None:
+        """Turn SIGTERM or SIGINT into a request to stop; a SIGINT after it kills.
+
+        Further SIGTERMs change nothing: Slurm sends several, itself and through srun.
+        """
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._hear)
+
+    def _hear(self, number: int, _frame: FrameType | None) -> None:
+        if not self.made:
+            log.info("%s: stopping as soon as the state is saved", signal.Signals(number).name)
+        self._signal = signal.Signals(number)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    @property
+    def made(self) -> bool:
+        """Whether it was made."""
+        return self._signal is not None
+
+
+class Snapshots:
+    """The snapshots of one training.
+
+    Parameters
+    ----------
+    folder
+        Where they are, in a folder for each identity; made when it is needed.
+    identity
+        What the bytes of the training depend on. Snapshots of another identity are left alone.
+    seconds
+        Least time between two snapshots; 0 takes one after every step.
+    stop
+        Asks for a snapshot and the end.
+    lease
+        Looked at whenever it is asked whether a snapshot is due, and before one is written.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        identity: Mapping[str, Any],
+        seconds: float,
+        stop: StopRequest | None = None,
+        lease: Lease | None = None,
+    ) -> None:
+        self._all_identities, self._identity = folder, dict(identity)
+        text = json.dumps(self._identity, sort_keys=True)
+        self._folder = folder / hashlib.sha256(text.encode()).hexdigest()[:16]
+        self._seconds, self._taken = seconds, time.monotonic()
+        self._stop, self._lease = stop, lease
+
+    @property
+    def asked_to_stop(self) -> bool:
+        """Whether a signal has asked for the end."""
+        return self._stop is not None and self._stop.made
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time for a snapshot."""
+        if self._lease:
+            self._lease.beat()
+        return self.asked_to_stop or time.monotonic() - self._taken >= self._seconds
+
+    def taken(self) -> None:
+        """Note that a snapshot was taken just now, by this process or, where several train, another."""
+        self._taken = time.monotonic()
+
+    def write(self, step: int, state: Mapping[str, Any]) -> None:
+        """Write the state after `step` steps, and forget all but the newest."""
+        if self._lease:
+            self._lease.check()
+        with replacing_folder(self._folder / f"step-{step:08d}") as staging:
+            with (staging / STATE).open("wb") as stream:  # whose errors are Python's, a full disk among them
+                torch.save(dict(state), stream)
+            manifest = {"step": step, "identity": self._identity, "sha256": sha256(staging / STATE)}
+            write_json(staging / MANIFEST, manifest)
+        for old in self._written()[:-KEPT]:
+            shutil.rmtree(old)
+
+    def newest(self) -> str | None:
+        """Return the name of the newest snapshot that verifies, or None; what is damaged is removed."""
+        remove_staging(self._folder)
+        for folder in reversed(self._written()):
+            try:
+                intact = sha256(folder / STATE) == read_json(folder / MANIFEST)["sha256"]
+            except (FileNotFoundError, ValueError, KeyError, TypeError):
+                intact = False
+            if intact:
+                return folder.name
+            log.warning("the snapshot %s is damaged and removed", folder)
+            shutil.rmtree(folder)
+        if any(self._all_identities.glob("*/step-*")):
+            log.info(
+                "the snapshots in %s are of other settings, data, model, code or hardware, and not used",
+                self._all_identities,
+            )
+        return None
+
+    def read(self, name: str) -> dict[str, Any]:
+        """Return the state of a snapshot by its name."""
+        return dict(torch.load(self._folder / name / STATE, map_location="cpu", weights_only=True))
+
+    def clear(self) -> None:
+        """Remove them all: the training is complete."""
+        shutil.rmtree(self._all_identities, ignore_errors=True)
+
+    def _written(self) -> list[Path]:
+        return sorted(self._folder.glob("step-*"))
