@@ -20,7 +20,7 @@ from shutil import rmtree
 
 from polysharp.config.settings import ModelSettings, TrainingSettings
 from polysharp.data.prepared import read_prepared
-from polysharp.models.prepare import read_identity
+from polysharp.models.folder import read_identity
 from polysharp.results.runs import write_receipt
 from polysharp.training.cells import train_cell
 from polysharp.training.finetuning import Foundation

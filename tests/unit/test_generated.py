@@ -6,7 +6,7 @@ import tomllib
 
 import yaml
 
-from polysharp.cluster.doctor import PUBLISHED, render
+from polysharp.cluster.profile import PUBLISHED, render_profile
 from polysharp.config import checks
 from polysharp.config.checks import CHECKS
 from polysharp.config.defaults import commented_defaults
@@ -34,7 +34,9 @@ def test_schema_and_defaults_are_those_of_the_definition() -> None:
 
 
 def test_the_published_profile_is_the_doctors_template() -> None:
-    assert (ROOT / "profiles/slurm/config.yaml").read_text() == render(PUBLISHED), "run `make schemas`"
+    assert (ROOT / "profiles/slurm/config.yaml").read_text() == render_profile(PUBLISHED), (
+        "run `make schemas`"
+    )
 
 
 def test_the_data_dictionary_is_that_of_the_tables() -> None:

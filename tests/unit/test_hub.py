@@ -12,7 +12,7 @@ import torch
 from transformers import AutoModel
 
 from polysharp.core.errors import UserError
-from polysharp.models.prepare import read_identity
+from polysharp.models.folder import read_identity
 from polysharp.models.unpickle import unpickle
 from tests.conftest import write_command
 from tests.hub import COMMIT, Hub, serving

@@ -16,7 +16,8 @@ from polysharp.config.packages import PACKAGES
 from polysharp.core.errors import UserError
 from polysharp.core.files import read_json, sha256, write_json
 from polysharp.models import prepare as models
-from polysharp.models.prepare import prepare_model, read_identity
+from polysharp.models.folder import read_identity
+from polysharp.models.prepare import prepare_model
 from tests.tiny_models import write_tiny_model
 
 REPOSITORY = Path(__file__).parents[2]

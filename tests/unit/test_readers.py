@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from polysharp.config.sources import FORMATS
 from polysharp.core.errors import UserError
-from polysharp.data.readers import read_table, undecodable
+from polysharp.data.raw import undecodable
+from polysharp.data.readers import read_table
 
 WANTED = ("Text", "Labels")
 TEXTS = ["one, two", 'say "hi"', "zwei\nZeilen", "日本 😀"]

@@ -8,7 +8,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polysharp.cluster.doctor import PUBLISHED, Choice, Examination, Settings, examine, render
+from polysharp.cluster.doctor import Choice, examine
+from polysharp.cluster.examination import Examination
+from polysharp.cluster.profile import PUBLISHED, ProfileSettings, render_profile
 from polysharp.cluster.slurm import gpus, minutes
 from polysharp.core.errors import UserError
 from tests.conftest import write_command
@@ -48,12 +50,12 @@ def test_gpus_of_a_node(gres: str, expected: dict[str, int]) -> None:
 
 
 def test_a_profile_is_yaml_with_a_comment_above_every_key() -> None:
-    whole = Settings(
+    whole = ProfileSettings(
         "gpu", "reason", "cpu", "reason", "gpu:a100:1", "reason", "study", "reason", "squeue", "reason",
         30, 8000, 20, 2000, 64000, 20, 4000, "gpus", "long", "a100", 20,
     )  # fmt: skip
     for settings in (PUBLISHED, whole):
-        text = render(settings)
+        text = render_profile(settings)
         content = yaml.safe_load(text)
         assert content["set-resources"]["finetune"]["gres"] == settings.gres
         assert content["default-resources"]["slurm_partition"] == "cpu"
@@ -131,7 +133,7 @@ def test_a_partition_that_refuses_gives_way_to_the_next(cluster: Path) -> None:
     asked = (cluster / "asked").read_text().splitlines()
     assert all(("--constraint=fast" in line) == ("--gres" in line) for line in asked)
     assert all("--qos=long" in line for line in asked)
-    profile = yaml.safe_load(render(examination.settings))
+    profile = yaml.safe_load(render_profile(examination.settings))
     assert profile["default-resources"]["qos"] == "long"
     assert "constraint" not in profile["default-resources"]
     assert profile["set-resources"]["finetune"]["constraint"] == "fast"
@@ -141,7 +143,7 @@ def test_a_quality_of_service_for_gpus_alone_is_not_asked_for_without_them(clust
     (cluster / "refused").write_text("small.*qos")
     examination = examine(Choice(qos="gpus"), cluster)
     assert examination.settings is not None and examination.fits
-    profile = yaml.safe_load(render(examination.settings))
+    profile = yaml.safe_load(render_profile(examination.settings))
     assert "qos" not in profile["default-resources"]
     for rule in ("finetune", "probe"):
         assert profile["set-resources"][rule]["qos"] == "gpus"

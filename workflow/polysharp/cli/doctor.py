@@ -16,7 +16,9 @@ import yaml
 
 from polysharp.cli.options import command_parser
 from polysharp.cli.running import run_command
-from polysharp.cluster.doctor import Choice, Finding, examine, models, render
+from polysharp.cluster.doctor import Choice, examine
+from polysharp.cluster.examination import Observation, examine_models
+from polysharp.cluster.profile import render_profile
 from polysharp.core.errors import UserError
 from polysharp.core.files import write_text
 
@@ -57,7 +59,7 @@ def main(arguments: argparse.Namespace) -> None:
     for finding in found:
         print(f"{finding.level:5}  {finding.text}")
     if result.settings:
-        write_text(arguments.output / PROFILE, render(result.settings))
+        write_text(arguments.output / PROFILE, render_profile(result.settings))
         print(
             f"\nThe profile is written: snakemake --profile {arguments.output} -n shows what it would submit."
         )
@@ -67,11 +69,11 @@ def main(arguments: argparse.Namespace) -> None:
         sys.exit(1)
 
 
-def _models(configfile: Path) -> list[Finding]:
+def _models(configfile: Path) -> list[Observation]:
     try:
-        return models(yaml.safe_load(configfile.read_text(encoding="utf-8")) or {}, Path("models"))
+        return examine_models(yaml.safe_load(configfile.read_text(encoding="utf-8")) or {}, Path("models"))
     except (OSError, UserError, yaml.YAMLError) as error:
-        return [Finding("look", f"{configfile}: its models could not be looked for: {error}")]
+        return [Observation("look", f"{configfile}: its models could not be looked for: {error}")]
 
 
 def run(argv: Sequence[str]) -> None:

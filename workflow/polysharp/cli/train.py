@@ -74,7 +74,7 @@ def main(arguments: argparse.Namespace) -> None:
     limit_threads(arguments.threads)
     with importing():
         from polysharp.data.prepared import read_prepared
-        from polysharp.models.prepare import read_identity
+        from polysharp.models.folder import read_identity
         from polysharp.results.runs import write_receipt
         from polysharp.training.cells import keep_best, of_seed, train_cell
         from polysharp.training.finetuning import Foundation

@@ -24,7 +24,7 @@ def main(arguments: argparse.Namespace) -> None:
     limit_threads(arguments.threads)
     with importing():
         from polysharp.data.prepared import read_prepared
-        from polysharp.models.prepare import read_identity
+        from polysharp.models.folder import read_identity
         from polysharp.results.runs import write_run
         from polysharp.training.batches import Encoder, encode_splits
         from polysharp.training.costs import Costs

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from polysharp.cli.options import command_parser
 from polysharp.cli.running import run_command
-from polysharp.cluster.doctor import PUBLISHED, render
+from polysharp.cluster.profile import PUBLISHED, render_profile
 from polysharp.config.defaults import commented_defaults
 from polysharp.config.settings import Configuration
 from polysharp.core.columns import data_dictionary
@@ -26,7 +26,7 @@ def main(arguments: argparse.Namespace) -> None:
     schema = json.dumps(Configuration.model_json_schema(), indent=2) + "\n"
     write_text(arguments.output / "config.schema.json", schema)
     write_text(arguments.output / "defaults.yaml", commented_defaults())
-    write_text(arguments.profile / "config.yaml", render(PUBLISHED))
+    write_text(arguments.profile / "config.yaml", render_profile(PUBLISHED))
     write_text(arguments.tables, data_dictionary())
 
 

@@ -2,40 +2,26 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from importlib.util import find_spec
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from polysharp.cluster import slurm
+from polysharp.cluster.examination import Examination, examine_disk
+from polysharp.cluster.profile import (
+    CPU_MEMORY,
+    CPU_MINUTES,
+    GPU_MEMORY,
+    GPU_MINUTES,
+    PUBLISHED,
+    ProfileSettings,
+)
 from polysharp.cluster.slurm import Partition
-from polysharp.config.checking import check_configuration
-from polysharp.config.slugs import model_slug
-from polysharp.config.study import SEED_MINUTES
 from polysharp.core.errors import UserError, nearest
-from polysharp.core.files import expanded
-from polysharp.core.paths import IDENTITY
-from polysharp.core.rendering import template
 
-GPU_MINUTES, CPU_MINUTES = SEED_MINUTES, 30  # asked for at the first attempt
-GPU_MEMORY, CPU_MEMORY = 16000, 4000  # MB at the first attempt
-GIGABYTE = 2**30
-LOCAL = ("tmpfs", "ramfs", "overlay")  # file systems that no other node sees
-SCRATCH = ("SCRATCH", "WORK")  # variables that many clusters name a large disk by
 KIND = re.compile(r"[A-Za-z0-9_.]+")  # kinds of GPU that the executor can ask for
 REMEMBERED = 120  # seconds that Slurm has to remember ended jobs for squeue to say how they ended
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at."""
-
-    level: str  # ok | look | wrong
-    text: str
 
 
 @dataclass(frozen=True)
@@ -48,69 +34,6 @@ class Choice:
     account: str | None = None
     qos: str | None = None
     constraint: str | None = None
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a profile says, each with the reason."""
-
-    gpu_partition: str
-    gpu_reason: str
-    cpu_partition: str
-    cpu_reason: str
-    gres: str
-    gres_reason: str
-    account: str | None
-    account_reason: str
-    status_command: str
-    status_reason: str
-    gpu_minutes: int
-    gpu_memory: int
-    cpu_minutes: int
-    cpu_memory: int
-    gpu_node_memory: int | None = None  # MB
-    cpu_limit: int | None = None  # the partition's longest job, in minutes
-    cpu_node_memory: int | None = None
-    qos: str | None = None  # of jobs with a GPU, as the constraint
-    cpu_qos: str | None = None
-    constraint: str | None = None
-    first_check: int | None = None  # seconds until a job is asked after; None as the executor does
-
-
-PUBLISHED = Settings(
-    gpu_partition="gpu",
-    gpu_reason="yours: the partition that has GPUs (sinfo -s lists all)",
-    cpu_partition="cpu",
-    cpu_reason="yours: a partition for jobs without a GPU",
-    gres="gpu:1",
-    gres_reason="yours: some clusters want a kind, as in gpu:a100:1",
-    account=None,
-    account_reason="yours, if your cluster asks for one: the account "
-    "(sacctmgr show associations user=$USER lists them)",
-    status_command="auto",
-    status_reason="How jobs are asked after: sacct where there is accounting, else write squeue",
-    gpu_minutes=GPU_MINUTES,
-    gpu_memory=GPU_MEMORY,
-    cpu_minutes=CPU_MINUTES,
-    cpu_memory=CPU_MEMORY,
-)
-
-
-@dataclass
-class Examination:
-    """What was found, and the profile that follows from it."""
-
-    findings: list[Finding] = field(default_factory=list)
-    settings: Settings | None = None
-
-    def say(self, level: str, text: str) -> None:
-        """Note a finding."""
-        self.findings.append(Finding(level, text))
-
-    @property
-    def fits(self) -> bool:
-        """Whether nothing is wrong."""
-        return not any(finding.level == "wrong" for finding in self.findings)
 
 
 def examine(choice: Choice, folder: Path) -> Examination:
@@ -157,46 +80,9 @@ def examine(choice: Choice, folder: Path) -> Examination:
         result.say("ok", f"partition {role}: {one.name} ({one.nodes} nodes, {one.memory_mb} MB, {limit})")
     settings = _without_qos_where_it_is_refused(settings, result)
     _requeue(configuration, with_gpus, result)
-    _disk(folder, result)
+    examine_disk(folder, result)
     result.settings = settings
     return result
-
-
-def models(content: Mapping[str, Any], prepared: Path) -> list[Finding]:
-    """Return whether the models of a configuration are on this machine.
-
-    Parameters
-    ----------
-    content
-        The configuration as it is read.
-    prepared
-        The folder of prepared models.
-    """
-    configuration, lines = check_configuration(content)
-    found = [Finding("wrong", line) for line in lines]
-    for model in {model.name: model for model in configuration.models.values()}.values():
-        if (prepared / model_slug(model) / IDENTITY).is_file():
-            found.append(Finding("ok", f"model {model.name}: prepared"))
-        elif model.name.startswith("package:"):
-            package = model.name.removeprefix("package:")
-            here = find_spec(package.replace("-", "_")) is not None
-            text = "installed" if here else "not installed; see the README"
-            found.append(Finding("ok" if here else "wrong", f"model {model.name}: {text}"))
-        elif model.name.startswith((".", "/", "~")):
-            here = expanded(model.name).is_dir()
-            text = "the folder is there" if here else "no such folder"
-            found.append(Finding("ok" if here else "wrong", f"model {model.name}: {text}"))
-        else:
-            where = "is fetched from the hub by the first run, on this node"
-            found.append(Finding("look", f"model {model.name}: {where}, which needs internet then"))
-    return found
-
-
-def render(settings: Settings) -> str:
-    """Return the profile of these settings, a comment above every key."""
-    return template("slurm_profile.yaml.j2").render(
-        s=settings, published=settings == PUBLISHED, minutes=GPU_MINUTES
-    )
 
 
 def _with_gpus(partitions: Sequence[Partition], wanted: str | None, kind: str | None) -> list[Partition]:
@@ -225,10 +111,10 @@ def _without_gpus(partitions: Sequence[Partition], wanted: str | None, with_gpus
 
 
 def _taken(
-    settings: Settings, candidates: Sequence[Partition], choice: Choice, result: Examination
-) -> tuple[Settings, Partition]:
+    settings: ProfileSettings, candidates: Sequence[Partition], choice: Choice, result: Examination
+) -> tuple[ProfileSettings, Partition]:
     """Return the settings with the first partition in which Slurm would take a job of fine-tuning."""
-    refused: list[tuple[Settings, list[str], str]] = []
+    refused: list[tuple[ProfileSettings, list[str], str]] = []
     for one in candidates:
         gres, gres_reason = _gres(one, choice.gpu_kind)
         kinds = ", ".join(f"{count} x {name or 'GPU'}" for name, count in one.gpus.items())
@@ -255,7 +141,7 @@ def _taken(
     return refused[0][0], candidates[0]
 
 
-def _without_qos_where_it_is_refused(settings: Settings, result: Examination) -> Settings:
+def _without_qos_where_it_is_refused(settings: ProfileSettings, result: Examination) -> ProfileSettings:
     """Return the settings with what Slurm takes of a job without a GPU: a QOS may be for GPUs alone."""
     asked = _asked(settings, gpu=False)
     reason = slurm.refusal(asked)
@@ -361,7 +247,7 @@ def _requeue(configuration: dict[str, str], partition: Partition, result: Examin
         result.say("ok", "requeue: jobs that are preempted or lose their node go back into the queue")
 
 
-def _asked(settings: Settings, *, gpu: bool) -> list[str]:
+def _asked(settings: ProfileSettings, *, gpu: bool) -> list[str]:
     """Return the options of a job that the profile submits."""
     partition, minutes, memory = (
         (settings.gpu_partition, settings.gpu_minutes, settings.gpu_memory)
@@ -387,42 +273,3 @@ def _submitted(what: str, asked: Sequence[str], reason: str | None, result: Exam
     else:
         remedy = "choose with --gpu-partition, --cpu-partition, --account, --qos or --constraint"
         result.say("wrong", f"Slurm refuses a job of {what}: {' '.join(asked)}: {reason}; {remedy}")
-
-
-def _disk(folder: Path, result: Examination) -> None:
-    free = shutil.disk_usage(folder).free / GIGABYTE
-    level = "ok" if free > 20 else "look"
-    result.say(
-        level,
-        f"disk: {free:.0f} GB free in {folder}, where every data set's best classifier stays; a quota of "
-        "yours is not seen here",
-    )
-    for name in SCRATCH:
-        place = Path(os.environ.get(name, ""))
-        if place.is_absolute() and place.is_dir() and not folder.is_relative_to(place):
-            result.say(
-                "ok",
-                f"disk: ${name} is {place}, {shutil.disk_usage(place).free / GIGABYTE:.0f} GB free; "
-                f"`--directory ${name}/study` puts all that a study makes there, which some clusters clear "
-                "after weeks",
-            )
-    kind = _file_system(folder)
-    if kind in LOCAL:
-        result.say("wrong", f"{folder} is on {kind}, which compute nodes do not see; use a shared folder")
-    if not os.access(folder, os.W_OK):
-        result.say("wrong", f"{folder}: cannot be written to")
-
-
-def _file_system(folder: Path) -> str:
-    """Return the type of the file system that holds a folder, or nothing where /proc does not say."""
-    best, kind = "", ""
-    try:
-        mounts = Path("/proc/mounts").read_text().splitlines()
-    except OSError:
-        return ""
-    place = f"{folder.resolve()}/"
-    for line in mounts:
-        _, point, this, *_ = line.split()
-        if place.startswith(f"{point.rstrip('/')}/") and len(point) >= len(best):
-            best, kind = point, this
-    return kind

@@ -15,7 +15,9 @@ from polysharp.config.checks import LONGEST_TEXT, CheckName
 from polysharp.config.sources import Source, share_of
 from polysharp.core.errors import UserError, nearest
 from polysharp.core.terms import SPLITS, LabelType
-from polysharp.data.readers import Table, matching_columns, read_table, undecodable
+from polysharp.data.formats import matching_columns
+from polysharp.data.raw import undecodable
+from polysharp.data.readers import Table, read_table
 from polysharp.data.similarity import normalised
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # in a text, which may have lines and tabs

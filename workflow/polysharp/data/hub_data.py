@@ -17,7 +17,7 @@ from polysharp.config.sources import FETCHED, HubSource
 from polysharp.core.errors import UserError, first_line, nearest, some_of
 from polysharp.core.files import replacing_folder, sha256, write_json
 from polysharp.core.hub import Repository, Snapshot, download, sizes, suggest_revision
-from polysharp.data.readers import MAX_BYTES
+from polysharp.data.raw import MAX_BYTES
 
 log = logging.getLogger("polysharp")
 

@@ -8,35 +8,30 @@ The hub was only met as tests/hub.py imitates it, never itself.
 """
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from polysharp.config.packages import PACKAGE, PACKAGES, unknown_package
-from polysharp.core.errors import UserError, first_line, nearest
+from polysharp.core.errors import UserError
 from polysharp.core.files import expanded, read_json, replacing_folder, sha256, write_json
 from polysharp.core.hub import Repository, download, suggest_revision
 from polysharp.core.paths import IDENTITY
-from polysharp.models.unpickle import INDEX, WEIGHTS, unpickle
+from polysharp.models.checks import (
+    PICKLES,
+    SAFETENSORS,
+    VOCABULARIES,
+    as_user_error,
+    check_folder,
+    check_tokenizer,
+    has_safetensors,
+)
+from polysharp.models.folder import quiet_transformers
+from polysharp.models.unpickle import unpickle
 
 log = logging.getLogger("polysharp")
 
 
-SAFETENSORS = ("model.safetensors", "model.safetensors.index.json")
-PICKLES = (WEIGHTS, INDEX)
-# Any of these holds a vocabulary. Without one, transformers loads an empty tokenizer and says nothing.
-VOCABULARIES = (
-    "tokenizer.json",
-    "vocab.txt",
-    "vocab.json",
-    "sentencepiece.bpe.model",
-    "spiece.model",
-    "spm.model",
-    "tokenizer.model",
-)
 # What is downloaded: no TensorFlow, Flax, ONNX or OpenVINO twins, and pickles only where nothing else is.
 _DESCRIBING = (
     *("config.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "merges.txt"),
@@ -47,20 +42,12 @@ DOWNLOADED = (
     (*_DESCRIBING, "pytorch_model.bin", "pytorch_model-*.bin", "pytorch_model.bin.index.json"),
 )
 
-ROBERTA_KIN = (
-    "roberta", "camembert", "xlm-roberta", "xlm-roberta-xl", "roberta-prelayernorm", "xmod",
-    "mpnet", "longformer", "data2vec-text", "ibert",
-)  # fmt: skip
-UNLIMITED = 1 << 30  # relative positions have no last one
 
 # What transformers notes of a fixed length and of how a tokenizer was loaded, and would save with it.
 NOT_THE_TOKENIZERS_OWN = (
     *("max_length", "stride", "truncation_strategy", "pad_to_multiple_of"),
     *("is_local", "local_files_only", "name_or_path"),
 )
-
-# Digits and words in the scripts of most of the world's encoders: any vocabulary knows some of it.
-SAMPLE = "a e i n o r s t 1 2 3 the и не που של في में है ที่ 的 一 の は 이 다"
 
 
 def prepare_model(name: str, revision: str | None, destination: Path) -> None:
@@ -79,7 +66,7 @@ def prepare_model(name: str, revision: str | None, destination: Path) -> None:
     """
     with quiet_transformers(), replacing_folder(destination) as staging:
         shown, resolved = _write_encoder(name, revision, staging)
-        _check_tokenizer(name, staging)
+        check_tokenizer(name, staging)
         architecture = read_json(staging / "config.json")["architectures"][0]
         identity = {
             "name": shown,
@@ -89,30 +76,6 @@ def prepare_model(name: str, revision: str | None, destination: Path) -> None:
         }
         write_json(staging / IDENTITY, identity)
     log.info("prepared %s (%s, revision %s)", shown, architecture, resolved)
-
-
-def read_identity(folder: Path) -> dict[str, Any]:
-    """Return which model the prepared `folder` holds.
-
-    ``name`` as configured (of a local folder, its last part), ``revision`` (a hub commit, a package's
-    version, or None), ``sha256`` of ``model.safetensors`` followed by ``tokenizer.json``, and
-    ``architecture`` (transformers' class). Raises :class:`UserError` when `folder` was not prepared.
-    """
-    if not (folder / IDENTITY).is_file():
-        raise UserError(f"{folder}: not a prepared model (no {IDENTITY}); run prepare_model.py first")
-    identity: dict[str, Any] = read_json(folder / IDENTITY)
-    return identity
-
-
-def read_positions(folder: Path) -> int:
-    """Return how many tokens the model in the prepared `folder` can tell apart by position.
-
-    A tokenizer does not always know. RoBERTa and its kin count positions from the number after the
-    padding token's on.
-    """
-    config = read_json(folder / "config.json")
-    reserved = config["pad_token_id"] + 1 if config["model_type"] in ROBERTA_KIN else 0
-    return int(config.get("max_position_embeddings", UNLIMITED)) - reserved
 
 
 def _write_encoder(name: str, revision: str | None, staging: Path) -> tuple[str, str | None]:
@@ -133,7 +96,7 @@ def _write_encoder(name: str, revision: str | None, staging: Path) -> tuple[str,
         _copy_encoder(name, folder, staging)
         return folder.resolve().name, None
     repository = Repository(name, revision)
-    snapshot = download(repository, DOWNLOADED, _has_safetensors)
+    snapshot = download(repository, DOWNLOADED, has_safetensors)
     suggest_revision(repository, snapshot)
     _copy_encoder(name, snapshot.folder, staging)
     return name, snapshot.commit
@@ -163,64 +126,14 @@ def _find_package(name: str, revision: str | None) -> tuple[Path, str]:
 
 def _copy_encoder(name: str, source: Path, staging: Path) -> None:
     """Write the encoder and the tokenizer of the model folder `source` to `staging`."""
-    weights = _check_folder(name, source)
-    with _as_user_error(name), TemporaryDirectory(prefix=".unpickled-", dir=staging.parent) as temporary:
+    weights = check_folder(name, source)
+    with as_user_error(name), TemporaryDirectory(prefix=".unpickled-", dir=staging.parent) as temporary:
         readable = source
         if weights in PICKLES:
             readable = Path(temporary)
             _save_unpickled(name, source, readable)
         _save_weights(name, readable, staging)
         _save_tokenizer(name, source, staging)
-
-
-def _has_safetensors(folder: Path) -> bool:
-    return any((folder / file).is_file() for file in SAFETENSORS)
-
-
-def _check_folder(name: str, folder: Path) -> str:
-    """Return the file that names the weights in `folder`, after checking what can be told without loading."""
-    if not folder.is_dir():
-        raise UserError(f"model {name}: no such folder")
-    if not (folder / "config.json").is_file():
-        raise UserError(
-            f"model {name}: the folder has no config.json, so it is not a Hugging Face model folder"
-        )
-    _check_architecture(name, folder)
-    weights = next((file for file in (*SAFETENSORS, *PICKLES) if (folder / file).is_file()), None)
-    if weights is None:
-        raise UserError(f"model {name}: the folder has no weights ({SAFETENSORS[0]} or {PICKLES[0]})")
-    with (folder / weights).open("rb") as stream:
-        if stream.read(20).startswith(b"version https://git"):
-            raise UserError(f"model {name}: {weights} is only a pointer to the weights; run: git lfs pull")
-    if not any((folder / file).is_file() for file in VOCABULARIES):
-        raise UserError(
-            f"model {name}: the folder has no tokenizer (tokenizer.json or a vocabulary);"
-            " copy it from where the model was trained"
-        )
-    return weights
-
-
-def _check_architecture(name: str, folder: Path) -> None:
-    """Refuse a configuration that transformers cannot load by itself, or that is not an encoder's."""
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
-
-    try:
-        config = read_json(folder / "config.json")
-        model_type = config["model_type"]
-    except (ValueError, KeyError, TypeError):
-        raise UserError(f"model {name}: its config.json does not say which model_type it is") from None
-    if model_type not in CONFIG_MAPPING_NAMES:
-        if "auto_map" in config:
-            raise UserError(
-                f"model {name}: needs code from its own repository ({model_type}), which is never run;"
-                " choose a model of an architecture that transformers has"
-            )
-        raise UserError(
-            f"model {name}: transformers has no architecture {model_type!r}"
-            + nearest(model_type, CONFIG_MAPPING_NAMES)
-        )
-    if config.get("is_encoder_decoder"):
-        raise UserError(f"model {name}: {model_type} is an encoder with a decoder; choose an encoder alone")
 
 
 def _save_unpickled(name: str, source: Path, folder: Path) -> None:
@@ -275,58 +188,3 @@ def _save_tokenizer(name: str, source: Path, staging: Path) -> None:
     for setting in NOT_THE_TOKENIZERS_OWN:
         tokenizer.init_kwargs.pop(setting, None)
     tokenizer.save_pretrained(staging)
-
-
-def _check_tokenizer(name: str, folder: Path) -> None:
-    """Refuse a tokenizer that knows nothing, has more pieces than the model has rows, or cannot pad."""
-    from transformers import AutoTokenizer
-
-    with _as_user_error(name):
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    ids = tokenizer(SAMPLE, add_special_tokens=False)["input_ids"]
-    if not set(ids) - set(tokenizer.all_special_ids):
-        raise UserError(
-            f"model {name}: its tokenizer knows no word of a sample in ten scripts; files are missing"
-        )
-    pieces = max(tokenizer.get_vocab().values()) + 1
-    rows = read_json(folder / "config.json")["vocab_size"]
-    if pieces > rows:
-        raise UserError(
-            f"model {name}: its tokenizer has {pieces} pieces, its embeddings {rows} rows;"
-            " tokenizer and weights do not belong together"
-        )
-    if tokenizer.pad_token_id is None:
-        raise UserError(f"model {name}: its tokenizer has no padding token, so texts cannot be batched")
-
-
-@contextmanager
-def _as_user_error(name: str) -> Iterator[None]:
-    """Turn what transformers raises over the files of a model into one line."""
-    from safetensors import SafetensorError
-
-    try:
-        yield
-    except (OSError, ValueError, RuntimeError, EOFError, ImportError, KeyError) as error:
-        reason = first_line(error)
-    except SafetensorError as error:
-        reason = f"its weights are damaged: {first_line(error)}"
-    else:
-        return
-    raise UserError(f"model {name}: cannot be loaded: {reason}")
-
-
-@contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """Silence transformers' reports and progress bars: what matters in them is checked and said here."""
-    from transformers.utils import logging as transformers_logging
-
-    verbosity = transformers_logging.get_verbosity()
-    bars = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(verbosity)
-        if bars:
-            transformers_logging.enable_progress_bar()

@@ -19,7 +19,7 @@ from polysharp.core.terms import SPLITS
 from polysharp.core.tsv import write_table
 from polysharp.data.findings import Seen, collect
 from polysharp.data.prepared import PreparedData
-from polysharp.models.prepare import read_positions
+from polysharp.models.folder import read_positions
 from polysharp.reporting.figures import draw_summary
 
 PERCENTILES = (5, 25, 50, 75, 95, 100)

@@ -17,7 +17,7 @@ from transformers import AutoTokenizer, BatchEncoding, DataCollatorWithPadding, 
 from polysharp.config.settings import ModelSettings
 from polysharp.core.labels import Indicators, encode
 from polysharp.data.prepared import PreparedData, training_rows
-from polysharp.models.prepare import read_positions
+from polysharp.models.folder import read_positions
 
 log = logging.getLogger("polysharp.training.batches")
 

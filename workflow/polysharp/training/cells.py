@@ -39,7 +39,7 @@ def train_cell(
     Parameters
     ----------
     model
-        Which model it is, as :func:`polysharp.models.prepare.read_identity` gives it.
+        Which model it is, as :func:`polysharp.models.folder.read_identity` gives it.
     output
         Where report, predictions, history and costs go.
     work

@@ -16,7 +16,7 @@ from polysharp.config.settings import ProbeSettings
 from polysharp.core.terms import LabelType, Metric
 from polysharp.evaluation.decisions import Decision
 from polysharp.models.classifier import mean_pool
-from polysharp.models.prepare import quiet_transformers
+from polysharp.models.folder import quiet_transformers
 from polysharp.results.outcome import Outcome
 from polysharp.training.batches import Encoder, Split, infer
 from polysharp.training.hardware import enough_memory

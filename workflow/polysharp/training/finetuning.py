@@ -27,7 +27,7 @@ from polysharp.core.terms import Metric
 from polysharp.data.prepared import PreparedData
 from polysharp.evaluation.decisions import Decision, judge
 from polysharp.models.classifier import PooledClassifier, PooledClassifierConfig, around, set_head
-from polysharp.models.prepare import quiet_transformers
+from polysharp.models.folder import quiet_transformers
 from polysharp.results.outcome import Outcome
 from polysharp.training.batches import Encoder, Split, encode_splits, infer, training_batches
 from polysharp.training.features import features_of, probe_features

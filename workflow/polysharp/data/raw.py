@@ -1,0 +1,85 @@
+"""The bytes of a file: unpacked, decoded, and what is wrong with them."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+MAX_BYTES = 2 << 30  # of a file, unpacked: what is larger is no collection of labelled texts
+
+
+class Unreadable(Exception):
+    """What is wrong with a file, without its name; each line may begin with a place in it."""
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__(*lines)
+        self.lines = lines
+
+
+def _open_zip(path: Path) -> IO[bytes]:
+    archive = zipfile.ZipFile(path)
+    names = [
+        name for name in archive.namelist() if not name.endswith("/") and not name.startswith("__MACOSX")
+    ]
+    if len(names) != 1:
+        raise Unreadable(f"packs {len(names)} files; expected one")
+    return archive.open(names[0])
+
+
+OPENERS: dict[str, Callable[[Path], Any]] = {
+    ".gz": gzip.open,
+    ".bz2": bz2.open,
+    ".xz": lzma.open,
+    ".zip": _open_zip,
+}
+
+
+def unpacked(path: Path) -> bytes:
+    """Return the content of a file, unpacked by what its ending says."""
+    opener = OPENERS.get(path.suffix.lower(), lambda path: path.open("rb"))
+    try:
+        with opener(path) as stream:
+            content = stream.read(MAX_BYTES + 1)
+    except (
+        OSError,
+        EOFError,
+        RuntimeError,
+        NotImplementedError,
+        zipfile.BadZipFile,
+        lzma.LZMAError,
+        zlib.error,
+    ) as error:
+        raise Unreadable(f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    if len(content) > MAX_BYTES:
+        raise Unreadable(f"more than {MAX_BYTES >> 30} GB; expected a collection of labelled texts")
+    return content
+
+
+def decoded(content: bytes) -> str:
+    """Return UTF-8 as text; every wrong byte becomes a lone surrogate (PEP 383)."""
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise Unreadable("is UTF-16; save the file as UTF-8")
+    return content.decode("utf-8-sig", errors="surrogateescape")
+
+
+def undecodable(value: str) -> str | None:
+    """Return what to say of a text that was not UTF-8, or None where it was."""
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        wrong = ord(value[error.start])
+        if not 0xDC80 <= wrong <= 0xDCFF:
+            return f"half a character (U+{wrong:04X}); expected Unicode text"
+        around = value[max(0, error.start - 12) : error.start + 12]
+        shown = around.encode("utf-8", errors="surrogateescape").decode(errors="replace")
+        return (
+            f"byte 0x{wrong - 0xDC00:02X} is not UTF-8, in {shown!r}; save the file as UTF-8 "
+            "(from Excel: as 'CSV UTF-8')"
+        )
+    return None

@@ -1,0 +1,57 @@
+"""A prepared model's folder: which model it holds, and how it is read."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from polysharp.core.errors import UserError
+from polysharp.core.files import read_json
+from polysharp.core.paths import IDENTITY
+
+ROBERTA_KIN = (
+    "roberta", "camembert", "xlm-roberta", "xlm-roberta-xl", "roberta-prelayernorm", "xmod",
+    "mpnet", "longformer", "data2vec-text", "ibert",
+)  # fmt: skip
+UNLIMITED = 1 << 30  # relative positions have no last one
+
+
+def read_identity(folder: Path) -> dict[str, Any]:
+    """Return which model the prepared `folder` holds.
+
+    ``name`` as configured (of a local folder, its last part), ``revision`` (a hub commit, a package's
+    version, or None), ``sha256`` of ``model.safetensors`` followed by ``tokenizer.json``, and
+    ``architecture`` (transformers' class). Raises :class:`UserError` when `folder` was not prepared.
+    """
+    if not (folder / IDENTITY).is_file():
+        raise UserError(f"{folder}: not a prepared model (no {IDENTITY}); run prepare_model.py first")
+    identity: dict[str, Any] = read_json(folder / IDENTITY)
+    return identity
+
+
+def read_positions(folder: Path) -> int:
+    """Return how many tokens the model in the prepared `folder` can tell apart by position.
+
+    A tokenizer does not always know. RoBERTa and its kin count positions from the number after the
+    padding token's on.
+    """
+    config = read_json(folder / "config.json")
+    reserved = config["pad_token_id"] + 1 if config["model_type"] in ROBERTA_KIN else 0
+    return int(config.get("max_position_embeddings", UNLIMITED)) - reserved
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Silence transformers' reports and progress bars: what matters in them is checked and said here."""
+    from transformers.utils import logging as transformers_logging
+
+    verbosity = transformers_logging.get_verbosity()
+    bars = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if bars:
+            transformers_logging.enable_progress_bar()
