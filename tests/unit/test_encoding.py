@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 from transformers import AutoModel, AutoTokenizer
 
 from polysharp.config.settings import ModelSettings
-from polysharp.training.batches import INFERENCE_BATCH, Encoder, in_order, inference_batches, training_batches
+from polysharp.training.batches import (
+    INFERENCE_BATCH,
+    TextTokenizer,
+    in_order,
+    inference_batches,
+    training_batches,
+)
 from tests.tiny_models import MAXIMUM_LENGTH
 
 TOKEN_IDS = st.lists(st.lists(st.just(5), min_size=1, max_size=30), min_size=1, max_size=150)
@@ -64,9 +70,9 @@ def test_outputs_come_back_in_the_order_of_the_texts(ids: list[list[int]]) -> No
 @pytest.mark.parametrize("architecture", ["bert", "roberta", "camembert", "xlm-roberta"])
 def test_texts_get_their_prefix_and_their_limit(architecture: str, tiny_model: Callable[[str], Path]) -> None:
     folder = tiny_model(architecture)
-    encoder = Encoder(folder, ModelSettings(name="x", text_prefix="the cat: ", max_length=7))
+    tokenizer = TextTokenizer(folder, ModelSettings(name="x", text_prefix="the cat: ", max_length=7))
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    short, long = encoder.encode(["", "some old bread and cheese with soup and milk"])
+    short, long = tokenizer.encode(["", "some old bread and cheese with soup and milk"])
     assert short == tokenizer("the cat: ")["input_ids"][:7]
     assert len(long) == 7 and long[-1] == short[-1]  # cut, but closed by the end token
     assert long[1:3] == short[1:3]
@@ -83,17 +89,17 @@ def test_no_text_is_longer_than_the_model_has_positions(
     tokenizer.save_pretrained(tmp_path)
     model = AutoModel.from_pretrained(folder).eval()
     model.save_pretrained(tmp_path)
-    encoder = Encoder(tmp_path, ModelSettings(name="x", max_length=5000))
-    assert encoder.max_length == MAXIMUM_LENGTH
-    (ids,) = encoder.encode(["cat " * 400])
+    tokenizer = TextTokenizer(tmp_path, ModelSettings(name="x", max_length=5000))
+    assert tokenizer.max_length == MAXIMUM_LENGTH
+    (ids,) = tokenizer.encode(["cat " * 400])
     assert len(ids) == MAXIMUM_LENGTH
     with torch.no_grad():
-        assert model(**encoder.batch([ids])).last_hidden_state.isfinite().all()
+        assert model(**tokenizer.batch([ids])).last_hidden_state.isfinite().all()
 
 
 def test_a_batch_is_padded_to_its_own_longest(tiny_model: Callable[[str], Path]) -> None:
-    encoder = Encoder(tiny_model("xlm-roberta"), ModelSettings(name="x"))
-    batch: dict[str, Any] = dict(encoder.batch([[0, 9, 2], [0, 9, 9, 9, 2]]))
-    padding = encoder.tokenizer.pad_token_id
+    tokenizer = TextTokenizer(tiny_model("xlm-roberta"), ModelSettings(name="x"))
+    batch: dict[str, Any] = dict(tokenizer.batch([[0, 9, 2], [0, 9, 9, 9, 2]]))
+    padding = tokenizer.pretrained.pad_token_id
     assert batch["input_ids"].tolist() == [[0, 9, 2, padding, padding], [0, 9, 9, 9, 2]]
     assert batch["attention_mask"].tolist() == [[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]]

@@ -20,7 +20,8 @@ from polysharp.config.settings import ModelSettings, TrainingSettings
 from polysharp.data.prepared import read_prepared
 from polysharp.models.prepare import prepare_model
 from polysharp.training.batches import training_batches
-from polysharp.training.finetuning import FineTuning, Foundation
+from polysharp.training.finetuning import FineTuning
+from polysharp.training.inputs import SharedTrainingInputs
 from tests import warm
 from tests.conftest import ROOT
 from tests.unit.test_training import in_float64
@@ -63,13 +64,13 @@ keep(run, "weights")
 BAD_GRADIENT = """
 run = prepare(model, data, changes, device)
 run._distribute()
-real, calls = run._backward, iter(range(100))
+real, calls = run.steps.backward, iter(range(100))
 def backward(*arguments, **keywords):
     loss = real(*arguments, **keywords)
     if next(calls) == int(sys.argv[5]) and rank == 1:  # in the ascent, which the other does not see
-        run._parameters[0].grad[0, 0] = float("nan")
+        run.steps.parameters[0].grad[0, 0] = float("nan")
     return loss
-run._backward = backward
+run.steps.backward = backward
 run._epoch(1, None)
 (output / f"skipped-{rank}").write_text(str(run._progress.skipped_steps))
 keep(run, "weights")
@@ -101,7 +102,7 @@ def prepare(model: Path, data: Path, changes: dict[str, Any], device: Accelerato
     settings = TrainingSettings.model_validate(SETTINGS | changes)
     reading = ModelSettings(name="tiny", max_length=24)
     return in_float64(
-        FineTuning(Foundation(model, read_prepared(data), reading, settings, "macro_f1", device), 1)
+        FineTuning(SharedTrainingInputs(model, read_prepared(data), reading, settings, "macro_f1", device), 1)
     )
 
 
@@ -143,32 +144,32 @@ def by_hand(run: FineTuning) -> dict[str, Tensor]:
     """Train an epoch with m-sharpness: each half of a batch climbs by its own gradient, both descend."""
     settings, train = run.settings, run.splits["train"]
     run._start_from_probe(run.model)  # type: ignore[arg-type]
-    climbing = {id(p) for p in run._climbing}
+    climbing = {id(p) for p in run.steps.climbing}
     run.model.train()
     for rows in training_batches(train.token_ids, settings.batch_size, run.seed, 1):
-        gradients = [torch.zeros_like(p) for p in run._parameters]
+        gradients = [torch.zeros_like(p) for p in run.steps.parameters]
         for half in (rows[0::2], rows[1::2]):
             if not half:
                 continue
-            run._optimizer.zero_grad()
-            run._backward(half, 1.0, synchronised=False)
-            before = [p.detach().clone() for p in run._parameters]
+            run.steps.optimizer.zero_grad()
+            run.steps.backward(half, 1.0, synchronised=False)
+            before = [p.detach().clone() for p in run.steps.parameters]
             with torch.no_grad():
-                moving = [p for p in run._parameters if p.grad is not None and id(p) in climbing]
+                moving = [p for p in run.steps.parameters if p.grad is not None and id(p) in climbing]
                 norm = torch.cat([p.grad.flatten() for p in moving]).norm()
                 for p in moving:
                     p += settings.rho * p.grad / norm
-            run._optimizer.zero_grad()
-            run._backward(half, 1 / len(rows), synchronised=False)
+            run.steps.optimizer.zero_grad()
+            run.steps.backward(half, 1 / len(rows), synchronised=False)
             with torch.no_grad():
-                for p, weights, gradient in zip(run._parameters, before, gradients, strict=True):
+                for p, weights, gradient in zip(run.steps.parameters, before, gradients, strict=True):
                     p.copy_(weights)
                     if p.grad is not None:
                         gradient += p.grad
-        for p, gradient in zip(run._parameters, gradients, strict=True):
+        for p, gradient in zip(run.steps.parameters, gradients, strict=True):
             p.grad = None if p.grad is None else gradient
-        torch.nn.utils.clip_grad_norm_(run._parameters, settings.max_grad_norm)
-        run._optimizer.step()
+        torch.nn.utils.clip_grad_norm_(run.steps.parameters, settings.max_grad_norm)
+        run.steps.optimizer.step()
         run._schedule.step()
     return {name: p.detach() for name, p in run.model.named_parameters()}
 

@@ -39,7 +39,7 @@ def predictions(
 def binary(right: np.ndarray) -> Predictions:
     """Return predictions of two labels, (seeds, texts), right where it says so."""
     truth = np.tile([[True, False]], (right.shape[1], 1))
-    return [(truth, np.where(of_seed[:, None], truth, ~truth)) for of_seed in right]
+    return [(truth, np.where(format_seed[:, None], truth, ~truth)) for format_seed in right]
 
 
 def difference(one: Predictions, other: Predictions, draws: int = 2000) -> Difference:

@@ -32,11 +32,12 @@ from polysharp.core.errors import Interrupted, UserError
 from polysharp.core.labels import encode
 from polysharp.data.prepared import PreparedData
 from polysharp.results.outcome import Outcome
-from polysharp.training import finetuning as training
-from polysharp.training.batches import Encoder, encode_splits
+from polysharp.training import finetuning, steps
+from polysharp.training.batches import TextTokenizer, tokenize_splits
 from polysharp.training.features import probe_encoder
-from polysharp.training.finetuning import FineTuning, Foundation
+from polysharp.training.finetuning import FineTuning
 from polysharp.training.hardware import accelerator, fingerprint
+from polysharp.training.inputs import SharedTrainingInputs
 from polysharp.training.optimisation import make_loss, make_optimizer, make_schedule
 from polysharp.training.snapshots import Snapshots
 
@@ -85,7 +86,7 @@ class Trainer:
     ) -> FineTuning:
         model = ModelSettings(name="tiny", pooling=pooling, text_prefix="see: ", max_length=24)
         folder = self.tiny_model(architecture)
-        return FineTuning(Foundation(folder, data, model, settings, "macro_f1", self.device), seed)
+        return FineTuning(SharedTrainingInputs(folder, data, model, settings, "macro_f1", self.device), seed)
 
     def __call__(self, *arguments: Any, snapshots: Snapshots | None = None, **keywords: Any) -> Trained:
         run = self.prepare(*arguments, **keywords)
@@ -202,12 +203,12 @@ def test_the_state_before_training_is_the_probe(
     device: Accelerator,
 ) -> None:
     data, folder = small_data(label_type), tiny_model(architecture)
-    encoder = Encoder(folder, ModelSettings(name="tiny", text_prefix="see: ", max_length=24))
+    tokenizer = TextTokenizer(folder, ModelSettings(name="tiny", text_prefix="see: ", max_length=24))
     probe_settings = ProbeSettings(inverse_regularisation=SETTINGS.inverse_regularisation)
     probe = probe_encoder(
         folder,
-        encode_splits(data, encoder, None, 1),
-        encoder,
+        tokenize_splits(data, tokenizer, None, 1),
+        tokenizer,
         data.label_type,
         probe_settings,
         "macro_f1",
@@ -287,13 +288,13 @@ def test_an_ascent_on_a_share_of_the_batch(train: Trainer, small_data: Callable[
 
 @given(st.lists(st.integers(), min_size=1, max_size=40, unique=True), st.floats(0.01, 1))
 def test_a_share_of_the_batch_lies_spread_over_it(rows: list[int], share: float) -> None:
-    part = training._spread(rows, share)
+    part = steps.spread(rows, share)
     assert len(part) == max(1, round(share * len(rows)))
     places = [rows.index(row) for row in part]
     assert places == sorted(set(places))
     gaps = {other - one for one, other in pairwise(places)}
     assert max(gaps, default=0) - min(gaps, default=0) <= 1
-    assert training._spread(rows, 1.0) == rows
+    assert steps.spread(rows, 1.0) == rows
     assert abs(np.mean(places) - (len(rows) - 1) / 2) <= 0.5  # neither the shortest nor the longest texts
 
 
@@ -316,7 +317,10 @@ def test_neither_embeddings_nor_norms_nor_biases_decay(
 ) -> None:
     model = ModelSettings(name="tiny")
     run = FineTuning(
-        Foundation(tiny_model("xlm-roberta"), small_data("single"), model, SETTINGS, "macro_f1", device), 1
+        SharedTrainingInputs(
+            tiny_model("xlm-roberta"), small_data("single"), model, SETTINGS, "macro_f1", device
+        ),
+        1,
     )
     groups = make_optimizer(run.model, SETTINGS).param_groups
     names = {id(parameter): name for name, parameter in run.model.named_parameters()}
@@ -332,7 +336,7 @@ def test_neither_embeddings_nor_norms_nor_biases_decay(
     for name, (_, decay) in described.items():
         if "LayerNorm" in name or name.endswith("bias") or "embeddings" in name:
             assert decay == 0.0, name
-    assert described["encoder.encoder.layer.0.output.dense.weight"][1] == SETTINGS.weight_decay
+    assert described["tokenizer.encoder.layer.0.output.dense.weight"][1] == SETTINGS.weight_decay
 
 
 @pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step")
@@ -348,7 +352,7 @@ def test_a_loss_that_is_not_finite_is_told_in_words(
 def test_a_single_bad_step_does_not_end_the_training(
     train: Trainer, small_data: Callable[[str], PreparedData], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, calls = training.sam_step, iter(range(1000))
+    real, calls = steps.sam_step, iter(range(1000))
 
     def sometimes(backward: Callable[[], float], *arguments: Any, **keywords: Any) -> Any:
         factor = math.nan if next(calls) == 1 else 1.0
@@ -361,7 +365,7 @@ def test_a_single_bad_step_does_not_end_the_training(
 
         return real(spoilt, *arguments, **keywords)
 
-    monkeypatch.setattr(training, "sam_step", sometimes)
+    monkeypatch.setattr(steps, "sam_step", sometimes)
     outcome = train(small_data("single"), settings(epochs=1, batch_size=8)).outcome
     assert outcome.history[1]["skipped_steps"] == 1
     assert outcome.history[1]["steps"] == 5
@@ -373,7 +377,7 @@ def test_progress_is_told_inside_long_epochs(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(training, "PROGRESS_SECONDS", 0)
+    monkeypatch.setattr(finetuning, "PROGRESS_SECONDS", 0)
     with caplog.at_level("INFO", logger="polysharp"):
         train(small_data("single"), settings(epochs=1, batch_size=10))
     steps = [line for line in caplog.messages if "step" in line and "s left" in line]
@@ -447,7 +451,7 @@ def after_an_epoch(run: FineTuning) -> dict[str, Tensor]:
 def in_float64(run: FineTuning) -> FineTuning:
     """Let sums in another order not show."""
     run.model.double()
-    run._loss.double()
+    run.steps.loss.double()
     return run
 
 
@@ -575,7 +579,7 @@ def test_out_of_memory_outside_of_the_passes_is_told_in_words(
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
 
     run = train.prepare(small_data("single"))
-    run._optimizer.register_step_pre_hook(refuse)
+    run.steps.optimizer.register_step_pre_hook(refuse)
     with pytest.raises(UserError, match="out of memory; expected a smaller model"):
         run.run()
 
@@ -591,7 +595,7 @@ def test_the_last_part_of_the_steps_ascends(
         )
         run.run()
         passes.append(len(counted))
-    steps = run._steps
+    steps = run.steps.total
     assert passes == [2 * steps, steps + round(0.4 * steps)]
 
 
@@ -628,7 +632,7 @@ def test_what_a_method_climbs_with(
     chosen = TrainingSettings.model_validate({"batch_size": 8, "epochs": 1, **PRESETS[method][1]})
     run = train.prepare(small_data("single"), chosen)
     taken, passes = [], []
-    step, backward = training.sam_step, run._backward
+    step, backward = steps.sam_step, run.steps.backward
 
     def noted_step(*arguments: Any, **keywords: Any) -> Any:
         taken.append(arguments[4])
@@ -638,11 +642,11 @@ def test_what_a_method_climbs_with(
         passes.append(rows)
         return backward(rows, *arguments, **keywords)
 
-    monkeypatch.setattr(training, "sam_step", noted_step)
-    monkeypatch.setattr(run, "_backward", noted_pass)
+    monkeypatch.setattr(steps, "sam_step", noted_step)
+    monkeypatch.setattr(run.steps, "backward", noted_pass)
     batch = [5, 3, 17, 0, 8, 30, 21, 11]
     run.model.train()
-    run._step(batch)
+    run.steps.take(batch)
     (ascent,) = taken
     assert passes == ([[batch[place] for place in rows], batch] if rows else [batch])
     if climbing is None:
@@ -659,7 +663,7 @@ def test_learning_rates_count_the_steps_of_partial_batches(
 ) -> None:
     chosen = settings(batch_size=7, micro_batch_size=3, epochs=2, schedule="cosine", warmup=0.25)
     run, seen = train.prepare(small_data("single"), chosen), []
-    run._optimizer.register_step_pre_hook(
+    run.steps.optimizer.register_step_pre_hook(
         lambda optimizer, *_: seen.append(optimizer.param_groups[0]["lr"] / chosen.learning_rate)
     )
     run.run()
@@ -676,7 +680,7 @@ def test_labels_weigh_by_the_texts_that_were_drawn(
     drawn = run.splits["train"].truth.argmax(axis=1)
     assert len(drawn) == 17
     expected = compute_class_weight("balanced", classes=np.unique(drawn), y=drawn)
-    assert run._loss.weight.tolist() == pytest.approx(expected.tolist())
+    assert run.steps.loss.weight.tolist() == pytest.approx(expected.tolist())
 
 
 def test_only_the_rows_in_use_are_trained_and_all_are_stored(
@@ -684,7 +688,7 @@ def test_only_the_rows_in_use_are_trained_and_all_are_stored(
 ) -> None:
     run = train.prepare(small_data("single"))
     used = {token for split in run.splits.values() for row in split.token_ids for token in row}
-    used.add(run.encoder.tokenizer.pad_token_id)
+    used.add(run.tokenizer.pretrained.pad_token_id)
     before = run._full_embedding.weight.detach().clone()
     assert len(run.model.base_model.get_input_embeddings().weight) == len(used) < len(before)
     run.run()
@@ -699,13 +703,13 @@ def test_only_the_rows_in_use_are_trained_and_all_are_stored(
 def test_nothing_is_evaluated_twice(
     train: Trainer, small_data: Callable[[str], PreparedData], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    evaluated, infer = [], training.infer
+    evaluated, infer = [], finetuning.infer
 
     def noted(forward: Any, split: Any, *arguments: Any) -> Any:
         evaluated.append(len(split.token_ids))
         return infer(forward, split, *arguments)
 
-    monkeypatch.setattr(training, "infer", noted)
+    monkeypatch.setattr(finetuning, "infer", noted)
     train(small_data("single"))
     assert evaluated == [24] * 3 + [30]  # validation after each of three epochs; before, the probe's; test
 

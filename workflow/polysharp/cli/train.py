@@ -76,9 +76,9 @@ def main(arguments: argparse.Namespace) -> None:
         from polysharp.data.prepared import read_prepared
         from polysharp.models.folder import read_identity
         from polysharp.results.runs import write_receipt
-        from polysharp.training.cells import keep_best, of_seed, train_cell
-        from polysharp.training.finetuning import Foundation
+        from polysharp.training.cells import format_seed, keep_best, train_cell
         from polysharp.training.hardware import accelerator
+        from polysharp.training.inputs import SharedTrainingInputs
         from polysharp.training.snapshots import StopRequest
 
     identity = read_identity(arguments.model)
@@ -92,14 +92,12 @@ def main(arguments: argparse.Namespace) -> None:
         max_length=arguments.max_length,
     )
     data = read_prepared(arguments.data)
-    foundation = Foundation(arguments.model, data, model, settings, arguments.metric, device)
+    inputs = SharedTrainingInputs(arguments.model, data, model, settings, arguments.metric, device)
     ends = []
     for seed in seeds:
-        output, work = (of_seed(path, seed) for path in (arguments.output, arguments.work))
-        failures = [of_seed(arguments.failure, seed)] if arguments.failure else []
-        train = partial(
-            train_cell, foundation, identity, seed, output, work, stop, arguments.snapshot_seconds
-        )
+        output, work = (format_seed(path, seed) for path in (arguments.output, arguments.work))
+        failures = [format_seed(arguments.failure, seed)] if arguments.failure else []
+        train = partial(train_cell, inputs, identity, seed, output, work, stop, arguments.snapshot_seconds)
         ends.append(attempt(train, failures))
         if ends[-1] == UNFINISHED:
             break
@@ -112,7 +110,7 @@ def main(arguments: argparse.Namespace) -> None:
     if any(ends):
         sys.exit(max(ends))
     if arguments.receipt and device.is_main_process:
-        write_receipt(arguments.receipt, {seed: of_seed(arguments.output, seed) for seed in seeds})
+        write_receipt(arguments.receipt, {seed: format_seed(arguments.output, seed) for seed in seeds})
 
 
 def run(argv: Sequence[str]) -> None:

@@ -26,7 +26,7 @@ def main(arguments: argparse.Namespace) -> None:
         from polysharp.data.prepared import read_prepared
         from polysharp.models.folder import read_identity
         from polysharp.results.runs import write_run
-        from polysharp.training.batches import Encoder, encode_splits
+        from polysharp.training.batches import TextTokenizer, tokenize_splits
         from polysharp.training.costs import Costs
         from polysharp.training.features import probe_encoder
         from polysharp.training.hardware import accelerator, fingerprint
@@ -38,10 +38,10 @@ def main(arguments: argparse.Namespace) -> None:
     model = ModelSettings(
         name=str(arguments.model), text_prefix=arguments.text_prefix, max_length=arguments.max_length
     )
-    encoder = Encoder(arguments.model, model)
-    splits = encode_splits(data, encoder, settings.train_size, arguments.seed)
+    tokenizer = TextTokenizer(arguments.model, model)
+    splits = tokenize_splits(data, tokenizer, settings.train_size, arguments.seed)
     outcome = probe_encoder(
-        arguments.model, splits, encoder, data.label_type, settings, arguments.metric, device.device
+        arguments.model, splits, tokenizer, data.label_type, settings, arguments.metric, device.device
     )
     about = {
         "seed": arguments.seed,

@@ -63,7 +63,7 @@ def mean_pool(hidden: Tensor, attention_mask: Tensor) -> Tensor:
     return (hidden * mask).sum(1) / mask.sum(1).clamp(min=1.0)
 
 
-def around(encoder: PreTrainedModel, config: PooledClassifierConfig) -> PooledClassifier:
+def from_encoder(encoder: PreTrainedModel, config: PooledClassifierConfig) -> PooledClassifier:
     """Return a classifier around an encoder that is there already, its head drawn at random."""
     with torch.device("meta"):  # else a second encoder would be drawn, to be thrown away
         model = PooledClassifier(config)

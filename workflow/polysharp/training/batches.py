@@ -24,19 +24,19 @@ log = logging.getLogger("polysharp.training.batches")
 INFERENCE_BATCH = 32  # texts per forward pass without gradients; fixed, as it moves the last digits
 
 
-class Encoder:
+class TextTokenizer:
     """A tokenizer with the model's prefix and length limit."""
 
     def __init__(self, folder: Path, settings: ModelSettings) -> None:
-        self.tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
+        self.pretrained: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
         self.prefix = settings.text_prefix
         self.max_length = min(settings.max_length, read_positions(folder))
-        self._collate = DataCollatorWithPadding(self.tokenizer)
+        self._collate = DataCollatorWithPadding(self.pretrained)
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the token ids of every text."""
         prefixed = [self.prefix + text for text in texts]
-        return self.tokenizer(prefixed, truncation=True, max_length=self.max_length)["input_ids"]
+        return self.pretrained(prefixed, truncation=True, max_length=self.max_length)["input_ids"]
 
     def batch(self, ids: Sequence[Sequence[int]]) -> BatchEncoding[Any]:
         """Return input_ids and attention_mask (texts, tokens), padded to the longest of these texts."""
@@ -51,8 +51,8 @@ class Split:
     truth: Indicators
 
 
-def encode_splits(
-    data: PreparedData, encoder: Encoder, train_size: int | None, seed: int
+def tokenize_splits(
+    data: PreparedData, tokenizer: TextTokenizer, train_size: int | None, seed: int
 ) -> dict[str, Split]:
     """Return training (or its drawn part), validation and test, tokenized."""
     frames = {
@@ -62,19 +62,19 @@ def encode_splits(
     }
     splits = {
         name: Split(
-            encoder.encode(frame["text"].to_list()),
+            tokenizer.encode(frame["text"].to_list()),
             encode(frame["labels"].to_list(), data.labels),
         )
         for name, frame in frames.items()
     }
     for name, split in splits.items():
-        full = sum(len(row) == encoder.max_length for row in split.token_ids)
+        full = sum(len(row) == tokenizer.max_length for row in split.token_ids)
         log.info(
             "%s: %d texts, %d of them fill or exceed %d tokens",
             name,
             len(split.token_ids),
             full,
-            encoder.max_length,
+            tokenizer.max_length,
         )
     return splits
 
@@ -110,11 +110,14 @@ def in_order(batches: Sequence[Sequence[int]], outputs: Sequence[Tensor]) -> Ten
 
 @torch.no_grad()
 def infer(
-    forward: Callable[[BatchEncoding[Any]], Tensor], split: Split, encoder: Encoder, device: torch.device
+    forward: Callable[[BatchEncoding[Any]], Tensor],
+    split: Split,
+    tokenizer: TextTokenizer,
+    device: torch.device,
 ) -> NDArray[np.float64]:
     """Return what `forward` gives for every text of a split, in their order."""
     batches = list(inference_batches(split.token_ids))
     outputs = [
-        forward(encoder.batch([split.token_ids[row] for row in rows]).to(device)).cpu() for rows in batches
+        forward(tokenizer.batch([split.token_ids[row] for row in rows]).to(device)).cpu() for rows in batches
     ]
     return in_order(batches, outputs).double().numpy()

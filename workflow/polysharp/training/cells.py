@@ -17,8 +17,9 @@ from polysharp.results.runs import write_run
 from polysharp.results.source_code import training_sha256
 from polysharp.results.status import best_on_validation, validation_score
 from polysharp.training.costs import Costs
-from polysharp.training.finetuning import FineTuning, Foundation
+from polysharp.training.finetuning import FineTuning
 from polysharp.training.hardware import fingerprint
+from polysharp.training.inputs import SharedTrainingInputs
 from polysharp.training.lease import Lease
 from polysharp.training.snapshots import Snapshots, StopRequest
 
@@ -26,7 +27,7 @@ log = logging.getLogger("polysharp.training.cells")
 
 
 def train_cell(
-    foundation: Foundation,
+    inputs: SharedTrainingInputs,
     model: Mapping[str, Any],
     seed: int,
     output: Path,
@@ -52,18 +53,18 @@ def train_cell(
     Interrupted
         When `stop` asks for the end, or another process has taken over this cell.
     """
-    device, costs = foundation.device, Costs()
+    device, costs = inputs.device, Costs()
     lease = Lease(work) if device.is_main_process else None
     about = {
         "seed": seed,
-        "selection_metric": foundation.metric,
+        "selection_metric": inputs.metric,
         "model": model,
-        "reading": foundation.model_settings.model_dump(exclude={"name", "revision"}),
-        "settings": foundation.settings.model_dump(),
+        "reading": inputs.model_settings.model_dump(exclude={"name", "revision"}),
+        "settings": inputs.settings.model_dump(),
         "determinism": fingerprint(device),
     }
     report = read_report(output)
-    if report and difference(report, {**about, "data_sha256": foundation.data.sha256}, "finetune") is None:
+    if report and difference(report, {**about, "data_sha256": inputs.data.sha256}, "finetune") is None:
         log.info("seed %d is complete; remove %s to train it again", seed, output)
         if lease:  # what is left where a process was killed at the very end
             rmtree(work / "snapshots", ignore_errors=True)
@@ -76,17 +77,17 @@ def train_cell(
         lease.take()
         for folder in (work, output):
             remove_staging(folder)
-    identity = {**about, "data": foundation.data.sha256, "code": training_sha256()}
+    identity = {**about, "data": inputs.data.sha256, "code": training_sha256()}
     snapshots = Snapshots(work / "snapshots", identity, snapshot_seconds, stop, lease)
     try:
         log.info("seed %d", seed)
-        training = FineTuning(foundation, seed)
+        training = FineTuning(inputs, seed)
         outcome = training.run(snapshots)
         if lease:
             lease.check()
             training.save(work / CHECKPOINT, outcome.decision.thresholds)
             costs.earlier = training.earlier_seconds
-            write_run(output, foundation.data, outcome, about, costs.as_dict())
+            write_run(output, inputs.data, outcome, about, costs.as_dict())
     except Exception as error:
         if lease:
             lease.check()  # what another process that took over has caused is no failure
@@ -98,7 +99,7 @@ def train_cell(
         lease.release()
 
 
-def of_seed(pattern: Path, seed: int) -> Path:
+def format_seed(pattern: Path, seed: int) -> Path:
     """Return a path with the seed in the place of ``{seed}``."""
     return Path(str(pattern).replace("{seed}", str(seed)))
 
@@ -117,15 +118,15 @@ def keep_best(output: Path, work: Path, seed: int, among: Collection[int], metri
     among
         The study's seeds: what another has left, which was in the study before, is not compared with.
     """
-    mine = read_report(of_seed(output, seed))
+    mine = read_report(format_seed(output, seed))
     assert mine is not None
     wanted = {key: mine[key] for key in REASONS if key != "seed"}
     reports = {
         other: report
         for other in among
-        if (report := read_report(of_seed(output, other))) and not difference(report, wanted, "finetune")
+        if (report := read_report(format_seed(output, other))) and not difference(report, wanted, "finetune")
     }
     best = best_on_validation(reports.items(), metric)
     for other, report in reports.items():
         if best is not None and validation_score(report, metric) != validation_score(reports[best], metric):
-            rmtree(of_seed(work, other) / CHECKPOINT, ignore_errors=True)
+            rmtree(format_seed(work, other) / CHECKPOINT, ignore_errors=True)

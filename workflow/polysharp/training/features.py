@@ -18,7 +18,7 @@ from polysharp.evaluation.decisions import Decision
 from polysharp.models.classifier import mean_pool
 from polysharp.models.folder import quiet_transformers
 from polysharp.results.outcome import Outcome
-from polysharp.training.batches import Encoder, Split, infer
+from polysharp.training.batches import Split, TextTokenizer, infer
 from polysharp.training.hardware import enough_memory
 from polysharp.training.probe import LinearModel, fit_probe
 
@@ -29,7 +29,7 @@ log = logging.getLogger("polysharp.training.features")
 def probe_encoder(
     folder: Path,
     splits: dict[str, Split],
-    encoder: Encoder,
+    tokenizer: TextTokenizer,
     label_type: LabelType,
     settings: ProbeSettings,
     metric: Metric,
@@ -38,7 +38,7 @@ def probe_encoder(
     """Fit the probe on the frozen, mean-pooled encoder in `folder`: the baseline."""
     with quiet_transformers():
         model = AutoModel.from_pretrained(folder, dtype=torch.float32).to(device).eval()
-    features = {name: features_of(model, split, encoder, device) for name, split in splits.items()}
+    features = {name: features_of(model, split, tokenizer, device) for name, split in splits.items()}
     probe, decision, chosen = probe_features(features, splits, label_type, settings, metric)
     log.info("probe: C %g, validation %s %.3f", chosen, metric, decision.value)
     logits = {name: probe.logits(features[name]) for name in ("validation", "test")}
@@ -60,11 +60,11 @@ def probe_features(
 
 
 def features_of(
-    model: PreTrainedModel, split: Split, encoder: Encoder, device: torch.device
+    model: PreTrainedModel, split: Split, tokenizer: TextTokenizer, device: torch.device
 ) -> NDArray[np.float64]:
     """Return mean-pooled features (texts, width), in float32 like everything that is judged."""
 
     def pooled(batch: BatchEncoding[Any]) -> Tensor:
         return mean_pool(model(**batch).last_hidden_state, batch["attention_mask"])
 
-    return infer(pooled, split, encoder, device)
+    return infer(pooled, split, tokenizer, device)

@@ -1,0 +1,117 @@
+"""What the trainings of one data set and method share: model, texts, probe."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from numpy.typing import NDArray
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, PreTrainedModel
+
+from polysharp.config.settings import ModelSettings, TrainingSettings
+from polysharp.core.terms import Metric
+from polysharp.data.prepared import PreparedData
+from polysharp.models.classifier import PooledClassifier, PooledClassifierConfig, from_encoder
+from polysharp.models.folder import quiet_transformers
+from polysharp.training.batches import Split, TextTokenizer, tokenize_splits
+from polysharp.training.features import features_of, probe_features
+from polysharp.training.probe import LinearModel
+
+log = logging.getLogger("polysharp.training.inputs")
+_DROPOUTS = (
+    "hidden_dropout_prob", "attention_probs_dropout_prob",  # BERT, RoBERTa and their kin
+    "dropout", "attention_dropout", "mlp_dropout", "embedding_dropout",  # others
+)  # fmt: skip
+
+
+class SharedTrainingInputs:
+    """What the trainings of one data set and method share, whatever their seeds: texts and probe."""
+
+    def __init__(
+        self,
+        folder: Path,
+        data: PreparedData,
+        model_settings: ModelSettings,
+        settings: TrainingSettings,
+        metric: Metric,
+        device: Accelerator,
+    ) -> None:
+        """Load the tokenizer of the model in `folder`."""
+        self.folder, self.data, self.model_settings = folder, data, model_settings
+        self.settings, self.metric, self.device = settings, metric, device
+        self.tokenizer = TextTokenizer(folder, model_settings)
+        self._splits: dict[int | None, dict[str, Split]] = {}
+        self._probes: dict[int | None, Probe] = {}
+
+    def splits(self, seed: int) -> dict[str, Split]:
+        """Return the texts of a seed, tokenized."""
+        key = self._drawn_by(seed)
+        if key not in self._splits:
+            self._splits[key] = tokenize_splits(self.data, self.tokenizer, self.settings.train_size, seed)
+        return self._splits[key]
+
+    def model(self) -> PreTrainedModel:
+        """Return the classifier with the pre-trained weights; what they lack is drawn at random."""
+        with quiet_transformers():
+            return load_classifier(self.folder, self.model_settings, self.data, self.settings.dropout)
+
+    @torch.no_grad()
+    def probe(self, model: PooledClassifier, seed: int) -> Probe:
+        """Return the probe on the features of `model`, whose encoder is still the pre-trained one."""
+        key = self._drawn_by(seed)
+        if key not in self._probes:
+            splits = self.splits(seed)
+            model.eval()
+            features = {
+                name: features_of(model.encoder, splits[name], self.tokenizer, self.device.device)
+                for name in ("train", "validation")
+            }
+            probe, decision, chosen = probe_features(
+                features, splits, self.data.label_type, self.settings, self.metric
+            )
+            log.info("probe: C %g, validation %s %.3f", chosen, self.metric, decision.value)
+            self._probes[key] = Probe(probe, features["validation"])
+        return self._probes[key]
+
+    def _drawn_by(self, seed: int) -> int | None:
+        """Return the seed where it decides which texts are trained on, else None."""
+        return seed if self.settings.train_size else None
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A probe, and the features (texts, width) of validation that it was chosen on."""
+
+    weights: LinearModel
+    validation: NDArray[np.float64]
+
+
+def load_classifier(
+    folder: Path, settings: ModelSettings, data: PreparedData, dropout: float | None
+) -> PreTrainedModel:
+    """Return the classifier: ours for mean pooling, transformers' own for ``cls``."""
+    config = AutoConfig.from_pretrained(folder)
+    for name in _DROPOUTS:
+        if dropout is not None and getattr(config, name, None) is not None:
+            setattr(config, name, dropout)
+    names = dict(enumerate(data.labels))
+    description = {
+        "num_labels": len(data.labels),
+        "id2label": names,
+        "label2id": {name: index for index, name in names.items()},
+        "problem_type": f"{data.label_type}_label_classification",
+    }
+    if settings.pooling == "cls":
+        config.update(description)
+        model = AutoModelForSequenceClassification.from_pretrained(folder, config=config, dtype=torch.float32)
+    else:
+        encoder = AutoModel.from_pretrained(folder, config=config, dtype=torch.float32)
+        model = from_encoder(encoder, PooledClassifierConfig(encoder=encoder.config, **description))
+    if not torch.cuda.is_available():
+        # On a CPU torch's fused attention takes longer than the plain one, backwards.
+        model.set_attn_implementation("eager")
+    return model

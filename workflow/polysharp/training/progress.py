@@ -1,0 +1,26 @@
+"""How far a training is: what a snapshot holds beside weights, moments and generators."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Progress:
+    """How far a training is. With weights, moments and generators this is what a snapshot holds.
+
+    `step` counts the steps of all epochs, skipped ones included; `losses`, `skipped_steps` and
+    `out_of_memory` are of the present epoch; `seconds` is what earlier processes took.
+    """
+
+    micro_batch_size: int
+    step: int = 0
+    losses: list[float] = field(default_factory=list)
+    skipped_steps: int = 0
+    out_of_memory: int = 0
+    learning_rate: float = 0.0
+    history: list[dict[str, Any]] = field(default_factory=list)
+    best_epoch: int = 0
+    best_value: float = -1.0
+    seconds: float = 0.0
