@@ -71,9 +71,9 @@ def test_outputs_come_back_in_the_order_of_the_texts(ids: list[list[int]]) -> No
 def test_texts_get_their_prefix_and_their_limit(architecture: str, tiny_model: Callable[[str], Path]) -> None:
     folder = tiny_model(architecture)
     tokenizer = TextTokenizer(folder, ModelSettings(name="x", text_prefix="the cat: ", max_length=7))
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    plain = AutoTokenizer.from_pretrained(folder)
     short, long = tokenizer.encode(["", "some old bread and cheese with soup and milk"])
-    assert short == tokenizer("the cat: ")["input_ids"][:7]
+    assert short == plain("the cat: ")["input_ids"][:7]
     assert len(long) == 7 and long[-1] == short[-1]  # cut, but closed by the end token
     assert long[1:3] == short[1:3]
 

@@ -57,13 +57,13 @@ def keep(run, name):
 ONE_EPOCH = """
 run = prepare(model, data, changes, device)
 run._start_from_probe(run.model)
-run._distribute()
+run.steps.distribute()
 run._epoch(1, None)  # and not run(), which goes back to the best state, perhaps the first
 keep(run, "weights")
 """
 BAD_GRADIENT = """
 run = prepare(model, data, changes, device)
-run._distribute()
+run.steps.distribute()
 real, calls = run.steps.backward, iter(range(100))
 def backward(*arguments, **keywords):
     loss = real(*arguments, **keywords)
@@ -170,7 +170,7 @@ def by_hand(run: FineTuning) -> dict[str, Tensor]:
             p.grad = None if p.grad is None else gradient
         torch.nn.utils.clip_grad_norm_(run.steps.parameters, settings.max_grad_norm)
         run.steps.optimizer.step()
-        run._schedule.step()
+        run.steps.schedule.step()
     return {name: p.detach() for name, p in run.model.named_parameters()}
 
 

@@ -336,7 +336,7 @@ def test_neither_embeddings_nor_norms_nor_biases_decay(
     for name, (_, decay) in described.items():
         if "LayerNorm" in name or name.endswith("bias") or "embeddings" in name:
             assert decay == 0.0, name
-    assert described["tokenizer.encoder.layer.0.output.dense.weight"][1] == SETTINGS.weight_decay
+    assert described["encoder.encoder.layer.0.output.dense.weight"][1] == SETTINGS.weight_decay
 
 
 @pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step")
