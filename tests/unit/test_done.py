@@ -167,8 +167,8 @@ def test_a_data_set_is_hashed_once(
 @pytest.mark.parametrize(
     ("module", "heavy"),
     [
-        ("plan", {"torch", "numpy", "polars", "pyarrow"}),
-        ("patience", {"pydantic", "yaml", "numpy"}),
+        ("results.plan", {"torch", "numpy", "polars", "pyarrow"}),
+        ("cluster.wrappers", {"pydantic", "yaml", "numpy"}),
     ],
 )
 def test_what_is_asked_often_is_light(module: str, heavy: set[str]) -> None:

@@ -15,20 +15,36 @@ from tests.conftest import ROOT
 # What training imports, but what decides on none of its numbers.
 OTHERS = {
     "polysharp",
-    "polysharp.training.cells",  # lease, snapshots and results around a training
+    "polysharp.config",
+    "polysharp.config.checking",  # the values of settings are part of a snapshot's identity
     "polysharp.config.checks",
-    "polysharp.config.settings",  # its values are part of a snapshot's identity
-    "polysharp.training.costs",
-    "polysharp.core.errors",
-    "polysharp.core.files",
-    "polysharp.core.hub",
-    "polysharp.training.lease",
-    "polysharp.core.paths",
-    "polysharp.results.runs",  # results, after the training
-    "polysharp.training.snapshots",  # one that cannot be read is not used
-    "polysharp.results.source_code",
+    "polysharp.config.messages",
+    "polysharp.config.packages",
+    "polysharp.config.sample_sheet",
+    "polysharp.config.settings",
+    "polysharp.config.slugs",
     "polysharp.config.sources",
-    "polysharp.models.unpickle",  # the model, which has its own SHA-256
+    "polysharp.config.study",
+    "polysharp.core",
+    "polysharp.core.errors",
+    "polysharp.core.failure_file",
+    "polysharp.core.files",
+    "polysharp.core.paths",
+    "polysharp.core.terms",
+    "polysharp.data",
+    "polysharp.evaluation",
+    "polysharp.models",
+    "polysharp.results",
+    "polysharp.results.completeness",  # results, before and after a training
+    "polysharp.results.outcome",
+    "polysharp.results.runs",
+    "polysharp.results.source_code",
+    "polysharp.results.status",
+    "polysharp.training",
+    "polysharp.training.cells",  # lease, snapshots and results around a training
+    "polysharp.training.costs",
+    "polysharp.training.lease",
+    "polysharp.training.snapshots",  # one that cannot be read is not used
 }
 
 
@@ -69,14 +85,14 @@ def test_a_snapshot_outlives_what_decides_on_no_number(hashes: Callable[..., lis
     training, library = hashes()
     future = "from __future__ import annotations\n"
     for edit in (
-        ("training.py", '"""How far a training is. ', '"""How far the training is. '),
-        ("training.py", "# between two lines of progress", "# seconds between two lines of progress"),
-        ("report.py", future, f"{future}CHANGED = True\n"),
+        ("training/progress.py", '"""How far a training is. ', '"""How far the training is. '),
+        ("training/finetuning.py", "# between two lines of progress", "# seconds between two lines of progress"),
+        ("reporting/report.py", future, f"{future}CHANGED = True\n"),
     ):
         now, other_library = hashes(*edit)
         assert now == training and other_library != library
         library = other_library
-    assert hashes("metrics.py", "BINS = 15", "BINS = 16")[0] != training
+    assert hashes("evaluation/metrics.py", "BINS = 15", "BINS = 16")[0] != training
 
 
 def test_the_library_is_hashed_with_its_packages(hashes: Callable[..., list[str]], tmp_path: Path) -> None:

@@ -12,21 +12,24 @@ from polysharp.core.files import sha256
 # in between, a resumed training gives numbers that neither the old code nor the new one gives. A snapshot's
 # identity holds settings, data and model beside them. Results are computed afterwards, from the outcome.
 TRAINING = (
-    "polysharp.models.classifier",  # pooling and head
+    "polysharp.core.labels",  # order of the labels, decisions
     "polysharp.data.prepared",  # which texts are drawn
+    "polysharp.evaluation.decisions",  # which epoch is best
+    "polysharp.evaluation.metrics",  # the same
+    "polysharp.evaluation.thresholds",
+    "polysharp.models.classifier",  # pooling and head
+    "polysharp.models.folder",  # how many positions a model has
     "polysharp.training.batches",  # tokens, order and size of the batches
     "polysharp.training.features",  # what the probe sees
+    "polysharp.training.finetuning",
     "polysharp.training.hardware",  # precision, deterministic algorithms
-    "polysharp.core.labels",  # order of the labels, decisions
-    "polysharp.evaluation.metrics",  # which epoch is best
-    "polysharp.models.prepare",  # how many positions a model has
+    "polysharp.training.inputs",  # what is loaded, dropout
     "polysharp.training.optimisation",  # loss, optimizer, learning rates
     "polysharp.training.probe",  # where the head starts
-    "polysharp.evaluation.decisions",  # which epoch is best
+    "polysharp.training.progress",
     "polysharp.training.randomness",
     "polysharp.training.sam",
-    "polysharp.evaluation.thresholds",
-    "polysharp.training.finetuning",
+    "polysharp.training.steps",  # micro-batches, the ascent's part of a batch
     "polysharp.training.used_rows",  # which rows of the embedding are trained
 )
 
