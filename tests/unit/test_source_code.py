@@ -86,7 +86,11 @@ def test_a_snapshot_outlives_what_decides_on_no_number(hashes: Callable[..., lis
     future = "from __future__ import annotations\n"
     for edit in (
         ("training/progress.py", '"""How far a training is. ', '"""How far the training is. '),
-        ("training/finetuning.py", "# between two lines of progress", "# seconds between two lines of progress"),
+        (
+            "training/finetuning.py",
+            "# between two lines of progress",
+            "# seconds between two lines of progress",
+        ),
         ("reporting/report.py", future, f"{future}CHANGED = True\n"),
     ):
         now, other_library = hashes(*edit)

@@ -31,7 +31,8 @@ from polysharp.core.errors import UserError
 from polysharp.core.failure_file import failure_file, remove_failures
 from polysharp.config.study import load_study
 from polysharp.core.paths import Paths, prepared_files
-from polysharp.cluster.wrappers import cancel_what_is_left, register_driver, stop_submitting_on
+from polysharp.cluster.wrappers import cancel_what_is_left
+from polysharp.cluster.driver_files import register_driver, stop_submitting_on
 from polysharp.config.slugs import hub_slug, model_slug
 
 # Jobs on Slurm, and some local ones, run Snakemake again, which reads this file, too: they are no drivers.

@@ -9,10 +9,8 @@ little, as every submission starts one.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -20,21 +18,19 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from types import FrameType
 
 from polysharp.cluster import driver, slurm
+from polysharp.cluster.driver_files import driver_waits, ending_file, note_job, submitted_jobs, tell_driver
 from polysharp.core.errors import UserError
 from polysharp.core.failure_file import FailureNote, failure_file, read_failure, write_failure
 from polysharp.core.paths import REPORT, Paths
 
 PAUSE = 10  # seconds between two tries
-SAID_EVERY = 300  # seconds between two lines about the same wait
 ANSWER = 45  # seconds within which a status has to come: less than the executor's own patience of 60
-SAID = Path("work/said")  # of the study: a file for every thing that was said; its time is when it was
 # How the jobs of cells are named in the command that is submitted.
 CELL = re.compile(r"\btask=([\w-]+),language=([\w-]+),label_type=(\w+),method=([\w-]+),seed=(\d+)")
 # Reasons for which a job waits until somebody does something, as squeue gives them, and what to do.
-NEVER = {
+STUCK = {
     r"TimeLimit|NodeLimit|MaxWall|Max\w+PerJob|MinCpus|MinMemory|BadConstraints|InvalidQOS|InvalidAccount": (
         "lower what the profile asks for, `scancel {job}`, and give the same command again when it has ended"
     ),
@@ -52,37 +48,6 @@ LATER = re.compile(
 )
 
 
-def register_driver() -> None:
-    """Let the commands below find this process, and write on its terminal.
-
-    Only the main Snakemake of a run is its driver. The jobs that run Snakemake again inherit the variable.
-    Where the terminal is a file, everything is appended, so that nothing overwrites what they write.
-    """
-    os.environ[driver.DRIVER] = str(driver.process_here())
-    for file in (_ending(), _jobs()):  # of an earlier process with this number
-        file.unlink(missing_ok=True)
-    for stream in (1, 2):
-        with suppress(OSError):
-            fcntl.fcntl(stream, fcntl.F_SETFL, fcntl.fcntl(stream, fcntl.F_GETFL) | os.O_APPEND)
-
-
-def stop_submitting_on(number: signal.Signals) -> None:
-    """From this signal on, before what it does already, let no waiting submission go on.
-
-    The executor waits for them when it is told to end, and would cancel none of the jobs they make.
-    """
-    before, ending = signal.getsignal(number), _ending().absolute()
-    if not callable(before):
-        return
-
-    def hear(given: int, frame: FrameType | None) -> None:
-        ending.parent.mkdir(parents=True, exist_ok=True)
-        ending.touch()
-        before(given, frame)
-
-    signal.signal(number, hear)
-
-
 def submit() -> None:
     """Be sbatch: try again while what it says may pass; what it refuses for good is the cell's failure.
 
@@ -92,7 +57,7 @@ def submit() -> None:
     _leave_the_path()
     given = "" if sys.stdin.isatty() else sys.stdin.read()
     arguments = _within_limits(sys.argv[1:])
-    while not _ending().exists():
+    while not ending_file().exists():
         done = _run("sbatch", arguments, given)
         if not _may_pass("sbatch", done):
             break
@@ -103,8 +68,8 @@ def submit() -> None:
         sys.exit("sbatch: the run is being ended; nothing more is submitted")
     if done.returncode == 0 and (number := re.match(r"\d+", done.stdout)):
         if ";" not in done.stdout:  # followed by a cluster that squeue would have to be asked about
-            _note_job(number.group())
-        if _ending().exists():
+            note_job(number.group())
+        if ending_file().exists():
             slurm.cancel([number.group()])
     if done.returncode and (cell := CELL.search(" ".join([*sys.argv, given]))):
         _note_refusal("/".join([*cell.groups()[:-1], f"seed-{cell.group(5)}"]), done.stderr)
@@ -135,7 +100,7 @@ def share() -> None:
     _leave_the_path()
     while True:
         done = _run("sshare", sys.argv[1:])
-        if _ending().exists() or not _may_pass("sshare", done):
+        if ending_file().exists() or not _may_pass("sshare", done):
             break
         time.sleep(PAUSE)
     _pass_on(done)
@@ -147,17 +112,17 @@ def cancel_what_is_left() -> None:
 
     While the executor asks how its jobs are, which takes minutes where Slurm is slow, it has none to cancel.
     """
-    submitted = _submitted()
-    if not submitted or not _ending().exists():
+    submitted = submitted_jobs()
+    if not submitted or not ending_file().exists():
         return
     try:
         left = sorted(submitted & slurm.living(slurm.ALIVE))
     except UserError as error:
-        _say("left", f"whether jobs of this run are left in the queue is not known: {error}")
+        tell_driver("left", f"whether jobs of this run are left in the queue is not known: {error}")
         return
     if left:
         slurm.cancel(left)
-        _say("left", f"{len(left)} Slurm jobs that were left are cancelled: {' '.join(left)}")
+        tell_driver("left", f"{len(left)} Slurm jobs that were left are cancelled: {' '.join(left)}")
 
 
 def _look(name: str) -> None:
@@ -165,18 +130,20 @@ def _look(name: str) -> None:
     if (process := driver.own_driver()) and process.is_here:
         driver.seen(process)
     _leave_the_path()
-    submitted = _submitted()  # before Slurm is asked: what comes meanwhile need not be among its answers
+    submitted = submitted_jobs()  # before Slurm is asked: what comes meanwhile need not be among its answers
     done = _run(name, sys.argv[1:], seconds=ANSWER)
     how = STATE.search(" ".join(sys.argv[1:]))
     if how and done.returncode == 0:
         done.stdout = _ends(done.stdout, submitted if name == "squeue" else set())
     _pass_on(done)  # before what follows, which may take longer than the executor waits
     if how and done.returncode:
-        _say(name, f"{name}: {_line(done.stderr)}; how jobs ended is not known until it answers")
+        tell_driver(name, f"{name}: {_line(done.stderr)}; how jobs ended is not known until it answers")
     for job, reason in slurm.waiting(Path.cwd()):
-        for pattern, remedy in NEVER.items():
+        for pattern, remedy in STUCK.items():
             if re.search(pattern, reason):
-                _say(f"job-{job}", f"Slurm job {job} waits for ever ({reason}): {remedy.format(job=job)}")
+                tell_driver(
+                    f"job-{job}", f"Slurm job {job} waits for ever ({reason}): {remedy.format(job=job)}"
+                )
     sys.exit(done.returncode)
 
 
@@ -205,7 +172,7 @@ def _within_limits(arguments: list[str]) -> list[str]:
     allowed = slurm.longest(partition)
     if not asked.isdecimal() or allowed is None or int(asked) <= allowed:
         return arguments
-    _say(
+    tell_driver(
         f"time-{partition}",
         f"partition {partition} allows {allowed} minutes, and no more are asked for than that (not {asked}); "
         "a training that needs longer goes on at its next attempt",
@@ -237,9 +204,9 @@ def _run(
 
 def _may_pass(name: str, done: subprocess.CompletedProcess[str]) -> bool:
     """Whether a command may succeed if it is tried again, and the driver waits for that; say so."""
-    if done.returncode == 0 or not LATER.search(done.stderr) or not _awaited():
+    if done.returncode == 0 or not LATER.search(done.stderr) or not driver_waits():
         return False
-    _say(name, f"{name}: {_line(done.stderr)}; trying again every {PAUSE} s")
+    tell_driver(name, f"{name}: {_line(done.stderr)}; trying again every {PAUSE} s")
     return True
 
 
@@ -253,7 +220,7 @@ def _taken(arguments: list[str]) -> str | None:
         time.sleep(PAUSE)
         if "--job-name" not in options or "--comment" not in options:
             return None
-        if _ending().exists() or not _awaited():
+        if ending_file().exists() or not driver_waits():
             return None
         with suppress(UserError):
             return slurm.job_of(options["--job-name"], options["--comment"])
@@ -271,63 +238,6 @@ def _note_refusal(cell: str, said: str) -> None:
         write_failure(failure, replace(before, reason=refused))
     else:
         write_failure(failure, FailureNote("refused", refused, None))
-
-
-def _of_driver(name: str) -> Path:
-    """Return a file of the driver's."""
-    return SAID / f"{driver.own_driver()}-{name}"
-
-
-def _jobs() -> Path:
-    """Return the file with the jobs that the driver has submitted, one a line."""
-    return _of_driver("jobs")
-
-
-def _note_job(job: str) -> None:
-    with suppress(OSError):  # a full disk: it is submitted all the same
-        _jobs().parent.mkdir(parents=True, exist_ok=True)
-        with _jobs().open("a", encoding="utf-8") as stream:
-            stream.write(f"{job}\n")
-
-
-def _submitted() -> set[str]:
-    """Return the jobs that the driver has submitted."""
-    try:
-        return set(_jobs().read_text(encoding="utf-8").split())
-    except FileNotFoundError:
-        return set()
-
-
-def _ending() -> Path:
-    """Return the file that is there when the driver is being ended."""
-    return _of_driver("ending")
-
-
-def _awaited() -> bool:
-    """Whether the driver is a process of this machine that still runs."""
-    process = driver.own_driver()
-    if process is None or not process.is_here:
-        return False
-    try:
-        os.kill(process.number, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-def _say(what: str, line: str) -> None:
-    """Write a line on the driver's terminal, as it shows nothing of what we print; not too often."""
-    process = driver.own_driver()
-    if process is None or not process.is_here:  # its number is another process's on this machine
-        return
-    said = _of_driver(re.sub(r"\W", "_", what))
-    with suppress(OSError):
-        if said.exists() and time.time() - said.stat().st_mtime < SAID_EVERY:
-            return
-        said.parent.mkdir(parents=True, exist_ok=True)
-        said.touch()
-        with Path(f"/proc/{process.number}/fd/2").open("a") as terminal:
-            terminal.write(f"{time.strftime('%H:%M:%S')} {line}\n")
 
 
 def _line(text: str) -> str:

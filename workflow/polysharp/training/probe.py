@@ -13,7 +13,7 @@ from polysharp.core.labels import Indicators
 from polysharp.core.terms import LabelType, Metric
 from polysharp.evaluation.decisions import Decision, judge
 
-NEVER = -20.0  # bias of a single label without a training text: practically probability 0
+NEVER_PREDICTED = -20.0  # bias of a single label without a training text: practically probability 0
 
 NEGLIGIBLE = 1e-6  # spread of a feature, relative to the largest one, below which it is rounding noise
 
@@ -49,7 +49,7 @@ def fit(
         max_iter=1000,
     )
     if label_type == "single":
-        bias = np.full(truth.shape[1], NEVER)
+        bias = np.full(truth.shape[1], NEVER_PREDICTED)
         present = np.flatnonzero(truth.any(axis=0))
         regression.fit(features, truth.argmax(axis=1))
         if len(present) == 2:  # scikit-learn keeps one row for two labels: half of it on either side

@@ -1,0 +1,106 @@
+"""What the driver and the commands that it starts leave for one another in files."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+
+from polysharp.cluster import driver
+
+SAID_EVERY = 300  # seconds between two lines about the same wait
+SAID = Path("work/said")  # of the study: a file for every thing that was said; its time is when it was
+
+
+def register_driver() -> None:
+    """Let the commands below find this process, and write on its terminal.
+
+    Only the main Snakemake of a run is its driver. The jobs that run Snakemake again inherit the variable.
+    Where the terminal is a file, everything is appended, so that nothing overwrites what they write.
+    """
+    os.environ[driver.DRIVER] = str(driver.process_here())
+    for file in (ending_file(), _jobs()):  # of an earlier process with this number
+        file.unlink(missing_ok=True)
+    for stream in (1, 2):
+        with suppress(OSError):
+            fcntl.fcntl(stream, fcntl.F_SETFL, fcntl.fcntl(stream, fcntl.F_GETFL) | os.O_APPEND)
+
+
+def stop_submitting_on(number: signal.Signals) -> None:
+    """From this signal on, before what it does already, let no waiting submission go on.
+
+    The executor waits for them when it is told to end, and would cancel none of the jobs they make.
+    """
+    before, ending = signal.getsignal(number), ending_file().absolute()
+    if not callable(before):
+        return
+
+    def hear(given: int, frame: FrameType | None) -> None:
+        ending.parent.mkdir(parents=True, exist_ok=True)
+        ending.touch()
+        before(given, frame)
+
+    signal.signal(number, hear)
+
+
+def _of_driver(name: str) -> Path:
+    """Return a file of the driver's."""
+    return SAID / f"{driver.own_driver()}-{name}"
+
+
+def _jobs() -> Path:
+    """Return the file with the jobs that the driver has submitted, one a line."""
+    return _of_driver("jobs")
+
+
+def note_job(job: str) -> None:
+    """Note a job that the driver has submitted."""
+    with suppress(OSError):  # a full disk: it is submitted all the same
+        _jobs().parent.mkdir(parents=True, exist_ok=True)
+        with _jobs().open("a", encoding="utf-8") as stream:
+            stream.write(f"{job}\n")
+
+
+def submitted_jobs() -> set[str]:
+    """Return the jobs that the driver has submitted."""
+    try:
+        return set(_jobs().read_text(encoding="utf-8").split())
+    except FileNotFoundError:
+        return set()
+
+
+def ending_file() -> Path:
+    """Return the file that is there when the driver is being ended."""
+    return _of_driver("ending")
+
+
+def driver_waits() -> bool:
+    """Whether the driver is a process of this machine that still runs."""
+    process = driver.own_driver()
+    if process is None or not process.is_here:
+        return False
+    try:
+        os.kill(process.number, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def tell_driver(what: str, line: str) -> None:
+    """Write a line on the driver's terminal, as it shows nothing of what we print; not too often."""
+    process = driver.own_driver()
+    if process is None or not process.is_here:  # its number is another process's on this machine
+        return
+    said = _of_driver(re.sub(r"\W", "_", what))
+    with suppress(OSError):
+        if said.exists() and time.time() - said.stat().st_mtime < SAID_EVERY:
+            return
+        said.parent.mkdir(parents=True, exist_ok=True)
+        said.touch()
+        with Path(f"/proc/{process.number}/fd/2").open("a") as terminal:
+            terminal.write(f"{time.strftime('%H:%M:%S')} {line}\n")

@@ -1,0 +1,65 @@
+"""Parts of rows: means, intervals, what names a cell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from polysharp.config.settings import Configuration
+from polysharp.config.slugs import slug
+from polysharp.config.study import Cell
+from polysharp.evaluation.statistics import Estimate
+from polysharp.results.status import Run
+
+Row = dict[str, Any]
+
+
+def reference_slug(configuration: Configuration) -> str | None:
+    """Return the reference as the cells' paths and the tables name it."""
+    name = configuration.report.reference
+    return None if name is None else slug(name)
+
+
+def mean(values: Sequence[float | None]) -> float | None:
+    """Return the mean of the values that are known, or None where none is."""
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
+
+
+def mean_and_sd(name: str, values: Sequence[float | None]) -> Row:
+    """Return mean and standard deviation (n - 1) of the values that are known, as columns."""
+    known = [value for value in values if value is not None]
+    return {
+        f"{name}_mean": mean(known),
+        f"{name}_sd": float(np.std(known, ddof=1)) if len(known) > 1 else None,
+    }
+
+
+def score_columns(name: str, estimate: Estimate) -> Row:
+    """Return mean, standard deviation and interval of a score, as columns."""
+    return {**mean_and_sd(name, estimate.observed.tolist()), **interval_columns(name, *estimate.interval())}
+
+
+def interval_columns(name: str, low: float, high: float) -> Row:
+    """Return an interval as columns; none where no resample differs, as where every text is right."""
+    ends = (float(low), float(high)) if low < high else (None, None)
+    return dict(zip((f"{name}_ci_low", f"{name}_ci_high"), ends, strict=True))
+
+
+def environment_of(run: Run) -> tuple[str, ...]:
+    """Return the parts of a run's fingerprint but for the arithmetic, which is a setting of its method."""
+    return tuple((run.report.get("determinism") or "").split(", ")[:-1])
+
+
+def cell_columns(cell: Cell) -> Row:
+    """Return the columns that say which cell a row is of."""
+    data = cell.dataset
+    return {
+        "task": data.task,
+        "language": data.language,
+        "label_type": data.label_type,
+        "method": cell.method,
+        "seed": cell.seed,
+    }
