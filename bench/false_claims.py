@@ -15,8 +15,8 @@ than the highest one, and it is not. Printed are the share of studies with a fal
 (Clopper and Pearson), and the share in which the best method is found, if there is one:
 
 highest     Holm over the comparisons with the highest method, as if it had been named before
-holm        Holm over all pairs of methods
-polysharp   what polysharp does (`polysharp.evaluation.ranking`)
+holm        Holm over all pairs of methods, with the p-values of polysharp's standings
+polysharp   polysharp's standings
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ import numpy as np
 from scipy.stats import binomtest, norm
 
 from polysharp.evaluation.estimates import Tally, tallies
-from polysharp.evaluation.ranking import Ranking, adjusted, standings, verdict
-from polysharp.evaluation.statistics import Comparison, Difference, compare
+from polysharp.evaluation.ranking import Ranking, adjusted, p_value_of_claim, standings, verdict
+from polysharp.evaluation.statistics import Difference, compare
 
 DRAWS = 400
 SEEDS, TEXTS, SPREADS, REFERENCES = (2, 3, 5), (50, 200), (0.0, 0.15, 0.3, 0.6), ("deterministic", "seeds")
@@ -109,26 +109,21 @@ def excluded(methods: Mapping[str, Tally]) -> dict[str, tuple[str, set[str]]]:
     """Return the highest method, and the methods that are said to be worse, by procedure."""
     ranking = Ranking.of(methods, "accuracy", lambda *_: True)
     highest, left = ranking.highest, standings([ranking])[0]
-    names = list(ranking.behind)
-    p_values = adjusted([ranking.behind[name].p_value for name in names])
-    behind = {name for name, p in zip(names, p_values, strict=True) if _claimed(ranking.behind[name], p)}
-    all_pairs = list(combinations(methods, 2))
-    differences = [compare(methods[a].minus(methods[b], "accuracy"), True) for a, b in all_pairs]
-    p_values = adjusted([found.p_value for found in differences])
-    told = {
-        frozenset(pair)
-        for pair, found, p in zip(all_pairs, differences, p_values, strict=True)
-        if _claimed(found, p)
+    behind = {
+        name: compare(methods[highest].minus(methods[name], "accuracy"), True) for name in ranking.behind
     }
+    p_values = adjusted([found.p_value for found in behind.values()])
+    judged = zip(behind.items(), p_values, strict=True)
+    pairs = list(combinations(methods, 2))
+    of_pairs = [p_value_of_claim(methods[a].minus(methods[b], "accuracy"), True) for a, b in pairs]
+    told = [
+        set(pair) for pair, p in zip(pairs, adjusted(of_pairs), strict=True) if p is not None and p < 0.05
+    ]
     return {
-        "highest": (highest, behind),
-        "holm": (highest, {name for name in methods if frozenset((highest, name)) in told}),
+        "highest": (highest, {name for (name, found), p in judged if verdict(found, p) != "tie"}),
+        "holm": (highest, {name for name in methods if {highest, name} in told}),
         "polysharp": (highest, set(methods) - set(left)),
     }
-
-
-def _claimed(comparison: Comparison, p_adjusted: float | None) -> bool:
-    return verdict(comparison, p_adjusted) != "tie"
 
 
 def standing(arguments: argparse.Namespace) -> None:

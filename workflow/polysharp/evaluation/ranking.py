@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from polysharp.core.terms import Metric
 from polysharp.evaluation.estimates import Tally
-from polysharp.evaluation.statistics import Comparison, compare
+from polysharp.evaluation.statistics import Comparison, Difference
 
 LEVEL = 0.05  # probability of any false claim in a table
 
@@ -36,9 +36,18 @@ def _step_down(p_values: ArrayLike, tests: ArrayLike) -> NDArray[np.float64]:
 
 def verdict(comparison: Comparison, p_adjusted: float | None) -> str:
     """Return ``better`` or ``worse`` if the interval and the adjusted test agree on it, else ``tie``."""
-    if p_adjusted is None or p_adjusted >= LEVEL or not comparison.excludes_zero:
+    if p_adjusted is None or p_adjusted >= LEVEL or comparison.low <= 0 <= comparison.high:
         return "tie"
     return "better" if comparison.difference > 0 else "worse"
+
+
+def p_value_of_claim(difference: Difference, testable: bool) -> float:
+    """Return the p-value of the claim that there is a difference; 1 where none can be claimed.
+
+    That is where the interval includes 0, and where the seeds do not tell how much they vary.
+    """
+    low, high = difference.interval()
+    return difference.cautious_p_value if testable and not low <= 0 <= high else 1.0
 
 
 @dataclass(frozen=True)
@@ -46,11 +55,11 @@ class Ranking:
     """The methods of one data set, compared with the one that has the highest score on test.
 
     behind
-        By method, all but the highest: the highest method's score minus this method's.
+        By method, all but the highest: the p-value of its difference to the highest.
     """
 
     highest: str
-    behind: Mapping[str, Comparison]
+    behind: Mapping[str, float]
 
     @classmethod
     def of(
@@ -61,7 +70,7 @@ class Ranking:
         return cls(
             highest,
             {
-                method: compare(tallies[highest].minus(tally, metric), testable(highest, method))
+                method: p_value_of_claim(tallies[highest].minus(tally, metric), testable(highest, method))
                 for method, tally in tallies.items()
                 if method != highest
             },
@@ -69,26 +78,22 @@ class Ranking:
 
     @property
     def p_values(self) -> dict[str, float]:
-        """Return p-values of the claim that a method is not the best, adjusted within the data set.
+        """Return the p-values of `behind`, adjusted within the data set.
 
-        The highest method is found on the same texts on which it is then tested, so that counting its
-        comparisons alone would claim too much. As long as `m` methods are left, any of their m (m - 1) / 2
-        pairs could have been the one that is tested: the smallest p-value is multiplied by that number,
-        its method leaves, and so on with the others. A method that is excluded needs a smaller
-        adjusted p-value than all that are excluded after it.
+        The highest method is found on the same texts on which it is then tested. To adjust for the
+        comparisons with it alone would claim too much. With `m` methods, any of m (m - 1) / 2 pairs
+        could have been the one with the smallest p-value: it is multiplied by that number. Its method
+        leaves, and the next p-value is multiplied by the number of pairs of the methods that are left;
+        no adjusted p-value is smaller than the one before.
 
         These are the steps of the model confidence set (Hansen, Lunde & Nason 2011, Econometrica 79,
-        453-497), each with Bonferroni's test that all methods left are equal. If several methods are the
-        best ones, one of them is excluded with the probability of the level, at most: while all of them
-        are left, it takes a p-value below the level divided by the number of their pairs, or more.
+        453-497), each with Bonferroni's test of the hypothesis that all methods left are equal. If `t`
+        methods share the first place, one of them can leave only while all of them are left, with a
+        p-value below the level divided by t (t - 1) / 2 or more, which is as many as they have pairs.
         """
-        # A difference whose interval includes 0 is not claimed, whatever its test says.
-        values = [
-            1.0 if found.p_value is None or not found.excludes_zero else found.p_value
-            for found in self.behind.values()
-        ]
-        left = np.arange(len(values) + 1, 1, -1)
-        return dict(zip(self.behind, _step_down(values, left * (left - 1) / 2).tolist(), strict=True))
+        left = np.arange(len(self.behind) + 1, 1, -1)
+        adjusted_values = _step_down(list(self.behind.values()), left * (left - 1) / 2)
+        return dict(zip(self.behind, adjusted_values.tolist(), strict=True))
 
 
 def standings(rankings: Sequence[Ranking]) -> list[dict[str, str]]:
