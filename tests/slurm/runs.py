@@ -123,7 +123,7 @@ class Driver:
         """Return what it has said."""
         return self._output.read_text()
 
-    def wait(self, condition: Callable[[], bool], seconds: float = 300, pause: float = 0.2) -> None:
+    def wait(self, condition: Callable[[], bool], seconds: float = 600, pause: float = 0.2) -> None:
         """Wait for a condition while it lives, and look as often as every `pause` seconds."""
         end = time.monotonic() + seconds
         while not condition():

@@ -77,7 +77,7 @@ def test_a_limit_on_the_jobs_in_the_queue_is_kept_to(
         with Driver(cluster, study, *limited) as driver:
             driver.wait(lambda: "MaxSubmitJob" in driver.output and submits(study))
             driver.process.send_signal(number)
-            assert driver.ends(120) != 0
+            assert driver.ends() != 0
             wait_until(lambda: not queued(cluster, study), 30, "an empty queue")
             wait_until(lambda: not submits(study), 30, "no submission that still waits")
         assert len(accounted(cluster, study, "JobID")) == jobs
