@@ -42,10 +42,10 @@ OPENERS: dict[str, Callable[[Path], Any]] = {
 
 def unpacked(path: Path) -> bytes:
     """Return the content of a file, unpacked by what its ending says."""
-    opener = OPENERS.get(path.suffix.lower(), lambda path: path.open("rb"))
+    opener: Callable[[Path], Any] = OPENERS.get(path.suffix.lower(), lambda path: path.open("rb"))
     try:
         with opener(path) as stream:
-            content = stream.read(MAX_BYTES + 1)
+            content: bytes = stream.read(MAX_BYTES + 1)
     except (
         OSError,
         EOFError,

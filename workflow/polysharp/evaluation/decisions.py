@@ -25,7 +25,8 @@ class Decision:
 
 def probabilities(logits: NDArray[np.float64], label_type: LabelType) -> Scores:
     """Return softmax over single labels, or the sigmoid of every one of several."""
-    return softmax(logits, axis=1) if label_type == "single" else expit(logits)
+    found: Scores = softmax(logits, axis=1) if label_type == "single" else expit(logits)
+    return found
 
 
 def judge(logits: NDArray[np.float64], truth: Indicators, label_type: LabelType, metric: Metric) -> Decision:

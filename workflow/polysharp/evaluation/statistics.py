@@ -142,7 +142,7 @@ class Estimate:
         draws = centre + (draws - centre) * _shrunk(variance, self.joint_variance)
         noise = _seed_noise(len(self.observed), len(draws)).reshape(-1, *[1] * (draws.ndim - 1))
         ends = np.percentile(draws + noise * self.seed_scale, [2.5, 97.5], axis=0)
-        return np.clip(ends, *self.limits)
+        return np.asarray(np.clip(ends, *self.limits))
 
     def __add__(self, other: Estimate) -> Estimate:
         """Return the sum of two scores, as of two languages, draw by draw and seed by seed."""
@@ -224,7 +224,8 @@ def _tail(size: float, normal: float, student: float, freedom: int) -> float:
         return float(density * stdtr(freedom, (normal * z - size) / student))
 
     near = size / normal  # where the second variable's share rises
-    return min(1.0, 2 * quad(above, -12, max(12.0, near + 12), points=[0.0, near], limit=200)[0])
+    area = float(quad(above, -12, max(12.0, near + 12), points=[0.0, near], limit=200)[0])
+    return min(1.0, 2 * area)
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ class PooledClassifier(PreTrainedModel):
         assert config.encoder is not None and config.num_labels is not None
         self.encoder = AutoModel.from_config(config.encoder)
         self.head = nn.Linear(config.encoder.hidden_size, config.num_labels)
-        self.post_init()
+        self.post_init()  # type: ignore[no-untyped-call]
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, **inputs: Any) -> SequenceClassifierOutput:
         """Return logits (texts, labels) for token ids and mask (texts, tokens)."""

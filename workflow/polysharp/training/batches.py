@@ -36,7 +36,8 @@ class TextTokenizer:
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the token ids of every text."""
         prefixed = [self.prefix + text for text in texts]
-        return self.pretrained(prefixed, truncation=True, max_length=self.max_length)["input_ids"]
+        encoded = self.pretrained(prefixed, truncation=True, max_length=self.max_length)
+        return list(encoded["input_ids"])
 
     def batch(self, ids: Sequence[Sequence[int]]) -> BatchEncoding[Any]:
         """Return input_ids and attention_mask (texts, tokens), padded to the longest of these texts."""

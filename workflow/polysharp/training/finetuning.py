@@ -116,7 +116,8 @@ class FineTuning:
         probe = self._inputs.probe(model, self.seed)
         set_head(model, torch.from_numpy(probe.weights.weight), torch.from_numpy(probe.weights.bias))
         pooled = torch.from_numpy(probe.validation).to(model.head.weight)
-        return model.head(pooled).double().cpu().numpy()
+        logits: NDArray[np.float64] = model.head(pooled).double().cpu().numpy()
+        return logits
 
     def _epoch(self, epoch: int, snapshots: Snapshots | None) -> None:
         """Pass over the training texts, or over those of the epoch that are left."""

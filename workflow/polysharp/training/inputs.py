@@ -65,7 +65,7 @@ class SharedTrainingInputs:
         key = self._drawn_by(seed)
         if key not in self._probes:
             splits = self.splits(seed)
-            model.eval()
+            model.eval()  # type: ignore[no-untyped-call]
             features = {
                 name: features_of(model.encoder, splits[name], self.tokenizer, self.device.device)
                 for name in ("train", "validation")
@@ -105,6 +105,7 @@ def load_classifier(
         "label2id": {name: index for index, name in names.items()},
         "problem_type": f"{data.label_type}_label_classification",
     }
+    model: PreTrainedModel
     if settings.pooling == "cls":
         config.update(description)
         model = AutoModelForSequenceClassification.from_pretrained(folder, config=config, dtype=torch.float32)

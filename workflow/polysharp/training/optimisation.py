@@ -70,9 +70,11 @@ def make_schedule(
     for group in optimizer.param_groups:
         group["initial_lr"] = group["lr"]  # what torch asks for when a schedule starts after step 0
     warmup = round(settings.warmup * steps)
+    schedule: torch.optim.lr_scheduler.LRScheduler
     if settings.schedule == "constant":
-        return get_constant_schedule_with_warmup(optimizer, warmup, last_epoch=0)
-    make = (
-        get_cosine_schedule_with_warmup if settings.schedule == "cosine" else get_linear_schedule_with_warmup
-    )
-    return make(optimizer, warmup, steps + 1, last_epoch=0)
+        schedule = get_constant_schedule_with_warmup(optimizer, warmup, last_epoch=0)
+    else:
+        cosine = settings.schedule == "cosine"
+        make = get_cosine_schedule_with_warmup if cosine else get_linear_schedule_with_warmup
+        schedule = make(optimizer, warmup, steps + 1, last_epoch=0)
+    return schedule
