@@ -55,17 +55,17 @@ def test_a_run_on_this_machine_lives_until_it_is_killed(run: subprocess.Popen[by
 
 
 def test_whether_a_run_may_live_is_known_at_once(run: subprocess.Popen[bytes]) -> None:
-    assert not driver.may_live()
+    assert not driver.may_be_running()
     driver.start(process_here(run.pid))
-    assert driver.may_live()
+    assert driver.may_be_running()
     run.kill()
     run.wait()
-    assert not driver.may_live()
+    assert not driver.may_be_running()
     elsewhere(SILENT - 60)
     started = time.monotonic()
-    assert driver.may_live()
+    assert driver.may_be_running()
     elsewhere(SILENT + 1)
-    assert not driver.may_live() and time.monotonic() - started < 1
+    assert not driver.may_be_running() and time.monotonic() - started < 1
 
 
 def test_a_number_that_another_process_has_now_is_no_run() -> None:

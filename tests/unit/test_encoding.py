@@ -15,8 +15,8 @@ from polysharp.config.settings import ModelSettings
 from polysharp.training.batches import (
     INFERENCE_BATCH,
     TextTokenizer,
-    in_order,
     inference_batches,
+    restore_order,
     training_batches,
 )
 from tests.tiny_models import MAXIMUM_LENGTH
@@ -64,7 +64,7 @@ def test_outputs_come_back_in_the_order_of_the_texts(ids: list[list[int]]) -> No
     assert lengths == sorted(lengths, reverse=True)
     outputs = [torch.tensor([[float(row), float(len(ids[row]))] for row in batch]) for batch in batches]
     expected = [[float(row), float(len(row_ids))] for row, row_ids in enumerate(ids)]
-    assert in_order(batches, outputs).tolist() == expected
+    assert restore_order(batches, outputs).tolist() == expected
 
 
 @pytest.mark.parametrize("architecture", ["bert", "roberta", "camembert", "xlm-roberta"])

@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from polysharp.config.checks import CHECKS, CheckName
 from polysharp.core.terms import SPLITS
 from polysharp.data.examples import Example, Problem
-from polysharp.data.findings import collect, of_labels, of_language, of_rows, of_texts, without_leaks
+from polysharp.data.findings import (
+    collect_findings,
+    label_findings,
+    language_findings,
+    remove_leaks,
+    row_findings,
+    text_findings,
+)
 from polysharp.data.languages import known_language
 from polysharp.data.similarity import normalised
 
@@ -32,7 +39,7 @@ def test_copies_are_left_out_where_they_would_help() -> None:
         *examples_of("validation", "cafe\u0301 au LAIT", "in all ", "fine"),
         *examples_of("test", "TO\ttest", "In All", "in all"),
     ]
-    kept, seen = without_leaks(examples)
+    kept, seen = remove_leaks(examples)
     assert [one.id for one in kept[:3]] == ["train:2", "validation:1", "validation:3"]
     assert kept[3:] == examples[-3:]
     assert seen == [
@@ -54,7 +61,7 @@ SIMILAR = st.builds(
 @given(st.lists(st.tuples(st.sampled_from(SPLITS), SIMILAR | st.text(min_size=1)), max_size=30))
 def test_no_text_stands_in_two_splits(drawn: list[tuple[str, str]]) -> None:
     examples = [example(split, row, text, "a") for row, (split, text) in enumerate(drawn, 1)]
-    kept, seen = without_leaks(examples)
+    kept, seen = remove_leaks(examples)
     splits: dict[str, set[str | None]] = {}
     for one in kept:
         splits.setdefault(normalised(one.text), set()).add(one.split)
@@ -80,13 +87,13 @@ def test_texts_that_stand_there_again() -> None:
         example("test", 1, long.replace("old", "new"), "a"),
         example("test", 2, "one", "a"),
     ]
-    assert sorted(of_texts(examples)) == [
+    assert sorted(text_findings(examples)) == [
         ("contradiction", "train, row 3: 'b', but 'a' in train, row 1"),
         ("copy", "train, row 2: the same as train, row 1"),
         ("near_copy_in_another_split", "train, row 4 (train): nearly test, row 1 (test)"),
         ("near_copy_in_another_split", "train, row 5 (train): nearly test, row 1 (test)"),
     ]
-    assert list(of_texts(examples[3:5])) == [
+    assert list(text_findings(examples[3:5])) == [
         ("near_copy", "train, row 5 (train): nearly train, row 4 (train)")
     ]
 
@@ -97,7 +104,7 @@ def test_groups_in_two_splits() -> None:
         example("train", 2, "y", "a", group="Scholz"),
         example("test", 1, "z", "a", group="Merkel"),
     ]
-    assert list(of_texts(examples)) == [
+    assert list(text_findings(examples)) == [
         ("group_in_two_splits", "'Merkel': train, row 1 (train) and test, row 1 (test)")
     ]
 
@@ -115,7 +122,7 @@ def test_labels_that_cannot_be_learnt_or_judged() -> None:
         example("validation", 1, "v", "alpha", "b", "c"),
         example("test", 1, "w", "Alpha", "b"),
     ]
-    assert sorted(of_labels(examples)) == [
+    assert sorted(label_findings(examples)) == [
         ("imbalance", "'c': 3, against 101"),
         ("rare_label", "'c': 3"),
         ("similar_labels", "'alpha' (train, row 0) and 'Alpha' (test, row 1)"),
@@ -149,7 +156,7 @@ def test_labels_that_look_like_one_another() -> None:
         for split in SPLITS
         for row, name in enumerate(name for name in names for _ in range(5))
     ]
-    seen = [place.split(" (")[0] for check, place in of_labels(examples) if check == "similar_labels"]
+    seen = [place.split(" (")[0] for check, place in label_findings(examples) if check == "similar_labels"]
     assert seen == ["'economy '", "'social-policy'", "'Ökonomie'"]
 
 
@@ -162,9 +169,9 @@ def test_findings_are_counted_by_check_and_have_their_severity() -> None:
         Problem("labels", "a, row 2", "x"),
         Problem("text", "b, row 9", "no text"),
     ]
-    seen = [*of_rows(problems), ("copy", "here")]
+    seen = [*row_findings(problems), ("copy", "here")]
     severities: dict[CheckName, str] = {"labels": "ignore", "copy": "error"}
-    found = collect(seen, severities)  # type: ignore[arg-type]
+    found = collect_findings(seen, severities)  # type: ignore[arg-type]
     assert [(one.check, one.severity, one.count, one.places) for one in found] == [
         ("text", "error", 2, ("a, row 1: no text", "b, row 9: no text")),
         ("copy", "error", 1, ("here",)),
@@ -206,7 +213,7 @@ def test_languages_are_known_by_name_and_code(name: str, expected: str | None) -
 def test_texts_in_another_language_are_found_where_they_are_many() -> None:
     def found(others: int, stated: str) -> list[str]:
         texts = [f"{ENGLISH if row < others else GERMAN} {row}" for row in range(50)]
-        return [place for _, place in of_language(examples_of("train", *texts), stated)]
+        return [place for _, place in language_findings(examples_of("train", *texts), stated)]
 
     assert len(found(5, "german")) == 5 and found(4, "german") == []
     assert "English: 'Yesterday the parliament debated the new…'" in found(5, "german")[0]
@@ -217,7 +224,7 @@ def test_texts_in_another_language_are_found_where_they_are_many() -> None:
 
 
 def test_short_texts_say_nothing_about_their_language() -> None:
-    assert [*of_language(examples_of("train", *["Hello world, how are you?"] * 20), "german")] == []
+    assert [*language_findings(examples_of("train", *["Hello world, how are you?"] * 20), "german")] == []
 
 
 # --- Slips and small splits -----------------------------------------------------------------------
@@ -237,7 +244,7 @@ def test_short_texts_say_nothing_about_their_language() -> None:
 def test_misspelt_labels_are_named_with_their_rows(slip: str, found: bool) -> None:
     names = ["science/technology", "travel"] * 10 + [slip]
     examples = [example("train", row, f"text {row}", name) for row, name in enumerate(names, 1)]
-    seen = [place for check, place in of_labels(examples) if check == "similar_labels"]
+    seen = [place for check, place in label_findings(examples) if check == "similar_labels"]
     assert bool(seen) == found
     if found:
         assert f"{slip!r} ({examples[-1].place})" in seen[0]
@@ -246,7 +253,7 @@ def test_misspelt_labels_are_named_with_their_rows(slip: str, found: bool) -> No
 def test_short_and_frequent_labels_may_be_alike() -> None:
     for names in (["left", "lefts"], ["policy", "police"]):
         examples = [example("train", row, f"text {row}", names[row % 2]) for row in range(20)]
-        assert not [place for check, place in of_labels(examples) if check == "similar_labels"]
+        assert not [place for check, place in label_findings(examples) if check == "similar_labels"]
 
 
 def test_splits_too_small_to_say_much() -> None:
@@ -256,4 +263,6 @@ def test_splits_too_small_to_say_much() -> None:
         for split, size in sizes.items()
         for row in range(size)
     ]
-    assert [place for check, place in of_labels(examples) if check == "small_split"] == ["validation: 19"]
+    assert [place for check, place in label_findings(examples) if check == "small_split"] == [
+        "validation: 19"
+    ]

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from polysharp.config.sources import FORMATS
 from polysharp.core.errors import UserError
-from polysharp.data.raw import undecodable
-from polysharp.data.readers import read_table
+from polysharp.data.raw import decoding_error
+from polysharp.data.readers import read_file
 
 WANTED = ("Text", "Labels")
 TEXTS = ["one, two", 'say "hi"', "zwei\nZeilen", "日本 😀"]
@@ -29,7 +29,7 @@ def read(
     path: Path, content: bytes, *wanted: str, sheet: str | None = None
 ) -> tuple[dict[str, list[Any]], list[int]]:
     path.write_bytes(content)
-    table = read_table(path, wanted or WANTED, sheet)
+    table = read_file(path, wanted or WANTED, sheet)
     return table.columns, table.rows
 
 
@@ -298,15 +298,15 @@ def test_bytes_that_are_not_utf8_are_told_with_what_they_may_be(
     name: str, content: bytes, tmp_path: Path
 ) -> None:
     columns, _ = read(tmp_path / name, content)
-    assert undecodable(columns["Text"][0]) is None
-    assert undecodable(columns["Text"][1]) == (
+    assert decoding_error(columns["Text"][0]) is None
+    assert decoding_error(columns["Text"][1]) == (
         "byte 0xFC is not UTF-8, in 'gr\ufffdn'; save the file as UTF-8 (from Excel: as 'CSV UTF-8')"
     )
 
 
 def test_half_a_character_is_no_text(tmp_path: Path) -> None:
     columns, _ = read(tmp_path / "t.json", b'{"Text": ["\\ud83d"], "Labels": ["a"]}')
-    assert undecodable(columns["Text"][0]) == "half a character (U+D83D); expected Unicode text"
+    assert decoding_error(columns["Text"][0]) == "half a character (U+D83D); expected Unicode text"
 
 
 # --- Anything at all ------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from polysharp.cluster.doctor import Choice, examine
 from polysharp.cluster.examination import Examination
 from polysharp.cluster.profile import PUBLISHED, ProfileSettings, render_profile
-from polysharp.cluster.slurm import gpus, minutes
+from polysharp.cluster.slurm import parse_gpus, parse_minutes
 from polysharp.core.errors import UserError
 from tests.conftest import write_command
 
@@ -24,13 +24,13 @@ from tests.conftest import write_command
     ],
 )  # fmt: skip
 def test_limits_of_time(limit: str, expected: int | None) -> None:
-    assert minutes(limit) == expected
+    assert parse_minutes(limit) == expected
 
 
 @given(st.integers(0, 50), st.integers(0, 23), st.integers(0, 59), st.integers(0, 59))
 def test_every_time_is_its_minutes(days: int, hours: int, minute: int, second: int) -> None:
     text = f"{hours:02d}:{minute:02d}:{second:02d}"
-    assert minutes(f"{days}-{text}" if days else text) == (days * 24 + hours) * 60 + minute
+    assert parse_minutes(f"{days}-{text}" if days else text) == (days * 24 + hours) * 60 + minute
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_every_time_is_its_minutes(days: int, hours: int, minute: int, second: i
     ],
 )
 def test_gpus_of_a_node(gres: str, expected: dict[str, int]) -> None:
-    assert gpus(gres) == expected
+    assert parse_gpus(gres) == expected
 
 
 def test_a_profile_is_yaml_with_a_comment_above_every_key() -> None:

@@ -42,7 +42,7 @@ def main(arguments: argparse.Namespace) -> None:
         log.warning("another run, %s, is at work in this folder; its jobs are left alone", other)
         return
     try:
-        orphans = slurm.queued(arguments.prefix, Path.cwd())
+        orphans = slurm.queued_jobs(arguments.prefix, Path.cwd())
     except UserError as error:
         if not arguments.local:
             log.warning("Slurm does not say whether an earlier run left jobs: %s", error)

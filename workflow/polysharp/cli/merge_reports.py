@@ -32,16 +32,18 @@ def main(arguments: argparse.Namespace) -> None:
     from polysharp.core.paths import Paths
     from polysharp.reporting.failures import find_failures, summary, write_failures
     from polysharp.reporting.tables import write_tables
-    from polysharp.results.status import left_at_the_start
+    from polysharp.results.status import lines_about_untrained_cells
 
     configuration, matrix = read_study(arguments)
     runs = write_tables(matrix, configuration, Paths())
-    failures = find_failures(runs, matrix, Paths(), arguments.at_work and driver.may_live())
+    failures = find_failures(runs, matrix, Paths(), arguments.at_work and driver.may_be_running())
     write_failures(failures, Paths())
     for line in summary(failures, MAX_LINES):
         log.warning("%s", line)
     best_epochs = [(run.cell.method, run.report.get("best_epoch")) for run in runs if run.report]
-    for line in left_at_the_start((method, epoch) for method, epoch in best_epochs if epoch is not None):
+    for line in lines_about_untrained_cells(
+        (method, epoch) for method, epoch in best_epochs if epoch is not None
+    ):
         log.warning("%s", line)
     failed = [run for run in runs if run.status == "failed"]
     complete = sum(run.status == "complete" for run in runs)

@@ -76,7 +76,7 @@ def main(arguments: argparse.Namespace) -> None:
         from polysharp.data.prepared import read_prepared
         from polysharp.models.folder import read_identity
         from polysharp.results.runs import write_receipt
-        from polysharp.training.cells import format_seed, keep_best, train_cell
+        from polysharp.training.cells import format_seed, keep_best_checkpoints, train_cell
         from polysharp.training.hardware import accelerator
         from polysharp.training.inputs import SharedTrainingInputs
         from polysharp.training.snapshots import StopRequest
@@ -104,7 +104,7 @@ def main(arguments: argparse.Namespace) -> None:
         if ends[-1] and device.num_processes > 1:
             break  # the other processes may wait for this one in the seed that failed
         if ends[-1] == 0 and output != arguments.output and device.is_main_process:
-            keep_best(
+            keep_best_checkpoints(
                 arguments.output, arguments.work, seed, arguments.study_seeds or seeds, arguments.metric
             )
     if any(ends):

@@ -129,7 +129,7 @@ def _taken(
             gpu_node_memory=one.memory_mb,
         )
         asked = _asked(tried, gpu=True)
-        reason = slurm.refusal(asked)
+        reason = slurm.why_refused(asked)
         if reason is None:
             for other, _, why in refused:
                 result.say("look", f"partition {other.gpu_partition}: not taken: {why}")
@@ -144,10 +144,10 @@ def _taken(
 def _without_qos_where_it_is_refused(settings: ProfileSettings, result: Examination) -> ProfileSettings:
     """Return the settings with what Slurm takes of a job without a GPU: a QOS may be for GPUs alone."""
     asked = _asked(settings, gpu=False)
-    reason = slurm.refusal(asked)
+    reason = slurm.why_refused(asked)
     if reason and settings.cpu_qos:
         without = replace(settings, cpu_qos=None)
-        if slurm.refusal(_asked(without, gpu=False)) is None:
+        if slurm.why_refused(_asked(without, gpu=False)) is None:
             settings, asked, reason = without, _asked(without, gpu=False), None
     _submitted("tfidf", asked, reason, result)
     return settings

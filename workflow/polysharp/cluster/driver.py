@@ -84,7 +84,7 @@ def at_work(process: Process) -> str | None:
     return None
 
 
-def may_live() -> bool:
+def may_be_running() -> bool:
     """Return whether a run in this folder may be alive, without waiting until that is known."""
     return any(_may_live(file) for file in FOLDER.glob("*.json"))
 

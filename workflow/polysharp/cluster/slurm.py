@@ -57,10 +57,10 @@ def partitions() -> list[Partition]:
             name.rstrip("*"),
             name.endswith("*"),
             up == "up",
-            minutes(limit),
+            parse_minutes(limit),
             int(nodes),
             int(memory),
-            {kind: count * int(nodes) for kind, count in gpus(gres).items()},
+            {kind: count * int(nodes) for kind, count in parse_gpus(gres).items()},
         )
         before = found.get(one.name)
         found[one.name] = one if before is None else _together(before, one)
@@ -82,7 +82,7 @@ def _together(first: Partition, second: Partition) -> Partition:
     )
 
 
-def minutes(limit: str) -> int | None:
+def parse_minutes(limit: str) -> int | None:
     """Return Slurm's time limit, ``[days-]hours:minutes:seconds`` or shorter, in minutes; None if infinite.
 
     Raises
@@ -103,7 +103,7 @@ def minutes(limit: str) -> int | None:
     return (int(days or 0) * 24 + hours) * 60 + minute
 
 
-def gpus(gres: str) -> dict[str, int]:
+def parse_gpus(gres: str) -> dict[str, int]:
     """Return the GPUs of a node by kind, of ``gpu:a100:2(S:0-1),gpu:4,license:1``."""
     found: dict[str, int] = {}
     for kind, count in re.findall(r"(?:^|,)gpu(?::([^:,()]+(?=:)))?:(\d+)", gres):
@@ -147,7 +147,7 @@ def accounting_answers() -> bool:
     return True
 
 
-def refusal(options: Sequence[str]) -> str | None:
+def why_refused(options: Sequence[str]) -> str | None:
     """Return why sbatch would refuse a job with these options, or None where it would take it."""
     try:
         _ask("sbatch", "--test-only", *options, "--wrap=true")
@@ -156,7 +156,7 @@ def refusal(options: Sequence[str]) -> str | None:
     return None
 
 
-def states(jobs: Sequence[str]) -> dict[str, str]:
+def job_states(jobs: Sequence[str]) -> dict[str, str]:
     """Return how jobs ended, in Slurm's words, by job; nothing without accounting."""
     if not jobs or shutil.which("sacct") is None:
         return {}
@@ -166,7 +166,7 @@ def states(jobs: Sequence[str]) -> dict[str, str]:
     return {row[0]: row[1].split()[0] for row in rows if len(row) == 2 and row[1]}
 
 
-def queued(prefix: str, folder: Path) -> list[str]:
+def queued_jobs(prefix: str, folder: Path) -> list[str]:
     """Return this user's jobs in the queue that work in a folder and are named as the executor does.
 
     Raises
@@ -180,7 +180,7 @@ def queued(prefix: str, folder: Path) -> list[str]:
     return [job for job, name, place in rows if named.fullmatch(name) and _same(place, folder)]
 
 
-def living(states: str = f"{ALIVE},COMPLETING") -> set[str]:
+def active_jobs(states: str = f"{ALIVE},COMPLETING") -> set[str]:
     """Return this user's jobs that wait, run, or (with COMPLETING) come to their end.
 
     Raises
@@ -191,7 +191,7 @@ def living(states: str = f"{ALIVE},COMPLETING") -> set[str]:
     return set(_ask("squeue", "-h", "-u", getpass.getuser(), "-t", states, "-o", "%i", seconds=10).split())
 
 
-def waiting(folder: Path) -> list[tuple[str, str]]:
+def waiting_jobs(folder: Path) -> list[tuple[str, str]]:
     """Return this user's jobs that wait in the queue and work in a folder, with the reasons."""
     asked = ("squeue", "-h", "-u", getpass.getuser(), "-t", "PENDING", "-o", "%i|%r|%Z")
     rows = _ask(*asked, fails=True, seconds=10).splitlines()
@@ -199,7 +199,7 @@ def waiting(folder: Path) -> list[tuple[str, str]]:
     return [(job, reason) for job, reason, place in jobs if _same(place, folder)]
 
 
-def job_of(name: str, comment: str) -> str | None:
+def find_job(name: str, comment: str) -> str | None:
     """Return this user's job of a name and a comment that waits or runs; the newest, or None.
 
     Raises
@@ -212,9 +212,11 @@ def job_of(name: str, comment: str) -> str | None:
     return max((job for job, said in rows if said == comment), key=int, default=None)
 
 
-def longest(partition: str) -> int | None:
+def longest_minutes(partition: str) -> int | None:
     """Return the most minutes that a job may take in a partition, or in one of several (a,b)."""
-    limits = [minutes(line) for line in _ask("sinfo", "-h", "-p", partition, "-o", "%l", fails=True).split()]
+    limits = [
+        parse_minutes(line) for line in _ask("sinfo", "-h", "-p", partition, "-o", "%l", fails=True).split()
+    ]
     return None if None in limits else max((limit for limit in limits if limit is not None), default=None)
 
 

@@ -48,7 +48,7 @@ LATER = re.compile(
 )
 
 
-def submit() -> None:
+def sbatch() -> None:
     """Be sbatch: try again while what it says may pass; what it refuses for good is the cell's failure.
 
     No more time is asked for than the partition allows, as such a job would wait for ever; a training
@@ -77,17 +77,17 @@ def submit() -> None:
     sys.exit(done.returncode)
 
 
-def account() -> None:
+def sacct() -> None:
     """Be sacct, once; the terminal hears of it when it does not answer, and of jobs that wait for ever."""
     _look("sacct")
 
 
-def queue() -> None:
+def squeue() -> None:
     """Be squeue, once; the terminal hears of it when it does not answer, and of jobs that wait for ever."""
     _look("squeue")
 
 
-def manage() -> None:
+def sacctmgr() -> None:
     """Be sacctmgr, once: where it does not answer the executor asks sshare."""
     _leave_the_path()
     done = _run("sacctmgr", sys.argv[1:], seconds=ANSWER)
@@ -95,7 +95,7 @@ def manage() -> None:
     sys.exit(done.returncode)
 
 
-def share() -> None:
+def sshare() -> None:
     """Be sshare, by which the executor looks for an account before it submits: try again as sbatch does."""
     _leave_the_path()
     while True:
@@ -116,7 +116,7 @@ def cancel_what_is_left() -> None:
     if not submitted or not ending_file().exists():
         return
     try:
-        left = sorted(submitted & slurm.living(slurm.ALIVE))
+        left = sorted(submitted & slurm.active_jobs(slurm.ALIVE))
     except UserError as error:
         tell_driver("left", f"whether jobs of this run are left in the queue is not known: {error}")
         return
@@ -138,7 +138,7 @@ def _look(name: str) -> None:
     _pass_on(done)  # before what follows, which may take longer than the executor waits
     if how and done.returncode:
         tell_driver(name, f"{name}: {_line(done.stderr)}; how jobs ended is not known until it answers")
-    for job, reason in slurm.waiting(Path.cwd()):
+    for job, reason in slurm.waiting_jobs(Path.cwd()):
         for pattern, remedy in STUCK.items():
             if re.search(pattern, reason):
                 tell_driver(
@@ -158,7 +158,7 @@ def _ends(rows: str, submitted: set[str]) -> str:
     states = {job: re.sub(r"^CANCELLED by \d+$", "CANCELLED", state) for job, state in states.items()}
     if gone := {job for job, state in states.items() if state in ("PREEMPTED", "NODE_FAIL")}:
         with suppress(UserError):  # asked again the next time
-            states |= dict.fromkeys(gone - slurm.living(), "CANCELLED")
+            states |= dict.fromkeys(gone - slurm.active_jobs(), "CANCELLED")
     states |= dict.fromkeys(submitted - states.keys(), "COMPLETED")
     return "".join(f"{job}|{state}\n" for job, state in states.items())
 
@@ -169,7 +169,7 @@ def _within_limits(arguments: list[str]) -> list[str]:
     if len(place) < 2:
         return arguments
     asked, partition = arguments[place["-t"]], arguments[place["-p"]]
-    allowed = slurm.longest(partition)
+    allowed = slurm.longest_minutes(partition)
     if not asked.isdecimal() or allowed is None or int(asked) <= allowed:
         return arguments
     tell_driver(
@@ -223,7 +223,7 @@ def _taken(arguments: list[str]) -> str | None:
         if ending_file().exists() or not driver_waits():
             return None
         with suppress(UserError):
-            return slurm.job_of(options["--job-name"], options["--comment"])
+            return slurm.find_job(options["--job-name"], options["--comment"])
 
 
 def _note_refusal(cell: str, said: str) -> None:

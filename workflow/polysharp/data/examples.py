@@ -16,8 +16,8 @@ from polysharp.config.sources import Source, share_of
 from polysharp.core.errors import UserError, nearest
 from polysharp.core.terms import SPLITS, LabelType
 from polysharp.data.formats import matching_columns
-from polysharp.data.raw import undecodable
-from polysharp.data.readers import Table, read_table
+from polysharp.data.raw import decoding_error
+from polysharp.data.readers import FileTable, read_file
 from polysharp.data.similarity import normalised
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # in a text, which may have lines and tabs
@@ -98,7 +98,7 @@ def read_examples(source: Source, label_type: LabelType) -> tuple[list[Example],
     values: dict[str, set[str]] = {"language": set(), "split": set()}
     for file, split in files.items():
         try:
-            table = read_table(file, source.columns, source.sheet)
+            table = read_file(file, source.columns, source.sheet)
         except UserError as error:
             lines += error.lines
             continue
@@ -116,7 +116,7 @@ def read_examples(source: Source, label_type: LabelType) -> tuple[list[Example],
 def _rows(
     source: Source,
     label_type: LabelType,
-    table: Table,
+    table: FileTable,
     name: str,
     split: str | None,
     values: Mapping[str, set[str]],
@@ -184,7 +184,7 @@ def _check_text(text: Any) -> str:
         raise _Wrong("text", f"text {text!r}: expected a string" if text is not None else "no text")
     if not text.strip():
         raise _Wrong("text", "the text is empty; expected at least one word")
-    if wrong := undecodable(text):
+    if wrong := decoding_error(text):
         raise _Wrong("encoding", wrong)
     return text
 
@@ -264,6 +264,6 @@ def _check_label(label: Any) -> str:
     name = str(label).strip()
     if not name:
         raise _Wrong("labels", f"label {label!r}: expected a name, it is empty")
-    if wrong := undecodable(name):
+    if wrong := decoding_error(name):
         raise _Wrong("encoding", wrong)
     return name

@@ -21,7 +21,7 @@ SHOWN = 40  # characters of a text in a message
 Seen = tuple[CheckName, str]  # a check, and one place with what stands there
 
 
-def collect(seen: Sequence[Seen], severities: Mapping[CheckName, Severity]) -> list[Finding]:
+def collect_findings(seen: Sequence[Seen], severities: Mapping[CheckName, Severity]) -> list[Finding]:
     """Return one finding per check that has seen anything and is not ignored, in the order of the checks."""
     places: dict[CheckName, list[str]] = defaultdict(list)
     for check, place in seen:
@@ -34,13 +34,13 @@ def collect(seen: Sequence[Seen], severities: Mapping[CheckName, Severity]) -> l
     return found
 
 
-def of_rows(problems: Sequence[Problem]) -> Iterator[Seen]:
+def row_findings(problems: Sequence[Problem]) -> Iterator[Seen]:
     """Yield what is wrong with single rows."""
     for problem in problems:
         yield problem.check, f"{problem.place}: {problem.text}"
 
 
-def without_leaks(examples: Sequence[Example]) -> tuple[list[Example], list[Seen]]:
+def remove_leaks(examples: Sequence[Example]) -> tuple[list[Example], list[Seen]]:
     """Return the examples without copies across splits, and each that was left out.
 
     A text that stands in test is left out of validation and training, one that stands in validation out
@@ -63,7 +63,7 @@ def without_leaks(examples: Sequence[Example]) -> tuple[list[Example], list[Seen
     return kept, seen
 
 
-def of_texts(examples: Sequence[Example]) -> Iterator[Seen]:
+def text_findings(examples: Sequence[Example]) -> Iterator[Seen]:
     """Yield the texts that stand there again, or nearly so, and groups in two splits."""
     first: dict[tuple[str, str], Example] = {}
     for example in examples:
@@ -90,7 +90,7 @@ def of_texts(examples: Sequence[Example]) -> Iterator[Seen]:
             yield "group_in_two_splits", f"{group!r}: {where}"
 
 
-def of_language(examples: Sequence[Example], language: str) -> Iterator[Seen]:
+def language_findings(examples: Sequence[Example], language: str) -> Iterator[Seen]:
     """Yield texts that are in another language, where enough of a sample are, and `language` is known."""
     stated = known_language(language)
     if stated is None:
@@ -102,7 +102,7 @@ def of_language(examples: Sequence[Example], language: str) -> Iterator[Seen]:
             yield "language", f"{examples[number].place}: {name}: {shown!r}"
 
 
-def of_labels(examples: Sequence[Example]) -> Iterator[Seen]:
+def label_findings(examples: Sequence[Example]) -> Iterator[Seen]:
     """Yield labels that cannot be learnt or judged, and those that look like one another."""
     counts = {split: Counter[str]() for split in SPLITS}
     first: dict[str, Example] = {}

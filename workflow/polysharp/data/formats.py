@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from polysharp.core.errors import first_line, nearest, some_of
+from polysharp.core.errors import first_line, list_some, nearest
 from polysharp.data.raw import MAX_BYTES, Unreadable, decoded
 
 HEADER = 1 << 16  # characters in which a header has to end
@@ -45,7 +45,7 @@ def _chosen(header: Sequence[str], wanted: Sequence[str], place: str = "") -> li
 
 
 def _quoted(names: Sequence[str]) -> str:
-    return some_of([repr(name) for name in names])
+    return list_some([repr(name) for name in names])
 
 
 def _read_delimited(content: bytes, wanted: Sequence[str], separators: str = SEPARATORS) -> Columns:

@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from polysharp.config.sources import FETCHED, HubSource
-from polysharp.core.errors import UserError, first_line, nearest, some_of
+from polysharp.core.errors import UserError, first_line, list_some, nearest
 from polysharp.core.files import replacing_folder, sha256, write_json
 from polysharp.core.hub import Repository, Snapshot, download, sizes, suggest_revision
 from polysharp.data.raw import MAX_BYTES
@@ -103,7 +103,7 @@ def _part(
         )
     if configuration is None and len(names) > 1 and "default" not in names:
         raise UserError(
-            f"{repository.title}: has the configurations {some_of(names)}; say which, as in "
+            f"{repository.title}: has the configurations {list_some(names)}; say which, as in "
             f"'hub:{repository.name}#{names[0]}'"
         )
     chosen = configuration or ("default" if "default" in names else names[0])
@@ -161,7 +161,7 @@ def _patterns(entry: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _unknown(repository: Repository, configuration: str, names: Sequence[str]) -> str:
-    there = f"it has {some_of(names)}{nearest(configuration, names)}"
+    there = f"it has {list_some(names)}{nearest(configuration, names)}"
     return f"{repository.title}: no configuration {configuration!r}; {there}"
 
 

@@ -20,7 +20,14 @@ from polysharp.core.paths import EXAMPLES, LABELS
 from polysharp.core.terms import SPLITS, LabelType
 from polysharp.core.tsv import write_table
 from polysharp.data.examples import Example, read_examples
-from polysharp.data.findings import collect, of_labels, of_language, of_rows, of_texts, without_leaks
+from polysharp.data.findings import (
+    collect_findings,
+    label_findings,
+    language_findings,
+    remove_leaks,
+    row_findings,
+    text_findings,
+)
 from polysharp.data.splitting import make_splits
 
 
@@ -86,11 +93,11 @@ def _checked(
 ) -> tuple[list[Example], list[Finding]]:
     """Return the examples that are kept, and everything that was found."""
     given, problems = read_examples(source, label_type)
-    seen = [*of_rows(problems)]
+    seen = [*row_findings(problems)]
     if not given:
-        raise RefusedData(collect(seen, {}))
+        raise RefusedData(collect_findings(seen, {}))
     split = make_splits(given, source, seed)
-    examples, leaks = without_leaks(split)
+    examples, leaks = remove_leaks(split)
     before, left = (Counter(example.split for example in those) for those in (split, examples))
     lines = [
         f"{source.path}: every text of {name} stands in another split too; expected different texts"
@@ -103,11 +110,11 @@ def _checked(
     if len(learnable) < 2:
         lines.append(f"{source.path}: the training texts have the labels {learnable}; expected two or more")
     if lines:
-        raise RefusedData(collect(seen, severities), *lines)
-    seen += [*leaks, *of_labels(examples), *of_texts(examples)]
+        raise RefusedData(collect_findings(seen, severities), *lines)
+    seen += [*leaks, *label_findings(examples), *text_findings(examples)]
     if language is not None and severities.get("language") != "ignore":
-        seen += of_language(examples, language)
-    return examples, collect(seen, severities)
+        seen += language_findings(examples, language)
+    return examples, collect_findings(seen, severities)
 
 
 def _lists(values: Sequence[Sequence[str]]) -> pl.Series:

@@ -68,7 +68,7 @@ def decoded(content: bytes) -> str:
     return content.decode("utf-8-sig", errors="surrogateescape")
 
 
-def undecodable(value: str) -> str | None:
+def decoding_error(value: str) -> str | None:
     """Return what to say of a text that was not UTF-8, or None where it was."""
     try:
         value.encode()

@@ -17,7 +17,7 @@ _PLACE = re.compile(r"(row|line) \d")
 
 
 @dataclass(frozen=True)
-class Table:
+class FileTable:
     """The columns that were asked for, of one file, all of one length.
 
     `rows` are the numbers by which a person finds the rows: as a spreadsheet counts them (the header is
@@ -29,7 +29,7 @@ class Table:
     rows: list[int]
 
 
-def read_table(path: Path, wanted: Sequence[str], sheet: str | None = None) -> Table:
+def read_file(path: Path, wanted: Sequence[str], sheet: str | None = None) -> FileTable:
     """Return the columns of a file whose names match `wanted`: names, or patterns with ``*`` and ``?``.
 
     The ending names the format, before it that of what is packed (``.csv.gz``,
@@ -56,7 +56,7 @@ def read_table(path: Path, wanted: Sequence[str], sheet: str | None = None) -> T
             columns, rows = READERS[ending](content, wanted)
         if not rows:
             raise Unreadable("no texts; expected at least one")
-        return Table(path, columns, rows)
+        return FileTable(path, columns, rows)
     except ValueError as error:
         raise UserError(f"{path}: {error}") from None
     except Unreadable as error:

@@ -98,7 +98,7 @@ def find_failures(runs: Sequence[Run], matrix: Matrix, paths: Paths, at_work: bo
         if not failed and not has_results and not at_work:
             failed = _at_the_beginning(job.cells[0], log, paths)
         found += failed
-    states = slurm.states([f.slurm_job for f in found if f.slurm_job])
+    states = slurm.job_states([f.slurm_job for f in found if f.slurm_job])
     return [_refined(failure, states.get(failure.slurm_job or ""), paths) for failure in found]
 
 

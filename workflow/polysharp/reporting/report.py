@@ -23,7 +23,7 @@ from polysharp.evaluation.averages import MEAN
 from polysharp.reporting import exports
 from polysharp.reporting.failures import TABLE as FAILURES
 from polysharp.reporting.panels import Key, Row, make_panels, read_if_there, rows_by_dataset
-from polysharp.results.status import left_at_the_start
+from polysharp.results.status import lines_about_untrained_cells
 
 TINTS = 10  # shades of the heat map
 COMPARED = ("comparison", "averages")  # tables that print p-values
@@ -61,7 +61,7 @@ def write_report(configuration: Configuration, paths: Paths, output: Path) -> No
         folder="results/best/…",
         where="one of them",
         tests=[f"{_tests(tables[name])} in {name}.tsv" for name in COMPARED if _tests(tables[name])],
-        at_the_start=left_at_the_start(
+        at_the_start=lines_about_untrained_cells(
             (row["method"], int(row["best_epoch"])) for row in tables["runs"] if row["best_epoch"]
         ),
         runs=len(tables["runs"]),

@@ -17,7 +17,7 @@ from polysharp.core import columns
 from polysharp.core.files import write_json
 from polysharp.core.terms import SPLITS
 from polysharp.core.tsv import write_table
-from polysharp.data.findings import Seen, collect
+from polysharp.data.findings import Seen, collect_findings
 from polysharp.data.prepared import PreparedData
 from polysharp.models.folder import read_positions
 from polysharp.reporting.figures import draw_summary
@@ -77,7 +77,7 @@ def summarise(data: PreparedData, model: Path, text_prefix: str, max_length: int
 
 def write_summary(summary: Summary, severities: Mapping[CheckName, Severity], folder: Path) -> list[Finding]:
     """Write table, JSON and picture of a data set into `folder`; return what was found."""
-    findings = collect([*summary.cut_texts()], severities)
+    findings = collect_findings([*summary.cut_texts()], severities)
     table = summary.table()
     write_table(table.to_dicts(), COLUMNS, folder / TABLE)
     content = {

@@ -84,7 +84,7 @@ def validation_score(report: Mapping[str, Any], metric: Metric) -> float | None:
     return scores.get(metric)
 
 
-def left_at_the_start(best_epochs: Iterable[tuple[str, int]]) -> list[str]:
+def lines_about_untrained_cells(best_epochs: Iterable[tuple[str, int]]) -> list[str]:
     """Return a line per method of which cells were no better after any epoch than before the first.
 
     Parameters

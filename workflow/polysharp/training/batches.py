@@ -103,7 +103,7 @@ def inference_batches(ids: Sequence[Sequence[int]]) -> Iterator[list[int]]:
         yield order[start : start + INFERENCE_BATCH]
 
 
-def in_order(batches: Sequence[Sequence[int]], outputs: Sequence[Tensor]) -> Tensor:
+def restore_order(batches: Sequence[Sequence[int]], outputs: Sequence[Tensor]) -> Tensor:
     """Return the rows of the batches' outputs in the order of the texts."""
     rows = torch.tensor([row for batch in batches for row in batch])
     return torch.cat(list(outputs))[rows.argsort()]
@@ -121,4 +121,4 @@ def infer(
     outputs = [
         forward(tokenizer.batch([split.token_ids[row] for row in rows]).to(device)).cpu() for rows in batches
     ]
-    return in_order(batches, outputs).double().numpy()
+    return restore_order(batches, outputs).double().numpy()

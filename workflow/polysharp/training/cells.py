@@ -104,7 +104,9 @@ def format_seed(pattern: Path, seed: int) -> Path:
     return Path(str(pattern).replace("{seed}", str(seed)))
 
 
-def keep_best(output: Path, work: Path, seed: int, among: Collection[int], metric: Metric) -> None:
+def keep_best_checkpoints(
+    output: Path, work: Path, seed: int, among: Collection[int], metric: Metric
+) -> None:
     """Remove the classifiers of all seeds that another seed is better than on validation.
 
     Only the best one of a method can be selected; what is equally good stays.

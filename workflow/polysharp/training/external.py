@@ -12,12 +12,12 @@ import numpy as np
 
 from polysharp.config.settings import OutsideSettings
 from polysharp.config.slugs import slug
-from polysharp.core.errors import UserError, nearest, some_of
+from polysharp.core.errors import UserError, list_some, nearest
 from polysharp.core.labels import Indicators, Mask
 from polysharp.core.terms import REPORTED, LabelType
 from polysharp.data.examples import as_list
 from polysharp.data.prepared import PreparedData
-from polysharp.data.readers import Table, read_table
+from polysharp.data.readers import FileTable, read_file
 
 KEYS, ANSWERS = ("id", "text"), {"labels": "predicted", "text": "answer"}
 MAX_LINES = 10
@@ -51,10 +51,10 @@ def read_answers(
     UserError
         With a line for everything that is wrong: columns, labels, texts without a prediction.
     """
-    table = read_table(path, ["*"])
+    table = read_file(path, ["*"])
     column = ANSWERS[settings.answers]
     key = next((name for name in KEYS if name in table.columns), None)
-    there = f"missing; the columns are {some_of(list(table.columns))}"
+    there = f"missing; the columns are {list_some(list(table.columns))}"
     lines = [f"{path}: column 'id' or 'text': {there}"] if key is None else []
     if column not in table.columns:
         lines.append(f"{path}: column {column!r}: {there}")
@@ -92,7 +92,7 @@ def read_answers(
     return answers
 
 
-def _rows(table: Table, wanted: Mapping[str, str]) -> list[int]:
+def _rows(table: FileTable, wanted: Mapping[str, str]) -> list[int]:
     """Return the indices of the rows that are of a data set."""
     there = {name: value for name, value in wanted.items() if name in table.columns}
     return [
@@ -110,7 +110,7 @@ def _as_slug(value: Any) -> str:
 
 
 def _mapped(
-    table: Table, column: str, rows: Sequence[int], data: PreparedData, free: bool
+    table: FileTable, column: str, rows: Sequence[int], data: PreparedData, free: bool
 ) -> tuple[Answers, list[str]]:
     """Return the predictions in these rows, and a line for every label that the data set has not."""
     predicted, unmapped = np.zeros((len(rows), len(data.labels)), dtype=bool), np.zeros(len(rows), dtype=bool)

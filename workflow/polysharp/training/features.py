@@ -38,7 +38,7 @@ def probe_encoder(
     """Fit the probe on the frozen, mean-pooled encoder in `folder`: the baseline."""
     with quiet_transformers():
         model = AutoModel.from_pretrained(folder, dtype=torch.float32).to(device).eval()
-    features = {name: features_of(model, split, tokenizer, device) for name, split in splits.items()}
+    features = {name: pooled_features(model, split, tokenizer, device) for name, split in splits.items()}
     probe, decision, chosen = probe_features(features, splits, label_type, settings, metric)
     log.info("probe: C %g, validation %s %.3f", chosen, metric, decision.value)
     logits = {name: probe.logits(features[name]) for name in ("validation", "test")}
@@ -59,7 +59,7 @@ def probe_features(
     return fit_probe(train, validation, label_type, settings, metric)
 
 
-def features_of(
+def pooled_features(
     model: PreTrainedModel, split: Split, tokenizer: TextTokenizer, device: torch.device
 ) -> NDArray[np.float64]:
     """Return mean-pooled features (texts, width), in float32 like everything that is judged."""

@@ -18,7 +18,7 @@ from polysharp.data.prepared import PreparedData
 from polysharp.models.classifier import PooledClassifier, PooledClassifierConfig, from_encoder
 from polysharp.models.folder import quiet_transformers
 from polysharp.training.batches import Split, TextTokenizer, tokenize_splits
-from polysharp.training.features import features_of, probe_features
+from polysharp.training.features import pooled_features, probe_features
 from polysharp.training.probe import LinearModel
 
 log = logging.getLogger("polysharp.training.inputs")
@@ -67,7 +67,7 @@ class SharedTrainingInputs:
             splits = self.splits(seed)
             model.eval()  # type: ignore[no-untyped-call]
             features = {
-                name: features_of(model.encoder, splits[name], self.tokenizer, self.device.device)
+                name: pooled_features(model.encoder, splits[name], self.tokenizer, self.device.device)
                 for name in ("train", "validation")
             }
             probe, decision, chosen = probe_features(
