@@ -23,15 +23,16 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: argparse.Namespace) -> None:
+    from polysharp.core.columns import CHECK
     from polysharp.core.paths import Paths
-    from polysharp.data.overview import TABLE, write_overview
+    from polysharp.data.overview import write_overview
 
     parts = [dataset.partition("=") for dataset in arguments.datasets]
     needed = {path: folders.split(",") if folders else [] for path, _, folders in parts}
     found = write_overview(needed, Paths())
     for line in found.lines():
         log.warning("%s", line)
-    log.info("%s: %s", Paths().results / TABLE, found)
+    log.info("%s: %s", Paths().results / CHECK.file, found)
 
 
 def run(argv: Sequence[str]) -> None:

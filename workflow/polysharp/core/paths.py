@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CHECKPOINT = "checkpoint"  # folder of a trained classifier
+LEASE = "lease.json"  # of a cell in training: which process trains it
+TOKENIZER, WEIGHTS = "tokenizer.json", "model.safetensors"  # of a prepared model or a classifier
 EXAMPLES, LABELS = "examples.parquet", "labels.json"  # of a prepared data set
 IDENTITY = "polysharp.json"  # of a prepared model: which one it is
 REPORT, PREDICTIONS, HISTORY, COSTS = "report.json", "predictions.parquet", "history.jsonl", "costs.json"

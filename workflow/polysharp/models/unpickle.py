@@ -15,7 +15,7 @@ from pathlib import Path
 from polysharp.core.errors import UserError, first_line
 from polysharp.core.files import read_json
 
-WEIGHTS, INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
+PICKLE, INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
 INHERITED = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "TMPDIR", "LANG", "LC_ALL")  # of the environment
 
 
@@ -41,7 +41,7 @@ def _convert(folder: Path, destination: Path) -> None:
     import torch
     from safetensors.torch import save_file
 
-    files = [WEIGHTS]
+    files = [PICKLE]
     if (folder / INDEX).is_file():
         files = sorted({Path(file).name for file in read_json(folder / INDEX)["weight_map"].values()})
     weights: dict[str, torch.Tensor] = {}

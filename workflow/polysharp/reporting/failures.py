@@ -12,11 +12,10 @@ from polysharp.config.study import Cell, Matrix
 from polysharp.core.columns import CELL, FAILURES
 from polysharp.core.failure_file import read_failure
 from polysharp.core.files import read_json
-from polysharp.core.paths import REPORT, Paths
+from polysharp.core.paths import LEASE, REPORT, Paths
 from polysharp.core.tsv import write_table
 from polysharp.results.status import Run, failures
 
-TABLE = "failures.tsv"
 COLUMNS = FAILURES.names
 AGAIN = "give the same command again"
 REMEDIES = {
@@ -105,9 +104,9 @@ def find_failures(runs: Sequence[Run], matrix: Matrix, paths: Paths, at_work: bo
 def write_failures(found: Sequence[Failure], paths: Paths) -> None:
     """Write results/failures.tsv, or remove it where nothing failed."""
     if found:
-        write_table([failure.as_row() for failure in found], COLUMNS, paths.results / TABLE)
+        write_table([failure.as_row() for failure in found], COLUMNS, paths.results / FAILURES.file)
     else:
-        (paths.results / TABLE).unlink(missing_ok=True)
+        (paths.results / FAILURES.file).unlink(missing_ok=True)
 
 
 def summary(found: Sequence[Failure], lines: int) -> list[str]:
@@ -124,13 +123,13 @@ def summary(found: Sequence[Failure], lines: int) -> list[str]:
         job = f"; Slurm job {', '.join(jobs)}" if jobs else ""
         said.append(f"failed ({failure_class}): {who}: {reason}; log: {log}{job}; {REMEDIES[failure_class]}")
     if len(said) > lines:
-        said[lines - 1 :] = [f"and {len(said) - lines + 1} more: {TABLE}"]
+        said[lines - 1 :] = [f"and {len(said) - lines + 1} more: {FAILURES.file}"]
     return said
 
 
 def _of(run: Run, log: str, paths: Paths, at_work: bool) -> Failure | None:
     """Return the failure of a cell without results, by what its process has left."""
-    lease = paths.work / "runs" / run.cell.path / "lease.json"
+    lease = paths.work / "runs" / run.cell.path / LEASE
     for number, place in enumerate(failures(run.cell, paths)):
         if note := read_failure(place):
             # The nearest place is the cell's own, the others are those of its data set and its model.

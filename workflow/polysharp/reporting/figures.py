@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from polysharp.core.columns import CELL
+from polysharp.core.columns import CELL, COMPARISON, CURVES
 from polysharp.core.files import replacing
 
 # Okabe and Ito's colours, told apart by nearly everyone, in print too.
@@ -37,13 +37,13 @@ Style = dict[str, Any]  # colour and marker of a method
 
 def draw_comparison(results: Path) -> None:
     """Draw comparison.tsv, beside it, as PNG and PDF."""
-    _save(comparison_figure(_read(results / "comparison.tsv")), results / "comparison")
+    _save(comparison_figure(_read(results / COMPARISON.file)), results / "comparison")
 
 
 def draw_curves(results: Path) -> None:
     """Draw curves.tsv, beside it, as PNG and PDF; methods look as in the figure of comparison.tsv."""
-    methods = _methods(_read(results / "comparison.tsv"))
-    _save(curves_figure(_read(results / "curves.tsv"), methods), results / "curves")
+    methods = _methods(_read(results / COMPARISON.file))
+    _save(curves_figure(_read(results / CURVES.file), methods), results / "curves")
 
 
 def comparison_figure(frame: pl.DataFrame) -> Figure:

@@ -15,7 +15,6 @@ from polysharp.core.files import read_json
 from polysharp.core.paths import EXAMPLES, REPORT, Paths
 from polysharp.core.terms import SPLITS, Metric
 from polysharp.core.tsv import read_table
-from polysharp.data.overview import TABLE as FINDINGS
 from polysharp.reporting.selection import THRESHOLDS
 from polysharp.results.completeness import read_report
 from polysharp.results.status import best_on_validation
@@ -85,7 +84,7 @@ def make_panels(tables: Mapping[str, list[Row]], metric: Metric, paths: Paths) -
     of_report, of_confusions, of_curves, of_runs = (
         rows_by_dataset(tables[name]) for name in ("report", "confusions", "curves", "runs")
     )
-    findings = rows_by_dataset(read_if_there(paths.results / FINDINGS))
+    findings = rows_by_dataset(read_if_there(paths.results / columns.CHECK.file))
     for dataset in rows_by_dataset(tables["comparison"]):
         task, language, label_type = dataset
         folder = paths.results / "best" / task / language / label_type

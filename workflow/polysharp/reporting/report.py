@@ -21,7 +21,6 @@ from polysharp.core.rendering import template
 from polysharp.core.tsv import read_table
 from polysharp.evaluation.averages import MEAN
 from polysharp.reporting import exports
-from polysharp.reporting.failures import TABLE as FAILURES
 from polysharp.reporting.panels import Key, Row, make_panels, read_if_there, rows_by_dataset
 from polysharp.results.status import lines_about_untrained_cells
 
@@ -65,7 +64,7 @@ def write_report(configuration: Configuration, paths: Paths, output: Path) -> No
             (row["method"], int(row["best_epoch"])) for row in tables["runs"] if row["best_epoch"]
         ),
         runs=len(tables["runs"]),
-        failures=read_if_there(paths.results / FAILURES),
+        failures=read_if_there(paths.results / columns.FAILURES.file),
         incomplete=[row for row in tables["runs"] if row["status"] != "complete"],
         passport=list(_passport(tables["runs"])),
         configuration=json.dumps(configuration.model_dump(), indent=1, ensure_ascii=False),

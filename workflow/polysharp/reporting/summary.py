@@ -15,6 +15,7 @@ from tokenizers import Tokenizer
 from polysharp.config.checks import SUMMARY, CheckName, Finding, Severity
 from polysharp.core import columns
 from polysharp.core.files import write_json
+from polysharp.core.paths import TOKENIZER
 from polysharp.core.terms import SPLITS
 from polysharp.core.tsv import write_table
 from polysharp.data.findings import Seen, collect_findings
@@ -67,7 +68,7 @@ class Summary:
 
 def summarise(data: PreparedData, model: Path, text_prefix: str, max_length: int) -> Summary:
     """Count the tokens of every text as the prepared `model` would read it whole."""
-    tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
+    tokenizer = Tokenizer.from_file(str(model / TOKENIZER))
     tokens = {}
     for split in SPLITS:
         texts = [text_prefix + text for text in data.split(split)["text"]]

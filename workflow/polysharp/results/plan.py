@@ -10,13 +10,12 @@ from statistics import mean
 from polysharp.config.slugs import model_slug
 from polysharp.config.study import Cell, Job, Matrix
 from polysharp.core.files import read_json
-from polysharp.core.paths import COSTS, Paths
+from polysharp.core.paths import COSTS, WEIGHTS, Paths
 from polysharp.core.terms import Metric
 from polysharp.results.status import read_runs
 
 HOUR = 3600
 GIGABYTE = 10**9
-WEIGHTS = "model.safetensors"
 # Of a training that runs: two snapshots and one being written, each of weights, best weights and AdamW's
 # two moments.
 SNAPSHOTS = 3 * 4

@@ -17,6 +17,7 @@ from typing import Any
 
 from polysharp.core.errors import Interrupted
 from polysharp.core.files import read_json, write_json
+from polysharp.core.paths import LEASE
 
 log = logging.getLogger("polysharp.training.lease")
 HEARTBEAT = 15  # seconds between two looks at the lease, each of which shows that the holder lives
@@ -31,7 +32,7 @@ class Lease:
     """The right to train one cell, in the file ``lease.json`` of its work folder."""
 
     def __init__(self, folder: Path) -> None:
-        self._file = folder / "lease.json"
+        self._file = folder / LEASE
         self._token = secrets.token_hex(8)
         self._looked = 0.0
 
