@@ -34,6 +34,7 @@ def test_another_workflow_takes_the_tables_on(tmp_path: Path) -> None:
         methods={"tfidf": None},
         report={"bootstrap": 200},
     )
+    (study.folder / "random.py").write_text("raise SystemExit('a file of the study is no module')")
     whole = study.folder / "config/config.yaml"
     content = {"classification": yaml.safe_load(whole.read_text()), "pages": 3}
     whole.unlink()
