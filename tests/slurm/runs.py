@@ -154,7 +154,7 @@ class Driver:
             raise
         return [held[method] for method in methods]
 
-    def ends(self, seconds: float = 600) -> int:
+    def ends(self, seconds: float = 1200) -> int:
         """Wait for its end, and return its exit status."""
         return self.process.wait(timeout=seconds)
 

@@ -162,7 +162,7 @@ def test_what_cells_fail_of_is_said_and_the_others_are_trained(
         with Driver(cluster, study, *enough) as driver:
             driver.ends_well()
     assert driver.output.count("Trying to restart job") == 1
-    assert study.table("failures.tsv") == []
+    assert not (study.folder / "results/failures.tsv").exists()
     for name in mended:
         made, expected = files_of(study, name), files_of(study)
         del made["weights"], expected["weights"]  # of the published classifier alone
