@@ -159,7 +159,8 @@ def serve(socket_number: int, program: str) -> None:
                     process = os.fork()
                     if process == 0:
                         _become(request, streams, program)
-                    connection.sendall(b"%d\n" % process)
+                    with suppress(OSError):  # the client was killed
+                        connection.sendall(b"%d\n" % process)
                     pidfd = os.pidfd_open(process)
                     running[process] = connection, pidfd, request["environment"].get(CPU)
                     selector.register(pidfd, selectors.EVENT_READ, process)
@@ -203,7 +204,9 @@ def _same_imports(environment: dict[str, str]) -> bool:
     """Whether a new interpreter with this environment would import what the server has imported."""
 
     def relevant(variables: dict[str, str]) -> dict[str, str]:
-        return {name: value for name, value in variables.items() if name.startswith(AT_IMPORT)}
+        found = {name: value for name, value in variables.items() if name.startswith(AT_IMPORT)}
+        found.pop("HF_HUB_OFFLINE", None)  # set in _become
+        return found
 
     library = environment.get("PYTHONPATH", str(ROOT / "workflow")).split(os.pathsep)[0]
     return library == str(ROOT / "workflow") and relevant(environment) == relevant(dict(os.environ))
@@ -211,6 +214,8 @@ def _same_imports(environment: dict[str, str]) -> bool:
 
 def _become(request: dict, streams: list[int], program: str) -> None:
     """Run the command in a child of the server, and exit."""
+    from huggingface_hub import constants as hub
+
     status = 1
     try:
         for number, stream in enumerate(streams):
@@ -220,6 +225,7 @@ def _become(request: dict, streams: list[int], program: str) -> None:
         os.umask(request["umask"])
         os.environ.clear()
         os.environ.update(request["environment"])
+        hub.HF_HUB_OFFLINE = os.environ.get("HF_HUB_OFFLINE") == "1"
         sys.executable = program  # so that Snakemake's jobs ask the server, too
         sys.path[:] = [path for path in sys.path if path not in (str(ROOT), "")]
         option, what, *arguments = request["argv"]

@@ -6,7 +6,6 @@ import os
 import re
 import resource
 import subprocess
-import sys
 from pathlib import Path
 
 import polars as pl
@@ -112,7 +111,7 @@ def test_the_card_of_the_best_classifier_predicts_what_is_reported(
     # As it stands first, then with texts whose labels are known.
     code = "\n".join([snippet.group(1), snippet.group(1).replace(placeholder, repr(texts))])
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False,
+        [warm.python(), "-c", code], cwd=folder, capture_output=True, text=True, check=False,
         env=os.environ | {"HF_HUB_OFFLINE": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
