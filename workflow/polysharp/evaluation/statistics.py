@@ -16,7 +16,7 @@ from scipy.stats import norm, t
 
 Draws = NDArray[np.float64]
 Block = NDArray[np.float32]  # (draws of the block, texts)
-BLOCK = 2**20  # numbers in a block: 4 MB, and 8 MB while they are drawn
+BLOCK = 2**18  # numbers in a block: 1 MB, and 4 MB while they are drawn
 KEPT = 2**22  # numbers that are kept for the next data set: 16 MB
 FEW_DRAWS = 20  # of which a share says little
 

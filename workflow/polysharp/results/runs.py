@@ -113,7 +113,9 @@ def write_receipt(path: Path, runs: Mapping[int, Path]) -> None:
 
 def read_predictions(folder: Path, names: Sequence[str]) -> dict[str, Predicted]:
     """Return true and predicted labels of a cell, by the splits that it has."""
-    table = parquet.read_table(folder / PREDICTIONS, columns=["split", "y_true", "y_pred"])
+    # read_table would import pyarrow.dataset, for files that are one data set: 15 MB more.
+    with parquet.ParquetFile(folder / PREDICTIONS) as file:
+        table = file.read(columns=["split", "y_true", "y_pred"])
     of_split = np.array(table["split"].to_pylist())
     stored = table["y_pred"].to_pylist()
     truth = encode(table["y_true"].to_pylist(), names)
