@@ -24,7 +24,7 @@ def nothing_said_of_the_queue(tmp_path: Path) -> None:
     put(tmp_path, "squeue", "exit 0")
     put(tmp_path, "sinfo", "exit 0")
     # Python imports this module when it starts: our commands wait a second where users' wait ten, or 45.
-    quick = "from polysharp import patience; patience.PAUSE, patience.ANSWER = 1, 2"
+    quick = "from polysharp.cluster import wrappers; wrappers.PAUSE, wrappers.ANSWER = 1, 2"
     (tmp_path / "quick").mkdir()
     (tmp_path / "quick/sitecustomize.py").write_text(quick)
 
@@ -303,7 +303,7 @@ def test_no_more_time_is_asked_for_than_the_partition_allows(
 
 def test_from_its_signal_on_a_driver_submits_nothing(tmp_path: Path) -> None:
     script = (
-        "import os, signal\nfrom polysharp.cluster.wrappers import register_driver, stop_submitting_on\n"
+        "import os, signal\nfrom polysharp.cluster.driver_files import register_driver, stop_submitting_on\n"
         "signal.signal(signal.SIGTERM, lambda *_: print('as before'))\n"
         "register_driver()\nstop_submitting_on(signal.SIGTERM)\n"
         "print(os.environ['POLYSHARP_DRIVER'], flush=True)\nos.kill(os.getpid(), signal.SIGTERM)\n"
@@ -319,7 +319,7 @@ def test_from_its_signal_on_a_driver_submits_nothing(tmp_path: Path) -> None:
 def test_drivers_on_two_machines_with_the_same_number_keep_their_own_files(tmp_path: Path) -> None:
     script = (
         "import platform, signal\n"
-        "from polysharp.cluster.wrappers import register_driver, stop_submitting_on\n"
+        "from polysharp.cluster.driver_files import register_driver, stop_submitting_on\n"
         "signal.signal(signal.SIGTERM, lambda *_: None)\n"
         "for host in ('login1', 'node-7'):\n"
         "    platform.node = lambda host=host: host\n"
@@ -357,13 +357,13 @@ def test_only_the_main_snakemake_is_the_driver(mode: str, tmp_path: Path) -> Non
         f'exec "{sys.executable}" -m snakemake -c1 -n --mode {mode}'
     )
     done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert ("handler polysharp.cluster.wrappers" in done.stderr) == (mode == "default")
+    assert ("handler polysharp.cluster.driver_files" in done.stderr) == (mode == "default")
     assert any((tmp_path / "work/said").iterdir()) == (mode != "default")
 
 
 def test_what_is_said_stays_in_a_file_that_the_driver_writes_to(tmp_path: Path) -> None:
     script = (
-        "import subprocess, sys\nfrom polysharp.cluster.wrappers import register_driver\nregister_driver()\n"
+        "import subprocess, sys\nfrom polysharp.cluster.driver_files import register_driver\nregister_driver()\n"
         "print('before', flush=True)\n"
         "subprocess.run(['sacct', '--format=State'], capture_output=True)\nprint('after')\n"
     )
