@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from polysharp.cli.running import limit_threads
 
+from polysharp.cli.running import limit_threads
 from polysharp.config.study import load_study
 from polysharp.core.files import write_text
 from polysharp.core.paths import Paths
