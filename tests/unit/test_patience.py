@@ -363,7 +363,8 @@ def test_only_the_main_snakemake_is_the_driver(mode: str, tmp_path: Path) -> Non
 
 def test_what_is_said_stays_in_a_file_that_the_driver_writes_to(tmp_path: Path) -> None:
     script = (
-        "import subprocess, sys\nfrom polysharp.cluster.driver_files import register_driver\nregister_driver()\n"
+        "import subprocess, sys\n"
+        "from polysharp.cluster.driver_files import register_driver\nregister_driver()\n"
         "print('before', flush=True)\n"
         "subprocess.run(['sacct', '--format=State'], capture_output=True)\nprint('after')\n"
     )
