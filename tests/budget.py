@@ -17,7 +17,9 @@ import pytest
 
 from tests.warm import COLD, CPU
 
-LIMIT = 20.0  # CPU seconds of a test that is not marked slow, long or slurm
+# CPU seconds of a test that is not marked slow, long or slurm. What takes 20 on an idle machine may take 30
+# on a busy one, as caches and the halves of a core are shared.
+LIMIT = 30.0
 SHOWN = 15
 
 
@@ -107,7 +109,7 @@ class Budget:
             write(f"{seconds:8.1f}  {folder}")
         write(f"{sum(folders.values()):8.1f}  in all; the most costly tests and shared fixtures:")
         for name, seconds in sorted(costs, key=lambda cost: -cost[1])[:SHOWN]:
-            times = len(self.fixtures.get(name, [1]))
+            times = sum(made > 0.5 for made in self.fixtures.get(name, []))  # others waited for it
             write(f"{seconds:8.1f}  {name}" + (f" (made {times} times)" if times > 1 else ""))
         for name, seconds in self.over.items():
             write(f"error: {name}: {seconds:.0f} CPU seconds; expected {LIMIT:.0f}, or the mark `slow`")

@@ -3,7 +3,6 @@ from pathlib import Path
 
 import pytest
 
-from tests import warm
 from tests.conftest import made_once
 from tests.integration.study import Study, copy_study
 
@@ -24,10 +23,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
     def make(folder: Path) -> Study:
         study = Study.write(folder, DATASETS)
-        # With Python itself, so that the bytes of both ways to start commands are compared.
-        with pytest.MonkeyPatch.context() as patch:
-            patch.delenv(warm.PYTHON, raising=False)
-            study.completed("-c4")
+        study.completed("-c4")
         return study
 
     return shared(tmp_path_factory, "finished", make)

@@ -14,7 +14,7 @@ import pytest
 
 from tests.conftest import write_source
 from tests.integration.conftest import DATASETS
-from tests.integration.study import Study, copy_of_the_repository, write_data
+from tests.integration.study import Study, write_data
 
 AGGREGATION = {"merge_reports", "draw_figures", "build_report"}
 
@@ -73,8 +73,7 @@ def test_a_failing_language_that_is_taken_back_leaves_the_tables(study: Study) -
 
 
 def test_a_method_that_one_data_set_has_too_few_texts_for(tmp_path: Path) -> None:
-    """Baselines alone, so without any model; first from a copy of the repository in a path with spaces."""
-    snakefile = copy_of_the_repository(tmp_path / "the repository's copy") / "Snakefile"
+    """Baselines alone, so without any model."""
     study = Study.write(
         tmp_path / "a study",
         [("english", "single"), ("french", "single")],
@@ -86,7 +85,7 @@ def test_a_method_that_one_data_set_has_too_few_texts_for(tmp_path: Path) -> Non
     content = json.loads(whole)
     path.write_text(json.dumps({key: values[:20] for key, values in content.items()}), encoding="utf-8")
 
-    failed = study.run("-c2", "--keep-going", snakefile=snakefile)
+    failed = study.run("-c2", "--keep-going")
     assert failed.returncode != 0
     assert "Traceback" not in failed.stderr
     reason = "train_size: 28: expected at most 20, the number of training texts"

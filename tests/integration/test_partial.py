@@ -1,9 +1,9 @@
 """`snakemake -c1 partial`: all tables from what is finished, while the rest is still training."""
 
+import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from shutil import rmtree
@@ -14,6 +14,7 @@ from polysharp.config.study import load_study
 from polysharp.core.files import read_json
 from polysharp.core.paths import Paths
 from polysharp.results.plan import make_plan
+from tests import warm
 from tests.integration.study import Study
 
 METHODS: dict[str, object] = {"sam": None, "tfidf": None}
@@ -22,28 +23,29 @@ METHODS: dict[str, object] = {"sam": None, "tfidf": None}
 def test_tables_of_a_study_that_is_still_at_work(tmp_path: Path) -> None:
     study = Study.write(tmp_path / "study", [("english", "single")])
     study.configure(
-        methods=METHODS, training={"epochs": 20, "learning_rate": 1e-3}, report={"bootstrap": 200}
+        methods=METHODS, training={"epochs": 40, "learning_rate": 1e-3}, report={"bootstrap": 200}
     )
     reason = study.folder / "work/data/main/english/multi/failure.json"  # of an earlier run
     study.completed("-c1", "partial")
     assert {row["status"] for row in study.table("runs.tsv")} == {"missing"}
 
-    command = [sys.executable, "-m", "snakemake", *study.command("-c1")]
+    command = [warm.python(), "-m", "snakemake", *study.command("-c1")]
     output = tmp_path / "output"
     with (
         output.open("w") as stream,
-        subprocess.Popen(command, stdout=stream, stderr=stream, start_new_session=True) as run,
+        subprocess.Popen(command, stdout=stream, stderr=stream) as run,
     ):
         of_sam = "main/english/single/sam"
         deadline = time.monotonic() + 300
         # One seed is complete, the other in training.
         while not (
             list((study.folder / "results/runs" / of_sam).glob("*/job.json"))
-            and list((study.folder / "work/runs" / of_sam).glob("*/lease.json"))
+            and (leases := list((study.folder / "work/runs" / of_sam).glob("*/lease.json")))
         ):
             assert run.poll() is None and time.monotonic() < deadline
             time.sleep(0.05)
-        os.killpg(run.pid, signal.SIGSTOP)  # or it might be done before the tables are
+        trainer = json.loads(leases[0].read_text())["process"]
+        os.kill(trainer, signal.SIGSTOP)  # or it might be done before the tables are
         try:
             reason.parent.mkdir(parents=True)
             reason.write_text("{}")
@@ -57,7 +59,7 @@ def test_tables_of_a_study_that_is_still_at_work(tmp_path: Path) -> None:
             assert "1 of 2" in (study.folder / "results/report.html").read_text()
             assert reason.exists()  # a look at the tables takes nothing away
         finally:
-            os.killpg(run.pid, signal.SIGCONT)
+            os.kill(trainer, signal.SIGCONT)
         run.wait(timeout=300)
     assert run.returncode == 0, output.read_text()
     assert {row["status"] for row in study.table("runs.tsv")} == {"complete"}

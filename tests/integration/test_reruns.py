@@ -97,12 +97,16 @@ def test_a_method_more_leaves_what_is_trained(finished: Study, extended: Study) 
     assert {row["status"] for row in extended.table("runs.tsv")} == {"complete"}
 
 
-def test_one_and_four_cores_give_the_same_bytes(finished: Study, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_one_core_and_new_interpreters_give_the_same_bytes(finished: Study, tmp_path: Path) -> None:
+    """From a copy of the repository in a path with spaces, so without the server of tests.warm."""
+    copy = copy_of_the_repository(tmp_path / "the repository's copy")
     other = Study.write(tmp_path / "one core", DATASETS)
-    other.completed("-c1")
+    other.completed("-c1", snakefile=copy / "Snakefile")
     assert other.bytes_of_results() == finished.bytes_of_results()
 
 
+@pytest.mark.slow
 def test_permuted_test_labels_change_no_choice(extended: Study, tmp_path: Path) -> None:
     other = Study.write(tmp_path / "permuted", DATASETS, methods=METHODS)
     for language, label_type in DATASETS:

@@ -54,8 +54,8 @@ class Writes:
 
 
 def train(model: Path, data: Path, folder: Path) -> None:
-    """Train a cell of nine steps with a snapshot after each, as train.py does."""
-    settings = TrainingSettings(epochs=3, batch_size=16, dropout=0.1, inverse_regularisation=[0.1])
+    """Train a cell of four steps with a snapshot after each, of which the newest two are kept."""
+    settings = TrainingSettings(epochs=2, batch_size=20, dropout=0.1, inverse_regularisation=[0.1])
     reading = ModelSettings(name="tiny", max_length=24)
     device = accelerator("float32", 1)
     inputs = SharedTrainingInputs(model, read_prepared(data), reading, settings, "macro_f1", device)

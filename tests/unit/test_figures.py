@@ -104,7 +104,7 @@ def test_curves_have_every_epoch_and_its_band(tmp_path: Path) -> None:
     plt.close("all")
 
 
-@pytest.mark.parametrize("languages", [0, 1, MAX_CURVES + 1])
+@pytest.mark.parametrize("languages", [0, 1, pytest.param(MAX_CURVES + 1, marks=pytest.mark.slow)])
 def test_figures_are_the_same_bytes_when_drawn_again(languages: int, tmp_path: Path) -> None:
     curve = {"metric": "macro_f1", "epoch": 0, "validation_mean": 0.5}
     table(COMPARISON, [row | NUMBERS for row in rows(max(languages, 1))], tmp_path)
