@@ -180,6 +180,6 @@ def test_a_cluster_without_accounting(
         examined = cluster.run(sys.executable, "-m", "polysharp", "doctor", cwd=study.folder)
         assert "squeue" in examined.stdout
         profile = ("--profile", str(study.folder / "profiles/here"))
-        cluster.run(sys.executable, "-m", "snakemake", *study.command(*profile), timeout=600)
+        cluster.run(sys.executable, "-m", "snakemake", *study.command(*profile), timeout=1200)
         assert cluster.run("sacct", check=False).returncode != 0
     assert [row["status"] for row in study.table("runs.tsv")] == ["complete"] * 2
