@@ -167,6 +167,7 @@ class Training:
     """The process that trains a cell: its number, its Slurm job, its log, which a later attempt replaces."""
 
     def __init__(self, study: Study, method: str) -> None:
+        self._study, self._method = study, method
         lease = read_json(study.folder / "work/runs" / cell(method) / "lease.json")
         self.process, self.job = int(lease["process"]), str(lease["slurm_job"])
         self._log = (study.folder / f"logs/runs/{cell(method)}.log").open()
@@ -181,6 +182,15 @@ class Training:
         """Let it go on, if it is still there."""
         with suppress(ProcessLookupError):
             os.kill(self.process, signal.SIGCONT)
+
+    def beat(self) -> None:
+        """Let it do a step where its last one is some time ago: it shows by its lease that it lives."""
+        lease = self._study.folder / "work/runs" / cell(self._method) / "lease.json"
+        if time.time() - lease.stat().st_mtime > 20:
+            self.go_on()
+            time.sleep(0.2)
+            with suppress(ProcessLookupError):
+                os.kill(self.process, signal.SIGSTOP)
 
     def asked_to_stop(self) -> bool:
         """Return whether it was sent SIGTERM while it was held, or has ended; let it go on then."""

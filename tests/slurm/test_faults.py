@@ -109,7 +109,12 @@ def test_trainings_that_are_killed_or_given_up_go_on(
         cluster.lose(node)
         try:
             driver.wait(lambda: runs_again(cluster, given_up.job), pause=1)
-            driver.wait(lambda: at_work(study, "given-up", given_up.process) is not None)
+
+            def is_taken_over() -> bool:
+                given_up.beat()
+                return at_work(study, "given-up", given_up.process) is not None
+
+            driver.wait(is_taken_over)
             given_up.go_on()
             driver.ends_well()
             wait_until(
