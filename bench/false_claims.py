@@ -128,9 +128,9 @@ def excluded(methods: Mapping[str, Tally]) -> dict[str, tuple[str, set[str]]]:
 
 def standing(arguments: argparse.Namespace) -> None:
     """Rank several methods."""
-    draw = np.random.default_rng(arguments.seed)
     print("methods", "seeds", "procedure", "studies", "false", "low", "high", "found", sep="\t")
     for (name, levels), seeds in product(NULLS.items(), (1, *SEEDS)):
+        draw = np.random.default_rng([arguments.seed, seeds, *name.encode()])
         true = {f"method {number}": level for number, level in enumerate(levels)}
         best = [method for method, level in true.items() if level == max(levels)]
         false: Counter[str] = Counter()

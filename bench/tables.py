@@ -77,11 +77,13 @@ def main(arguments: argparse.Namespace) -> None:
                 predicted[split] = np.where(right, truth, truth[draw.permutation(len(truth))])
             settings = dict(entry.split("=", 1) for entry in cell.settings)
             about = {
+                "selection_metric": configuration.selection_metric,
+                "seed": cell.seed,
                 "settings": {key: json.loads(value) for key, value in settings.items()},
                 "thresholds": None,
                 "best_epoch": 1,
                 "model": {"name": "a/model", "revision": "c" * 40, "sha256": "0" * 64},
-                "reading": {"text_prefix": "", "pooling": "mean", "max_length": 32},
+                "reading": dataset.model.model_dump(exclude={"name", "revision"}),
                 "determinism": "made up",
             }
             write_predictions(paths.run(cell.path), data, predicted, {}, about, [], {})

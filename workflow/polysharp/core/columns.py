@@ -113,9 +113,10 @@ COMPARISON = Table(
         "unmapped": "of predictions from outside: test texts whose answer stands for no label, or of "
         "`single` for several; they count as wrong in the accuracy, and as no label in the other scores",
         **_DIFFERENCE,
-        "standing": "`best` where the difference to every other method of the data set is told apart from "
-        "0; `tie` for the methods that cannot be told apart from the highest, and for it; empty for the "
-        "others, and everywhere where a cell of the data set is not there",
+        "standing": "`best`: every other method of the data set is worse, by tests that allow for all pairs "
+        "of methods; `tie`: the highest method and those that cannot be distinguished from it; empty: worse "
+        "than the highest, or a cell of the data set is missing. The probability of any false claim in "
+        "this column is at most .05",
         "best_seed": "the seed that is best on validation",
         "environments": "in how many different environments (versions, processor or GPU, threads) the "
         "seeds of this method and of the reference were trained; above 1 small differences may be theirs",
