@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from shutil import rmtree
@@ -14,7 +15,6 @@ from polysharp.config.study import load_study
 from polysharp.core.files import read_json
 from polysharp.core.paths import Paths
 from polysharp.results.plan import make_plan
-from tests import warm
 from tests.integration.study import Study
 
 METHODS: dict[str, object] = {"sam": None, "tfidf": None}
@@ -29,7 +29,8 @@ def test_tables_of_a_study_that_is_still_at_work(tmp_path: Path) -> None:
     study.completed("-c1", "partial")
     assert {row["status"] for row in study.table("runs.tsv")} == {"missing"}
 
-    command = [warm.python(), "-m", "snakemake", *study.command("-c1")]
+    # Python itself: whether a run lives is told by the command line of its process.
+    command = [sys.executable, "-m", "snakemake", *study.command("-c1")]
     output = tmp_path / "output"
     with (
         output.open("w") as stream,
