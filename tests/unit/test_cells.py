@@ -25,7 +25,7 @@ OFTEN = (
 
 
 class Command:
-    """train.py on one data set and model, in a folder."""
+    """`polysharp train` on one data set and model, in a folder."""
 
     def __init__(self, folder: Path, data: Path, model: Path) -> None:
         self.folder, self.data, self.model = folder, data, model

@@ -10,7 +10,7 @@ import pytest
 from polysharp.config.slugs import model_slug
 from polysharp.config.study import Cell, Matrix, from_arguments, load_study
 from polysharp.core.files import read_json, sha256, write_json, write_text
-from polysharp.core.paths import Paths, prepared_files
+from polysharp.core.paths import PREDICTIONS, REPORT, Paths, prepared_files
 from polysharp.results import completeness as done
 from polysharp.results.status import read_runs
 from tests.conftest import write_source
@@ -43,6 +43,7 @@ def write_report(cell: Cell, paths: Paths) -> None:
         content["reading"] = {"text_prefix": model.text_prefix, "max_length": model.max_length}
         content["reading"]["pooling"] = model.pooling if cell.kind == "finetune" else "mean"
     write_json(paths.run(cell.path) / "report.json", content)
+    write_text(paths.run(cell.path) / PREDICTIONS, "its predictions")
 
 
 def expand(folder: Path, **changes: Any) -> Matrix:
@@ -148,6 +149,20 @@ def test_what_older_reports_of_baselines_do_not_say_is_not_held_against_them(
         path = paths.run(cell.path) / "report.json"
         write_json(path, {name: value for name, value in read_json(path).items() if name != key})
     assert list(not_done(matrix, paths)) == ["sam"]  # whose reports have always said it
+
+
+def test_results_that_are_damaged_or_gone_leave_a_cell_undone(matrix: Matrix, paths: Paths) -> None:
+    for cell in matrix.cells:
+        write_report(cell, paths)
+    first, second, *others = read_runs(matrix.cells, "macro_f1", paths)
+    assert {run.status for run in (first, second, *others)} == {"complete"}
+    (paths.run(first.cell.path) / PREDICTIONS).unlink()
+    (paths.run(second.cell.path) / REPORT).write_text('{"a":')
+    first, second, *others = read_runs(matrix.cells, "macro_f1", paths)
+    assert (first.status, second.status) == ("missing", "missing")
+    assert f"{PREDICTIONS} is damaged or gone; remove " in first.reason
+    assert f"{REPORT} is damaged or gone; remove " in second.reason
+    assert {run.status for run in others} == {"complete"}
 
 
 def test_a_data_set_is_hashed_once(

@@ -37,7 +37,10 @@ from polysharp.config.slugs import hub_slug, model_slug
 
 # Jobs on Slurm, and some local ones, run Snakemake again, which reads this file, too: they are no drivers.
 if workflow.is_main_process:
-    register_driver()
+    try:
+        register_driver()
+    except OSError as error:
+        sys.exit(f"work: {error.strerror}; expected a folder that can be written")
     stop_submitting_on(signal.SIGINT)  # SIGTERM comes in hooks.smk: what it does is set later
 
 # A file given by --configfile replaces the example; merged with it, its methods would mix with ours.

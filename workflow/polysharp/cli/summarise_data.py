@@ -11,7 +11,7 @@ from polysharp.cli.running import log_findings, run_command
 def parser() -> argparse.ArgumentParser:
     result = command_parser("summarise-data", __doc__)
     result.add_argument(
-        "--data", type=Path, required=True, metavar="FOLDER", help="data set as prepare_data.py left it"
+        "--data", type=Path, required=True, metavar="FOLDER", help="data set as prepare-data left it"
     )
     add_model_options(result)
     add_severity_option(result)

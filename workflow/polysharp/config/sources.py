@@ -90,7 +90,7 @@ class Source:
         }
 
     def as_arguments(self) -> list[str]:
-        """Return what differs from the defaults as arguments of prepare_data.py."""
+        """Return what differs from the defaults as arguments of `polysharp prepare-data`."""
         arguments = [f"--source={self.path}"]
         for field in fields(self)[1:]:
             value = getattr(self, field.name)

@@ -45,7 +45,7 @@ def read_prepared(folder: Path) -> PreparedData:
     """
     if not (folder / LABELS).is_file() or not (folder / EXAMPLES).is_file():
         raise UserError(
-            f"{folder}: no prepared data set; expected {EXAMPLES} and {LABELS} of prepare_data.py"
+            f"{folder}: no prepared data set; expected {EXAMPLES} and {LABELS} of `polysharp prepare-data`"
         )
     content: Mapping[str, Any] = read_json(folder / LABELS)
     return PreparedData(

@@ -24,7 +24,9 @@ def read_identity(folder: Path) -> dict[str, Any]:
     ``architecture`` (transformers' class). Raises :class:`UserError` when `folder` was not prepared.
     """
     if not (folder / IDENTITY).is_file():
-        raise UserError(f"{folder}: not a prepared model (no {IDENTITY}); run prepare_model.py first")
+        raise UserError(
+            f"{folder}: not a prepared model (no {IDENTITY}); run `polysharp prepare-model` first"
+        )
     identity: dict[str, Any] = read_json(folder / IDENTITY)
     return identity
 

@@ -17,7 +17,7 @@ from polysharp.config.settings import ModelSettings
 from polysharp.config.slugs import model_slug
 from polysharp.config.study import Cell, from_arguments
 from polysharp.core.files import expanded, read_json, sha256
-from polysharp.core.paths import IDENTITY, REPORT, Paths, prepared_files
+from polysharp.core.paths import IDENTITY, PREDICTIONS, RECEIPT, REPORT, Paths, prepared_files
 from polysharp.core.terms import Kind, Metric
 
 # The keys of a report that decide, and what is said where one is not as wanted.
@@ -41,6 +41,19 @@ def read_report(folder: Path) -> dict[str, Any] | None:
         return dict(read_json(folder / REPORT))
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
+
+
+def damage(folder: Path) -> str | None:
+    """Return in words what is wrong with the results in `folder`; None where they are whole or absent."""
+    if not (folder / REPORT).exists():
+        return None
+    for name in (REPORT, PREDICTIONS):
+        if not (folder / name).is_file() or (name == REPORT and read_report(folder) is None):
+            return (
+                f"{folder / name} is damaged or gone; remove {folder} and every {RECEIPT} beside it, "
+                "and give the same command again"
+            )
+    return None
 
 
 def difference(report: Mapping[str, Any], wanted: Mapping[str, Any], kind: Kind) -> str | None:

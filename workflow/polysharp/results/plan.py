@@ -139,7 +139,8 @@ def _weights(matrix: Matrix, models: Path) -> tuple[dict[str, int], list[str]]:
     """Return the bytes of the prepared models' weights by name, and the models that are not there yet."""
     sizes: dict[str, int] = {}
     unknown: list[str] = []
-    for model in {dataset.model.name: dataset.model for dataset in matrix.datasets}.values():
+    used = {cell.dataset.model.name: cell.dataset.model for cell in matrix.cells if cell.has_model}
+    for model in used.values():
         file = models / model_slug(model) / WEIGHTS
         if file.is_file():
             sizes[model.name] = file.stat().st_size

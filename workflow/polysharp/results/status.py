@@ -13,7 +13,7 @@ from polysharp.config.study import Cell
 from polysharp.core.failure_file import failure_file, read_failure
 from polysharp.core.paths import Paths
 from polysharp.core.terms import Metric
-from polysharp.results.completeness import Wanted, read_report
+from polysharp.results.completeness import Wanted, damage, read_report
 
 Key = TypeVar("Key")
 
@@ -55,6 +55,8 @@ def _read_run(cell: Cell, wanted: Wanted, paths: Paths) -> Run:
         if note := read_failure(path):
             return Run(cell, "failed", note.reason, {})
     report = read_report(paths.run(cell.path))
+    if reason := damage(paths.run(cell.path)):
+        return Run(cell, "missing", reason, {})
     if report is None:
         return Run(cell, "missing", "not trained yet, or killed; see the log", {})
     if reason := wanted.difference(report, cell):

@@ -12,7 +12,7 @@ from polysharp.core.errors import Interrupted
 from polysharp.core.files import remove_staging
 from polysharp.core.paths import CHECKPOINT
 from polysharp.core.terms import Metric
-from polysharp.results.completeness import REASONS, difference, read_report
+from polysharp.results.completeness import REASONS, damage, difference, read_report
 from polysharp.results.runs import write_run
 from polysharp.results.source_code import training_sha256
 from polysharp.results.status import best_on_validation, validation_score
@@ -64,7 +64,11 @@ def train_cell(
         "determinism": fingerprint(device),
     }
     report = read_report(output)
-    if report and difference(report, {**about, "data_sha256": inputs.data.sha256}, "finetune") is None:
+    if (
+        report
+        and not damage(output)
+        and difference(report, {**about, "data_sha256": inputs.data.sha256}, "finetune") is None
+    ):
         log.info("seed %d is complete; remove %s to train it again", seed, output)
         if lease:  # what is left where a process was killed at the very end
             rmtree(work / "snapshots", ignore_errors=True)
