@@ -7,7 +7,8 @@ program that it returns asks the server, and starts Python itself for anything t
 
 The server starts with pytest and imports at the first request. With ``POLYSHARP_TESTS_COLD=1`` there is no
 server, and every command is a new interpreter; ``make coverage`` and ``make test-long`` run like this.
-Tests of the process itself (kill -9, process groups, imports, start-up time) call ``sys.executable``.
+Tests of the process itself (kill -9, process groups, command line, imports, start-up time) call
+``sys.executable``: in /proc a command of the server has the server's command line.
 """
 
 from __future__ import annotations
