@@ -29,7 +29,7 @@ def test_tables_of_a_study_that_is_still_at_work(tmp_path: Path) -> None:
     study.completed("-c1", "partial")
     assert {row["status"] for row in study.table("runs.tsv")} == {"missing"}
 
-    # Python itself: whether a run lives is told by the command line of its process.
+    # Python itself: the command line of its process tells whether a run is alive.
     command = [sys.executable, "-m", "snakemake", *study.command("-c1")]
     output = tmp_path / "output"
     with (
