@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from shutil import rmtree
@@ -15,6 +14,7 @@ from polysharp.config.study import load_study
 from polysharp.core.files import read_json
 from polysharp.core.paths import Paths
 from polysharp.results.plan import make_plan
+from tests import warm
 from tests.integration.study import Study
 
 METHODS: dict[str, object] = {"sam": None, "tfidf": None}
@@ -29,8 +29,7 @@ def test_tables_of_a_study_that_is_still_at_work(tmp_path: Path) -> None:
     study.completed("-c1", "partial")
     assert {row["status"] for row in study.table("runs.tsv")} == {"missing"}
 
-    # Python itself: the command line of its process tells whether a run is alive.
-    command = [sys.executable, "-m", "snakemake", *study.command("-c1")]
+    command = [warm.python(), "-m", "snakemake", *study.command("-c1")]
     output = tmp_path / "output"
     with (
         output.open("w") as stream,

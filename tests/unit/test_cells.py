@@ -1,7 +1,10 @@
 """The command that trains cells: several seeds in one process, complete ones left alone."""
 
 import json
+import os
+import signal
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -160,8 +163,15 @@ def test_of_two_processes_the_one_that_came_last_ends_the_work(command: Command,
         for line in first.stderr:
             if "epoch 3/100" in line:
                 break
-        holder = read_json(command.folder / "work/1/lease.json")["process"]
+        lease = command.folder / "work/1/lease.json"
+        holder = read_json(lease)["process"]
+        os.kill(holder, signal.SIGSTOP)  # or it might be done before the second has started
         second = command.start([1], *long)
+        deadline = time.monotonic() + 120
+        while read_json(lease)["process"] == holder:
+            assert second.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+        os.kill(holder, signal.SIGCONT)
         rest = first.stderr.read()
         first.wait()
         assert (first.returncode, "has taken over this cell" in rest) == (75, True), rest

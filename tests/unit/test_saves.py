@@ -13,7 +13,11 @@ from tests import warm
 from tests.conftest import ROOT
 
 
-@pytest.mark.parametrize("every", [[], pytest.param(["--every"], marks=pytest.mark.long)], ids=str)
+@pytest.mark.parametrize(
+    "every",
+    [pytest.param([], marks=pytest.mark.slow), pytest.param(["--every"], marks=pytest.mark.long)],
+    ids=str,
+)
 def test_a_kill_at_any_write_loses_nothing(
     every: list[str],
     tmp_path: Path,
