@@ -14,6 +14,7 @@ Tests of the process itself (kill -9, process groups, command line, imports, sta
 from __future__ import annotations
 
 import atexit
+import ctypes
 import gc
 import importlib
 import json
@@ -24,6 +25,7 @@ import selectors
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -66,7 +68,7 @@ given = sys.argv[1:]
 flags = []
 while given and given[0] in ("-P", "-u"):
     flags.append(given.pop(0))
-if given[:1] not in (["-m"], ["-c"]):
+if given[:1] not in (["-m"], ["-c"]) or "SLURM_JOB_ID" in os.environ:  # Slurm has to own what a job runs
     cold()
 connection = socket.socket(socket.AF_UNIX)
 mask = os.umask(0)
@@ -161,7 +163,7 @@ def serve(socket_number: int, program: str) -> None:
                 else:
                     process = os.fork()
                     if process == 0:
-                        _become(request, streams, program)
+                        _become(request, streams, program, connection)
                     with suppress(OSError):  # the client was killed
                         connection.sendall(b"%d\n" % process)
                     pidfd = os.pidfd_open(process)
@@ -215,7 +217,18 @@ def _same_imports(environment: dict[str, str]) -> bool:
     return library == str(ROOT / "workflow") and relevant(environment) == relevant(dict(os.environ))
 
 
-def _become(request: dict, streams: list[int], program: str) -> None:
+def _enter_namespaces_of(client: socket.socket) -> None:
+    """Enter the namespaces of the client: a cluster of the tests has its own network and mounts."""
+    process, _, _ = struct.unpack("3i", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    for kind in ("net", "mnt"):
+        theirs = Path(f"/proc/{process}/ns/{kind}")
+        if theirs.readlink() != Path(f"/proc/self/ns/{kind}").readlink():
+            with theirs.open() as namespace:
+                if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), 0):
+                    raise OSError(ctypes.get_errno(), f"setns {kind}")
+
+
+def _become(request: dict, streams: list[int], program: str, client: socket.socket) -> None:
     """Run the command in a child of the server, and exit."""
     from huggingface_hub import constants as hub
 
@@ -223,6 +236,7 @@ def _become(request: dict, streams: list[int], program: str) -> None:
     try:
         for number, stream in enumerate(streams):
             os.dup2(stream, number)
+        _enter_namespaces_of(client)
         os.closerange(3, 1024)
         os.chdir(request["cwd"])
         os.umask(request["umask"])

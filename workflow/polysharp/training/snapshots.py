@@ -42,10 +42,11 @@ class StopRequest:
             signal.signal(number, self._hear)
 
     def _hear(self, number: int, _frame: FrameType | None) -> None:
-        if not self.made:
-            log.info("%s: stopping as soon as the state is saved", signal.Signals(number).name)
+        first = not self.made
         self._signal = signal.Signals(number)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+        if first:  # said last, as the next signal may come while this one is logged
+            log.info("%s: stopping as soon as the state is saved", self._signal.name)
 
     @property
     def made(self) -> bool:
