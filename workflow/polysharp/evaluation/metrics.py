@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import precision_recall_fscore_support
 
 from polysharp.core.labels import Indicators, Mask, Predicted, Scores
 from polysharp.core.terms import LabelType, Metric
@@ -55,6 +54,9 @@ def classification_report(
     Labels without support are rows like any other, and part of the macro average. An unmapped answer
     counts as wrong in the accuracy, and as no label in the other rows.
     """
+    # Its import takes seconds, which every command that reads results would wait for.
+    from sklearn.metrics import precision_recall_fscore_support
+
     per_label = precision_recall_fscore_support(y_true, y_pred, average=None, zero_division=0)
     rows = [
         ReportRow("label", name, float(p), float(r), float(f), int(s))
