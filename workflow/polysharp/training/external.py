@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +13,11 @@ from polysharp.config.settings import OutsideSettings
 from polysharp.config.slugs import slug
 from polysharp.core.errors import UserError, list_some, nearest
 from polysharp.core.labels import Indicators, Mask
-from polysharp.core.terms import REPORTED, LabelType
+from polysharp.core.terms import REPORTED
 from polysharp.data.examples import as_list
 from polysharp.data.prepared import PreparedData
 from polysharp.data.readers import FileTable, read_file
+from polysharp.training.answers import named_labels
 
 KEYS, ANSWERS = ("id", "text"), {"labels": "predicted", "text": "answer"}
 MAX_LINES = 10
@@ -118,7 +118,7 @@ def _mapped(
     index = {label: number for number, label in enumerate(data.labels)}
     for number, row in enumerate(rows):
         value = table.columns[column][row]
-        labels = named_labels(str(value or ""), data.labels, data.label_type) if free else _labels(value)
+        labels = named_labels(_written(value), data.labels, data.label_type) if free else _labels(value)
         if labels is None:
             unmapped[number] = True
             continue
@@ -135,21 +135,16 @@ def _mapped(
     return Answers(predicted, unmapped), lines
 
 
-def named_labels(answer: str, labels: Sequence[str], label_type: LabelType) -> list[str] | None:
-    """Return the labels that an answer in free text names, or None where it stands for none.
-
-    A label is named where it stands as whole words, in upper or lower case. An answer that names several
-    labels stands for them (``multi``), or for none (``single``): which one is meant is not guessed.
-    """
-    named = [
-        label for label in labels if re.search(rf"(?<!\w){re.escape(label)}(?!\w)", answer, re.IGNORECASE)
-    ]
-    return None if not named or (label_type == "single" and len(named) > 1) else named
-
-
 def _labels(value: Any) -> list[str] | None:
     """Return the labels of a cell: one, or a list of them, as JSON or as Python writes it."""
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
     labels = as_list(value) if isinstance(value, str) else value
-    return [str(label).strip() for label in (labels if isinstance(labels, list) else [value])]
+    return [_written(label).strip() for label in (labels if isinstance(labels, list) else [value])]
+
+
+def _written(value: Any) -> str:
+    """Return a value as text, a whole number without decimals, which it has in a column with gaps."""
+    if value is None:
+        return ""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
