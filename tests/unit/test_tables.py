@@ -916,7 +916,11 @@ def permute_test_labels(study: Study) -> None:
             }
             truth = encode(data.split("validation")["labels"].to_list(), data.labels)
             decision = judge(back["validation"], truth, dataset.label_type, "macro_f1")
-            about = {key: report[key] for key in (*REASONS, "determinism") if key != "data_sha256"}
+            about = {
+                key: report[key]
+                for key in (*REASONS, "determinism")
+                if key in report.keys() - {"data_sha256"}
+            }
             outcome = Outcome(back, decision, report["best_epoch"], read_history(study.paths.run(cell.path)))
             write_run(study.paths.run(cell.path), data, outcome, about, {})
 
