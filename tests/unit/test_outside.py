@@ -133,6 +133,22 @@ def test_what_is_wrong_is_said_with_its_row(data: PreparedData, tmp_path: Path) 
     assert "row 2" in text and "expected one label" in text
 
 
+def test_splits_that_are_none_are_named(data: PreparedData, tmp_path: Path) -> None:
+    columns: dict[str, list] = {"split": [], "id": [], "predicted": []}
+    for split in ("train", "validation", "test"):
+        for row in data.split(split).to_dicts():
+            for name, value in zip(columns, (split, row["id"], row["labels"][0]), strict=True):
+                columns[name].append(value)
+    assert set(read(table(tmp_path, columns), data)) == {"validation", "test"}
+    for given, hint in (("val", ""), ("Test", "; did you mean 'test'?"), ("tst", "; did you mean 'test'?")):
+        columns["split"] = [given if split == "validation" else split for split in columns["split"]]
+        with pytest.raises(UserError) as caught:
+            read(table(tmp_path, columns), data)
+        expected = f"split {given!r}, in 24 rows: expected one of train, validation, test{hint}"
+        assert caught.value.lines[0].endswith(f"answers.tsv: {expected}")
+        columns["split"] = ["validation" if split == given else split for split in columns["split"]]
+
+
 def test_an_answer_without_a_label_counts_as_wrong(data: PreparedData, tmp_path: Path) -> None:
     ids, predicted = data.split("test")["id"].to_list(), [labels[0] for labels in right(data)]
     found = read(table(tmp_path, {"id": ids, "predicted": [None, *predicted[1:]]}), data)["test"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from polysharp.config.settings import OutsideSettings
 from polysharp.config.slugs import slug
 from polysharp.core.errors import UserError, list_some, nearest
 from polysharp.core.labels import Indicators, Mask
-from polysharp.core.terms import REPORTED
+from polysharp.core.terms import REPORTED, SPLITS
 from polysharp.data.examples import as_list
 from polysharp.data.prepared import PreparedData
 from polysharp.data.readers import FileTable, read_file
@@ -61,6 +62,13 @@ def read_answers(
     if key is None or lines:
         raise UserError(*lines)
     rows = _rows(table, {"task": task, "language": language, "label_type": data.label_type})
+    if "split" in table.columns:
+        counts = Counter(str(table.columns["split"][index]) for index in rows)
+        lines += [
+            f"{path}: split {name!r}, in {count} rows: expected one of {', '.join(SPLITS)}{nearest(name, SPLITS)}"
+            for name, count in counts.items()
+            if name not in SPLITS
+        ]
     found: dict[str, dict[str, int]] = {}
     for index in rows:
         split = str(table.columns["split"][index]) if "split" in table.columns else "test"
@@ -69,6 +77,8 @@ def read_answers(
         if table.columns[column][first] != table.columns[column][index]:
             other = f"{name[:60]!r} stands in row {table.rows[first]} with another answer"
             lines.append(f"{path}, row {table.rows[index]}: {other}")
+    if lines:
+        raise UserError(*_cut(lines))
     if "test" not in found:
         dataset = f"{task}, {language}, {data.label_type}"
         raise UserError(f"{path}: no row is of the test texts of {dataset}; expected one for each")
@@ -87,9 +97,13 @@ def read_answers(
         )
         lines += wrong
     if lines:
-        more = [f"and {len(lines) - MAX_LINES} more"] if len(lines) > MAX_LINES else []
-        raise UserError(*lines[:MAX_LINES], *more)
+        raise UserError(*_cut(lines))
     return answers
+
+
+def _cut(lines: Sequence[str]) -> list[str]:
+    more = [f"and {len(lines) - MAX_LINES} more"] if len(lines) > MAX_LINES else []
+    return [*lines[:MAX_LINES], *more]
 
 
 def _rows(table: FileTable, wanted: Mapping[str, str]) -> list[int]:
