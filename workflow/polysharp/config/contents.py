@@ -73,8 +73,9 @@ def model_files(model: ModelSettings) -> list[Path]:
 
 def _digests(paths: Iterable[Path], look: bool, record: Path) -> dict[Path, str]:
     """Return the SHA-256 of files, of those alone anew that may have changed since they were recorded."""
-    known = _read(record)
-    found, lines, changed = {}, [], False
+    known, changed = _read(record), False
+    found: dict[Path, str] = {}
+    lines: list[str] = []
     for path in sorted(paths):
         entry = known.get(str(path), {})
         try:

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from bisect import bisect
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, zip_longest
@@ -34,6 +34,7 @@ _PARTICLE = re.compile(
 _ARABIC = re.compile("[\u0620-\u064a]")
 _ARABIC_PREFIX = re.compile("(?:^|\\W)[وف]?(?:[بكل]?(?:ال)?|لل)$")
 _NUMBER = re.compile(r"(?:(?<!\w)[+-])?(?:\d+(?:[.,]\d+)*|\.\d+)%?")
+_PART = re.compile("[^,]+")  # of a list
 
 _QUOTES = " \"'`*_()[]{}<>«»‹›„“”「」『』【】"
 
@@ -76,19 +77,23 @@ class _Labels:
     words: list[tuple[str, re.Pattern[str]]]
 
     def matches(self, text: str) -> Iterator[_Match]:
-        for number in _NUMBER.finditer(text) if self.numbers else ():
-            parts = [number.span()]
-            if _value(number[0]) not in self.numbers:  # a list, as in 1,3; else a number of its own
-                parts = [part.span() for part in re.compile("[^,]+").finditer(text, *number.span())]
-            of_parts = [(span, self.numbers.get(_value(text[slice(*span)]), [])) for span in parts]
-            for span, labels in of_parts if all(labels for _, labels in of_parts) else []:
-                outer = number.span() if len(parts) > 1 else span
-                for label in labels if _is_whole(text, *outer) else []:
-                    yield _Match(*span, label, *_joined(text, *outer))
+        """Yield every place of a folded text where a label stands as whole words."""
+        for number in _NUMBER.finditer(text):
+            if _is_whole(text, *number.span()):
+                for span in self._parts(number):
+                    for label in self.numbers.get(_value(text[slice(*span)]), []):
+                        yield _Match(*span, label, *_joined(text, *number.span()))
         for label, pattern in self.words:
             for found in pattern.finditer(text):
                 if _is_whole(text, *found.span()):
                     yield _Match(*found.span(), label, *_joined(text, *found.span()))
+
+    def _parts(self, number: re.Match[str]) -> list[tuple[int, int]]:
+        """Return the places of the labels in a number: its own, or in 1,3 those of a list of labels."""
+        parts = [part.span() for part in _PART.finditer(number.string, *number.span())]
+        whole = _value(number[0]) in self.numbers
+        listed = all(_value(number.string[slice(*part)]) in self.numbers for part in parts)
+        return [number.span()] if whole or not listed else parts
 
 
 def named_labels(answer: str, labels: Sequence[str], label_type: LabelType) -> list[str] | None:
@@ -101,7 +106,8 @@ def named_labels(answer: str, labels: Sequence[str], label_type: LabelType) -> l
     An answer that names several labels stands for them (``multi``), or for none (``single``), and one that
     negates a label for none: which one is meant is not guessed.
     """
-    for form in (str, str.strip, _composed, _plain, _bare):
+    forms: tuple[Callable[[str], str], ...] = (str, str.strip, _composed, _plain, _bare)
+    for form in forms:
         equal = [label for label in labels if form(label) == form(answer) != ""]
         if len(equal) == 1:
             return equal
