@@ -1,8 +1,12 @@
 """Predictions from elsewhere in the real workflow."""
 
+import json
+import os
+
 import polars as pl
 import pytest
 
+from polysharp.core.files import sha256
 from tests.integration.study import Study
 
 METHODS: dict[str, object] = {
@@ -34,6 +38,14 @@ def test_answers_are_compared_like_any_method(tmp_path_factory: pytest.TempPathF
     splits = {row["split"] for row in study.table("report.tsv") if row["method"] == "gpt"}
     assert splits == {"test"}
     assert not study.planned("all")
+    report = study.folder / "results/runs/main/english/single/gpt/seed-0/report.json"
+    file = study.folder / "gpt.tsv"
+    assert json.loads(report.read_bytes())["predictions_sha256"] == sha256(file)
+    file.touch()
+    assert not study.planned("all")
+    file.write_bytes(file.read_bytes().replace(b"I do not know.", b"I have no idea"))
+    os.utime(file, (1, 1))
+    assert study.planned("all") == {"outside": 1, "merge_reports": 1, "draw_figures": 1, "build_report": 1}
 
     pl.DataFrame({"id": test["id"][1:], "answer": answers[1:]}).write_csv(
         study.folder / "gpt.tsv", separator="\t"

@@ -1,6 +1,7 @@
 """What is done anew after a change, and what is the same however it is done."""
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from polysharp.config.slugs import model_slug
 from tests.integration.conftest import DATASETS, LATE, METHODS
 from tests.integration.study import Study, copy_of_the_repository, write_data
 
+FROM_MODEL = [("finetune", "sam/1"), ("finetune", "sam/2"), ("probe", "probe/0")]
 AGGREGATION = {"merge_reports", "draw_figures", "build_report"}
 PATHS = ["main/english/single", "main/french/multi"]
 SELECTION = {f"select_best {path}" for path in PATHS}
@@ -154,6 +156,38 @@ def test_there_is_something_to_choose(extended: Study) -> None:
     for path in PATHS:
         language = path.split("/")[1]
         assert len({row["validation_macro_f1"] for row in runs if row["language"] == language}) > 1
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Put another file into the place of one, with a time before everything that was made of that."""
+    staging = path.with_name("another file")
+    staging.write_bytes(content)
+    os.utime(staging, (1, 1))
+    staging.replace(path)
+
+
+def test_what_files_contain_decides_and_not_their_times(study: Study) -> None:
+    model = f"prepare_model {model_slug(ModelSettings(name='./encoders/english'))}"
+    english = {f"{rule} {PATHS[0]}" for rule in ("summarise_data", "select_best")}
+    of_model = {f"{job} {PATHS[0]}/{job_of}" for job, job_of in FROM_MODEL}
+    for path in (*study.folder.glob("encoders/*/*"), *study.folder.glob("data/*/*/*.json")):
+        path.touch()
+    assert study.jobs("--max-checksum-file-size", "0") == set()
+
+    weights = study.folder / "encoders/english/model.safetensors"
+    first = weights.read_bytes()
+    replace(weights, first[:-1] + bytes([first[-1] ^ 1]))
+    assert study.jobs() == AGGREGATION | english | of_model | {model, "merge_findings"}
+    report = study.folder / "results/runs" / PATHS[0] / "probe/seed-0/report.json"
+    before = json.loads(report.read_bytes())
+    study.completed("-c1", str(report.relative_to(study.folder)))
+    after = json.loads(report.read_bytes())
+    assert after["model"]["sha256"] != before["model"]["sha256"]
+    assert after["model"]["config_sha256"] == before["model"]["config_sha256"]
+
+    texts = study.folder / "data/french/multi/train.json"
+    replace(texts, texts.read_bytes().replace(b'"economy"', b'"schools"', 1))
+    assert f"prepare_data {PATHS[1]}" in study.jobs()
 
 
 @pytest.mark.parametrize("name", ["examples.parquet", "findings.tsv"])

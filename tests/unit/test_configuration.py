@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from snakemake.cli import parse_config
 
 from polysharp.config.checking import check_configuration, parse_settings, resolve_method, resolve_model
 from polysharp.config.defaults import explain_settings
@@ -15,6 +16,7 @@ from polysharp.config.settings import SETTINGS, Configuration, ProbeSettings, Tf
 from polysharp.config.study import as_arguments, load_study
 from polysharp.core.errors import UserError
 from polysharp.core.terms import Kind
+from tests.conftest import write_source
 
 
 def lines_of(**content: Any) -> list[str]:
@@ -192,6 +194,30 @@ def test_mistakes_have_file_and_line(tmp_path: Path) -> None:
     assert "config.yaml, line 8: methods.sam.epochs: 0: expected greater than or equal to 1" in lines
     assert any(line.startswith("config.yaml, line 9: methods.probee: not a known method") for line in lines)
     assert "config.yaml: threads: 0: expected greater than or equal to 1" in lines  # from nowhere in it
+
+
+def test_the_command_line_can_leave_out_what_a_file_can(tmp_path: Path) -> None:
+    write_source(tmp_path / "data", {split: {} for split in ("train", "val", "test")})
+    (tmp_path / "sheet.tsv").write_text("language\tlabel_type\tsource\nenglish\tsingle\tdata")
+
+    def of(*entries: str) -> Any:
+        given = parse_config(["datasets=sheet.tsv", *entries])
+        return load_study(given, [tmp_path], [], given)[0]
+
+    for nothing in ("", "~", "null"):
+        study = of(
+            f"methods={{tfidf: {nothing}, probe: {nothing}, few: {{base: tfidf, train_size: {nothing}}}}}",
+            f"training={{dropout: {nothing}, micro_batch_size: {nothing}}}",
+            f"report={{reference: {nothing}}}",
+            f"models={{default: {{name: some/model, revision: {nothing}, text_prefix: {nothing}}}}}",
+        )
+        assert study.methods == {"tfidf": {}, "probe": {}, "few": {"base": "tfidf", "train_size": nothing}}
+        assert resolve_method(study, "few")[1].train_size is None
+        assert study.training.dropout is study.training.micro_batch_size is study.report.reference is None
+        assert study.models["default"].revision is None
+        assert study.models["default"].text_prefix == nothing  # a text is what it is
+    with pytest.raises(UserError, match=r"training\.epochs: '': expected a whole number"):
+        of("training={epochs: }")
 
 
 def test_the_command_line_is_named_where_it_said_so(tmp_path: Path) -> None:

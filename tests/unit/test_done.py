@@ -123,6 +123,28 @@ def test_a_prepared_model_is_compared_by_its_bytes(matrix: Matrix, paths: Paths)
     assert list(not_done(matrix, paths)) == ["sam", "probe"]
 
 
+def test_a_prepared_model_is_compared_by_its_configuration_too(matrix: Matrix, paths: Paths) -> None:
+    identity = {"name": "some/model", "revision": COMMIT, "sha256": "0" * 64, "config_sha256": "1" * 64}
+    write_json(paths.models / model_slug(matrix.datasets[0].model) / "polysharp.json", identity)
+    assert not not_done(matrix, paths)  # older reports do not say it
+    for cell in matrix.cells:
+        path = paths.run(cell.path) / "report.json"
+        if cell.has_model:
+            write_json(path, read_json(path) | {"model": identity | {"config_sha256": "2" * 64}})
+    assert list(not_done(matrix, paths)) == ["sam", "probe"]
+
+
+def test_another_content_of_the_predictions_leaves_their_cell_undone(
+    matrix: Matrix, paths: Paths, tmp_path: Path
+) -> None:
+    (cell,) = [cell for cell in matrix.cells if cell.kind == "outside"]
+    path, answers = paths.run(cell.path) / "report.json", tmp_path / "answers.tsv"
+    write_json(path, read_json(path) | {"predictions_sha256": sha256(answers)})
+    assert not not_done(matrix, paths)
+    write_text(answers, "others")
+    assert not_done(matrix, paths) == {"outside": "read from a file that has changed; not yet again"}
+
+
 def test_of_a_local_model_the_last_part_of_its_folder_is_compared(
     matrix: Matrix, paths: Paths, tmp_path: Path
 ) -> None:
@@ -165,7 +187,7 @@ def test_results_that_are_damaged_or_gone_leave_a_cell_undone(matrix: Matrix, pa
     assert {run.status for run in others} == {"complete"}
 
 
-def test_a_data_set_is_hashed_once(
+def test_every_file_is_hashed_once(
     matrix: Matrix, paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hashed: list[Path] = []
@@ -176,7 +198,7 @@ def test_a_data_set_is_hashed_once(
 
     monkeypatch.setattr(done, "sha256", counted)
     assert len(read_runs(matrix.cells, "macro_f1", paths)) == 5
-    assert len(hashed) == 2
+    assert [path.name for path in hashed] == ["examples.parquet", "labels.json", "answers.tsv"]
 
 
 @pytest.mark.parametrize(

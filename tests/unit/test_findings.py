@@ -160,6 +160,33 @@ def test_labels_that_look_like_one_another() -> None:
     assert seen == ["'economy '", "'social-policy'", "'Ökonomie'"]
 
 
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (["-1", "0", "1"], False),
+        (["−1", "1"], False),
+        (["stance -1", "stance 1"], False),
+        (["10-20", "1020"], False),
+        (["1 0", "10"], False),
+        (["10-20", "10 20"], True),
+        (["covid-19", "Covid 19"], True),
+    ],
+)
+def test_other_numbers_are_no_other_spelling(names: list[str], found: bool) -> None:
+    examples = [example("train", row, f"text {row}", names[row % len(names)]) for row in range(30)]
+    assert bool([place for check, place in label_findings(examples) if check == "similar_labels"]) == found
+
+
+def test_a_rare_number_is_no_slip() -> None:
+    for names, found in (
+        (["100001", "100002"], 0),
+        (["topic 101", "topic 102"], 0),
+        (["topic 101", "topc 101"], 1),
+    ):
+        examples = [example("train", row, f"text {row}", names[row == 0]) for row in range(20)]
+        assert len([place for check, place in label_findings(examples) if check == "similar_labels"]) == found
+
+
 # --- Collecting -----------------------------------------------------------------------------------
 
 

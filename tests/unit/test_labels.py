@@ -1,5 +1,6 @@
 """Labels as indicator matrices, decisions, and the thresholds behind them."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,25 @@ def test_order_is_sorted_whatever_the_order_of_the_texts(labels: list[list[str]]
     order = label_order(labels)
     assert order == sorted({name for names in labels for name in names})
     assert order == label_order(reversed([list(reversed(names)) for names in labels]))
+
+
+@pytest.mark.parametrize(
+    ("labels", "order"),
+    [
+        (map(str, range(12)), "0 1 2 3 4 5 6 7 8 9 10 11"),
+        (["10", "-2", "+3", "-10", "0", "1"], "-10 -2 0 1 +3 10"),
+        (["01", "1", "002"], "01 1 002"),
+        (["٣", "١٠", "٢"], "٢ ٣ ١٠"),
+        (["10", "9", "other"], "10 9 other"),  # not all are integers
+        (["1.5", "10", "9"], "1.5 10 9"),
+        (["1" * 5000, "2"], f"{'1' * 5000} 2"),
+        (["", "10", "9"], " 10 9"),
+    ],
+)
+def test_integers_are_ordered_by_value(labels: Iterable[str], order: str) -> None:
+    labels = list(labels)
+    assert label_order([[label] for label in labels]) == order.split(" ")
+    assert label_order([labels[::-1]]) == order.split(" ")
 
 
 @given(LABELS)

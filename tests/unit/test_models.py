@@ -75,6 +75,19 @@ def test_local_folder_round_trip(architecture: str, tmp_path: Path) -> None:
         assert str(tmp_path) not in file.read_text()
 
 
+def test_the_configuration_is_part_of_which_model_it_is(tiny: Path, tmp_path: Path) -> None:
+    source = Path(copytree(tiny, tmp_path / "source"))
+    config = read_json(source / "config.json")
+    identities = []
+    for change in ({}, {"hidden_act": "relu"}, {"transformers_version": "5.0"}):
+        write_json(source / "config.json", config | change)
+        prepare_model(str(source), None, tmp_path / "prepared")
+        identities.append(read_identity(tmp_path / "prepared"))
+    first, other, same = identities
+    assert first == same
+    assert other == first | {"config_sha256": other["config_sha256"]} != first
+
+
 def test_missing_pooler_is_not_saved_as_random_numbers(tiny: Path, tmp_path: Path) -> None:
     prepare_model(str(tiny), None, tmp_path / "prepared")
     assert not any("pooler" in name for name in load_file(tmp_path / "prepared" / "model.safetensors"))

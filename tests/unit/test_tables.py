@@ -32,6 +32,7 @@ from polysharp.data.prepared import PreparedData, read_prepared
 from polysharp.evaluation.decisions import judge
 from polysharp.evaluation.statistics import resamples
 from polysharp.reporting.exports import LATEX, PARQUET, write_latex
+from polysharp.reporting.panels import _matrix
 from polysharp.reporting.selection import select_best
 from polysharp.reporting.tables import MANIFEST, write_tables
 from polysharp.results.completeness import REASONS
@@ -652,6 +653,30 @@ def test_confusions_follow_from_the_stored_predictions(finished: Study) -> None:
     assert several["true"].null_count() and several["predicted"].null_count()
 
 
+def test_labels_that_are_integers_are_ordered_by_value_everywhere(tmp_path: Path) -> None:
+    names = [str(number) for number in range(-2, 12)]
+    splits = {}
+    for split, size in (("train", 60), ("val", 42), ("test", 42)):
+        labels = [number % 14 - 2 for number in range(size)]
+        splits[split] = {"Text": [f"text {number} of {split}" for number in range(size)], "Labels": labels}
+    write_source(tmp_path / "numbers", splits)
+    study = prepared(tmp_path, [("english", "single", "numbers")])
+    for cell in study.matrix.cells:
+        report = study.train(cell)
+        assert report["labels"] == names
+        assert [row["row"] for row in report["report"]["test"] if row["row_type"] == "label"] == names
+    assert read_json(study.paths.data("main/english/single") / "labels.json")["labels"] == names
+    tables = study.write()
+    rows = tables["report"].filter(method="sam", split="test", row_type="label")
+    assert rows["row"].cast(pl.String).to_list() == names
+    pairs = tables["confusions"].filter(method="sam", split="test")
+    for column in ("true", "predicted"):
+        assert [str(n) for n in sorted(set(pairs[column]))] == names
+    assert pairs.select("true", "predicted").rows() == sorted(pairs.select("true", "predicted").rows())
+    shown = _matrix([{key: str(value) for key, value in row.items()} for row in pairs.to_dicts()])
+    assert shown is not None and shown.labels == names
+
+
 def test_curves_are_means_over_seeds(study: Study) -> None:
     for seed, value in ((1, 0.5), (2, 0.7), (3, 0.6)):
         history = [
@@ -928,7 +953,11 @@ def permute_test_labels(study: Study) -> None:
             }
             truth = encode(data.split("validation")["labels"].to_list(), data.labels)
             decision = judge(back["validation"], truth, dataset.label_type, "macro_f1")
-            about = {key: report[key] for key in (*REASONS, "determinism") if key != "data_sha256"}
+            about = {
+                key: report[key]
+                for key in (*REASONS, "determinism")
+                if key in report.keys() - {"data_sha256"}
+            }
             outcome = Outcome(back, decision, report["best_epoch"], read_history(study.paths.run(cell.path)))
             write_run(study.paths.run(cell.path), data, outcome, about, {})
 

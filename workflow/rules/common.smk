@@ -1,8 +1,7 @@
 # Shared by all the files of rules: the library, the checked configuration, the matrix of cells.
 #
 # Inputs:  config/config.yaml (or --configfile), the sample sheet it names
-# Defines: STUDY, MATRIX, JOBS, TRAINED, DATASETS, MODELS, FETCHED, PUBLISHED, FIGURES, TABLES, SEVERITIES, SUMMARISED, failure_file, remove_failures, job_of, dataset_of, prepared, needed
-import json
+# Defines: STUDY, MATRIX, CONTENTS, JOBS, TRAINED, DATASETS, MODELS, FETCHED, PUBLISHED, FIGURES, TABLES, SEVERITIES, SUMMARISED, failure_file, remove_failures, job_of, dataset_of, prepared, needed
 import os
 import signal
 import sys
@@ -29,7 +28,8 @@ from polysharp.core import columns
 from polysharp.cluster import driver
 from polysharp.core.errors import UserError
 from polysharp.core.failure_file import failure_file, remove_failures
-from polysharp.config.study import load_study
+from polysharp.config.contents import study_contents
+from polysharp.config.study import load_study, predictions_of
 from polysharp.core.paths import Paths, prepared_files
 from polysharp.cluster.wrappers import cancel_what_is_left
 from polysharp.cluster.driver_files import register_driver, stop_submitting_on
@@ -56,6 +56,9 @@ if not workflow.configfiles:
 
 try:
     STUDY, MATRIX = load_study(config, BASES, workflow.configfiles, workflow.config_settings.config)
+    # What files contain is among the params of the rules that read them: Snakemake compares times alone, and
+    # of models it knows no file. Jobs take what was found here, so that they decide as the driver does.
+    CONTENTS = study_contents(MATRIX, look=workflow.is_main_process)
 except UserError as error:  # one line for each mistake, and no line of this file
     sys.exit("\n".join(["The configuration cannot be used:", *error.lines]))
 
@@ -108,13 +111,21 @@ def job_of(wildcards):
     return JOBS[f"{dataset_of(wildcards).path}/{wildcards.method}/seed-{wildcards.seed}"]
 
 
+def files_of(wildcards):
+    """Return the files of a data set, whose content decides and not their times; or the note of the hub's."""
+    dataset = dataset_of(wildcards)
+    return dataset.inputs if dataset.hub else ancient(dataset.inputs)
+
+
+def content_of_data(wildcards):
+    """Return the SHA-256 of the files of a data set; of one on the hub no other param than before."""
+    dataset = dataset_of(wildcards)
+    return CONTENTS.get(f"data/{dataset.path}", dataset.source.as_arguments())
+
+
 def outside_of(wildcards):
     """Return the file of predictions that a method from outside reads."""
-    return next(
-        json.loads(setting.removeprefix("predictions="))
-        for setting in settings_of(wildcards)
-        if setting.startswith("predictions=")
-    )
+    return predictions_of(job_of(wildcards).cells[0])
 
 
 def settings_of(wildcards):

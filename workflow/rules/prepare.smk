@@ -30,6 +30,8 @@ rule prepare_model:
     params:
         name=lambda wildcards: MODELS[wildcards.model].name,
         revision=lambda wildcards: [f"--revision={r}" for r in [MODELS[wildcards.model].revision] if r],
+        # Of the hub's models the revision says what they hold; the name again is no other param than before.
+        content=lambda wildcards: CONTENTS.get(f"models/{wildcards.model}", MODELS[wildcards.model].name),
     shell:
         "exec python -P -m polysharp prepare-model --name {params.name:q} {params.revision:q}"
         " --output models/{wildcards.model}"
@@ -57,7 +59,7 @@ rule fetch_data:
 
 rule prepare_data:
     input:
-        lambda wildcards: dataset_of(wildcards).inputs,
+        files_of,
     output:
         "results/data/{task}/{language}/{label_type}/examples.parquet",
         "results/data/{task}/{language}/{label_type}/labels.json",
@@ -71,6 +73,7 @@ rule prepare_data:
         "../../envs/tables.yaml"
     params:
         source=lambda wildcards: dataset_of(wildcards).source.as_arguments(),
+        content=content_of_data,
         severities=SEVERITIES,
         seed=lambda wildcards: (
             [f"--split-seed={STUDY.split_seed}"] if dataset_of(wildcards).source.shares else []

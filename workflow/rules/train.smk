@@ -125,7 +125,7 @@ rule tfidf:
 rule outside:
     input:
         data=data_of,
-        predictions=outside_of,
+        predictions=lambda wildcards: ancient(outside_of(wildcards)),
     output:
         RUN_FILES,
     log:
@@ -139,6 +139,7 @@ rule outside:
         cell=lambda wildcards: job_of(wildcards).path,
         settings=settings_of,
         metric=STUDY.selection_metric,
+        content=lambda wildcards: CONTENTS[f"outside/{outside_of(wildcards)}"],
     shell:
         "exec python -P -m polysharp read-predictions --data $(dirname {input.data[0]:q})"
         " --task {wildcards.task} --language {wildcards.language} --metric {params.metric}"

@@ -26,6 +26,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: argparse.Namespace) -> None:
+    from polysharp.core.files import sha256
     from polysharp.data.prepared import read_prepared
     from polysharp.results.runs import write_predictions
     from polysharp.training.costs import Costs
@@ -35,6 +36,7 @@ def main(arguments: argparse.Namespace) -> None:
     settings = parse_settings("outside", arguments.settings)
     assert isinstance(settings, OutsideSettings)
     data = read_prepared(arguments.data)
+    content = sha256(Path(settings.predictions))  # before it is read: a change in between shows the next time
     answers = read_answers(Path(settings.predictions), settings, data, arguments.task, arguments.language)
     for split, of_split in answers.items():
         log.info(
@@ -48,6 +50,7 @@ def main(arguments: argparse.Namespace) -> None:
         "settings": settings.model_dump(),
         "thresholds": None,
         "best_epoch": None,
+        "predictions_sha256": content,
         "unmapped": {split: int(of_split.unmapped.sum()) for split, of_split in answers.items()},
     }
     predicted = {split: of_split.predicted for split, of_split in answers.items()}

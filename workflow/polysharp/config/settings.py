@@ -8,9 +8,9 @@ on every node, reads this module.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from polysharp.config.checks import CheckName, Severity
 from polysharp.core.terms import Kind, Metric
@@ -20,6 +20,11 @@ def _unique(values: Sequence[Any]) -> Sequence[Any]:
     if isinstance(values, list) and len({str(value) for value in values}) < len(values):
         raise ValueError("expected every value once")
     return values
+
+
+def _is_null(value: Any) -> bool:
+    """Whether a value is YAML's null, which Snakemake's ``--config`` gives as the text that stands for it."""
+    return value is None or (isinstance(value, str) and value in ("", "~", "null", "Null", "NULL"))
 
 
 class _Section(BaseModel):
@@ -34,6 +39,13 @@ class _Section(BaseModel):
                 f"{value}: expected no truth value, as which YAML reads a bare yes, no, on or off"
             )
         return value
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _null(cls, value: Any, field: ValidationInfo) -> Any:
+        """Read what stands for null as null, where a field can be null."""
+        annotation = cls.model_fields[str(field.field_name)].annotation
+        return None if type(None) in get_args(annotation) and _is_null(value) else value
 
 
 class TfidfSettings(_Section):
@@ -170,7 +182,7 @@ class ReportSettings(_Section):
 def _null_is_empty(value: Any) -> Any:
     """Read ``sam:`` with nothing behind it as a method without overrides."""
     if isinstance(value, Mapping):
-        return {key: {} if entry is None else entry for key, entry in value.items()}
+        return {key: {} if _is_null(entry) else entry for key, entry in value.items()}
     return value
 
 

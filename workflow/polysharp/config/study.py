@@ -175,6 +175,12 @@ def from_arguments(arguments: Iterable[str]) -> dict[str, Any]:
     return {key: json.loads(value) for key, _, value in pairs}
 
 
+def predictions_of(cell: Cell) -> str | None:
+    """Return the file that a cell of a method from outside reads; of another cell None."""
+    path = from_arguments(cell.settings)["predictions"] if cell.kind == "outside" else None
+    return None if path is None else str(path)
+
+
 def check_names(configuration: Configuration) -> list[str]:
     """Return a line for every method or model key that cannot be told apart in a path."""
     lines: list[str] = []

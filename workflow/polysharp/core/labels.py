@@ -1,7 +1,8 @@
-"""Labels as indicator matrices, in one order everywhere: the sorted one."""
+"""Labels as indicator matrices, in one order everywhere: by value where all are integers, else sorted."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -11,6 +12,9 @@ from numpy.typing import NDArray
 Indicators = NDArray[np.bool_]  # (texts, labels); single-label rows hold exactly one True
 Scores = NDArray[np.float64]  # (texts, labels); probabilities
 Mask = NDArray[np.bool_]  # (texts,)
+
+
+_INTEGER = re.compile(r"[+-]?\d{1,1000}")  # more digits are no number to Python
 
 
 class Predicted(NamedTuple):
@@ -27,8 +31,16 @@ class Predicted(NamedTuple):
 
 
 def label_order(labels: Iterable[Iterable[str]]) -> list[str]:
-    """Return the sorted names of all labels that occur, the same in every process."""
-    return sorted({name for names in labels for name in names})
+    """Return the names of all labels that occur, in the one order, which is the same in every process."""
+    return in_order(name for names in labels for name in names)
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Return the different names of labels: 2 before 10 where all are integers, else as text is sorted."""
+    different = set(names)
+    if all(_INTEGER.fullmatch(name) for name in different):
+        return sorted(different, key=lambda name: (int(name), name))
+    return sorted(different)
 
 
 def encode(labels: Sequence[Sequence[str]], names: Sequence[str]) -> Indicators:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -150,10 +151,14 @@ def _misspelt(name: str, frequent: Sequence[str]) -> str | None:
     """Return the frequent label that a rare one is at most two slips from, where it is long enough."""
     if len(name) < LONG_ENOUGH:
         return None
-    return next((label for label in frequent if OSA.distance(name, label, score_cutoff=2) <= 2), None)
+    numbers = re.findall(r"\d+", name)  # another number is no slip
+    alike = (label for label in frequent if OSA.distance(name, label, score_cutoff=2) <= 2)
+    return next((label for label in alike if re.findall(r"\d+", label) == numbers), None)
 
 
 def _bare(name: str) -> str:
     """Return a label without what people write in several ways: case, space, hyphens, accents."""
     plain = unicodedata.normalize("NFKD", name).casefold()
+    # Of numbers, a minus and what stands between two of them are no ways of writing.
+    plain = re.sub(r"(?<!\S)-(?=\d)", "\N{MINUS SIGN}", re.sub(r"(?<=\d)[ _-]+(?=\d)", "/", plain))
     return "".join(sign for sign in plain if sign not in " _-" and not "\u0300" <= sign <= "\u036f") or name

@@ -20,8 +20,9 @@ def read_identity(folder: Path) -> dict[str, Any]:
     """Return which model the prepared `folder` holds.
 
     ``name`` as configured (of a local folder, its last part), ``revision`` (a hub commit, a package's
-    version, or None), ``sha256`` of ``model.safetensors`` followed by ``tokenizer.json``, and
-    ``architecture`` (transformers' class). Raises :class:`UserError` when `folder` was not prepared.
+    version, or None), ``sha256`` of ``model.safetensors`` followed by ``tokenizer.json``,
+    ``config_sha256`` of what its configuration says, and ``architecture`` (transformers' class). Raises
+    :class:`UserError` when `folder` was not prepared.
     """
     if not (folder / IDENTITY).is_file():
         raise UserError(

@@ -7,6 +7,8 @@ that nothing after it needs a network or knows where a model came from.
 The hub was only met as tests/hub.py imitates it, never itself.
 """
 
+import hashlib
+import json
 import logging
 from importlib import metadata
 from pathlib import Path
@@ -67,11 +69,14 @@ def prepare_model(name: str, revision: str | None, destination: Path) -> None:
     with quiet_transformers(), replacing_folder(destination) as staging:
         shown, resolved = _write_encoder(name, revision, staging)
         check_tokenizer(name, staging)
-        architecture = read_json(staging / "config.json")["architectures"][0]
+        config = read_json(staging / "config.json")
+        architecture = config["architectures"][0]
+        config.pop("transformers_version", None)
         identity = {
             "name": shown,
             "revision": resolved,
             "sha256": sha256(staging / WEIGHTS, staging / TOKENIZER),
+            "config_sha256": hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest(),
             "architecture": architecture,
         }
         write_json(staging / IDENTITY, identity)

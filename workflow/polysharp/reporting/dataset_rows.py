@@ -13,7 +13,7 @@ from polysharp.core.paths import Paths
 from polysharp.core.terms import REPORTED
 from polysharp.data.prepared import read_labels
 from polysharp.evaluation.estimates import Predictions, Tally, score, tallies
-from polysharp.evaluation.metrics import confusions
+from polysharp.evaluation.metrics import NO_LABEL, confusions
 from polysharp.evaluation.ranking import Ranking
 from polysharp.evaluation.statistics import compare
 from polysharp.reporting.rows import (
@@ -170,18 +170,19 @@ class DatasetTables:
 
     def confusions(self) -> Iterator[Row]:
         """Yield the rows of confusions.tsv."""
+        place = {name: number for number, name in enumerate([NO_LABEL, *self.labels])}
         for method, of_splits in self.predictions.items():
             for split, pairs in of_splits.items():
                 total: Counter[tuple[str, str]] = Counter()
                 for pair in pairs:
                     total.update(confusions(pair.truth, pair.predicted, self.labels))
-                for (true, predicted), count in sorted(total.items()):
+                for true, predicted in sorted(total, key=lambda pair: (place[pair[0]], place[pair[1]])):
                     yield {
                         **self._identity(method),
                         "split": split,
                         "true": true,
                         "predicted": predicted,
-                        "texts_mean": count / len(pairs),
+                        "texts_mean": total[true, predicted] / len(pairs),
                     }
 
     def curves(self) -> Iterator[Row]:

@@ -12,6 +12,7 @@ from pyarrow import parquet
 
 from polysharp.core import columns
 from polysharp.core.files import read_json
+from polysharp.core.labels import in_order
 from polysharp.core.paths import EXAMPLES, REPORT, Paths
 from polysharp.core.terms import SPLITS, Metric
 from polysharp.core.tsv import read_table
@@ -160,7 +161,7 @@ def _labels(report: Sequence[Row]) -> list[tuple[str, str, dict[str, Row]]]:
 
 
 def _matrix(pairs: Sequence[Row]) -> ConfusionMatrix | None:
-    labels = sorted({row["true"] for row in pairs} | {row["predicted"] for row in pairs} - {""})
+    labels = in_order({row["true"] for row in pairs} | {row["predicted"] for row in pairs} - {""})
     if not labels or len(labels) > MAX_LABELS:
         return None
     predicted = labels + [""] * any(not row["predicted"] for row in pairs)

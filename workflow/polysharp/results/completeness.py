@@ -15,7 +15,7 @@ from typing import Any
 from polysharp.config.packages import PACKAGE
 from polysharp.config.settings import ModelSettings
 from polysharp.config.slugs import model_slug
-from polysharp.config.study import Cell, from_arguments
+from polysharp.config.study import Cell, from_arguments, predictions_of
 from polysharp.core.files import expanded, read_json, sha256
 from polysharp.core.paths import IDENTITY, PREDICTIONS, RECEIPT, REPORT, Paths, prepared_files
 from polysharp.core.terms import Kind, Metric
@@ -28,10 +28,12 @@ REASONS = {
     "settings": "trained with other settings; not yet again with these",
     "seed": "trained with another seed; not yet again with this one",
     "data_sha256": "trained on other data; not yet again on these",
+    "predictions_sha256": "read from a file that has changed; not yet again",
 }
 NOT_PREPARED = "its data are not prepared (again) yet"
-# Reports of baselines have not always said these. Snakemake trains a baseline again when one changes.
-SAID_LATER = ("reading", "seed")
+# Reports of baselines and of predictions have not always said these. Snakemake runs such a cell again when
+# one changes.
+SAID_LATER = ("reading", "seed", "predictions_sha256")
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -80,7 +82,7 @@ class Wanted:
 
     def __init__(self, metric: Metric, paths: Paths) -> None:
         self._metric, self._paths = metric, paths
-        self._model, self._data = cache(_prepared_model), cache(_prepared_data)
+        self._model, self._data, self._file = cache(_prepared_model), cache(_prepared_data), cache(sha256)
 
     def of(self, cell: Cell) -> dict[str, Any]:
         """Return what the report of a cell has to say; of data that are not prepared None."""
@@ -90,8 +92,10 @@ class Wanted:
             "settings": from_arguments(cell.settings),
             "data_sha256": self._data(self._paths.data(cell.dataset.path)),
         }
-        if cell.kind != "outside":
+        if (predictions := predictions_of(cell)) is None:
             wanted["seed"] = cell.seed
+        else:
+            wanted["predictions_sha256"] = self._file(Path(predictions))
         if cell.has_model:
             wanted["model"] = self._model(self._paths.models / model_slug(model)) or model
             reading = model.model_dump(exclude={"name", "revision"})
@@ -112,6 +116,8 @@ def _is_model(found: Mapping[str, Any] | None, wanted: Mapping[str, Any] | Model
     if found is None:
         return False
     if not isinstance(wanted, ModelSettings):
+        # Reports have not always said the configuration's; weights and tokenizer then have to do.
+        found = {"config_sha256": wanted.get("config_sha256"), **found}
         return all(found.get(key) == value for key, value in wanted.items())
     names = (wanted.name, expanded(wanted.name).resolve().name)  # of a folder, a report has the last part
     # A branch or a tag of the hub may be another commit by now; a report has the commit.

@@ -126,7 +126,7 @@ def keep_best_checkpoints(
     """
     mine = read_report(format_seed(output, seed))
     assert mine is not None
-    wanted = {key: mine[key] for key in REASONS if key != "seed"}
+    wanted = {key: mine[key] for key in REASONS if key in mine and key != "seed"}
     reports = {
         other: report
         for other in among

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +14,11 @@ from polysharp.config.settings import OutsideSettings
 from polysharp.config.slugs import slug
 from polysharp.core.errors import UserError, list_some, nearest
 from polysharp.core.labels import Indicators, Mask
-from polysharp.core.terms import REPORTED, LabelType
+from polysharp.core.terms import REPORTED, SPLITS
 from polysharp.data.examples import as_list
 from polysharp.data.prepared import PreparedData
 from polysharp.data.readers import FileTable, read_file
+from polysharp.training.answers import named_labels
 
 KEYS, ANSWERS = ("id", "text"), {"labels": "predicted", "text": "answer"}
 MAX_LINES = 10
@@ -61,6 +62,13 @@ def read_answers(
     if key is None or lines:
         raise UserError(*lines)
     rows = _rows(table, {"task": task, "language": language, "label_type": data.label_type})
+    if "split" in table.columns:
+        counts = Counter(str(table.columns["split"][index]) for index in rows)
+        lines += [
+            f"{path}: split {name!r}, in {count} rows: expected one of {', '.join(SPLITS)}{nearest(name, SPLITS)}"
+            for name, count in counts.items()
+            if name not in SPLITS
+        ]
     found: dict[str, dict[str, int]] = {}
     for index in rows:
         split = str(table.columns["split"][index]) if "split" in table.columns else "test"
@@ -69,6 +77,8 @@ def read_answers(
         if table.columns[column][first] != table.columns[column][index]:
             other = f"{name[:60]!r} stands in row {table.rows[first]} with another answer"
             lines.append(f"{path}, row {table.rows[index]}: {other}")
+    if lines:
+        raise UserError(*_cut(lines))
     if "test" not in found:
         dataset = f"{task}, {language}, {data.label_type}"
         raise UserError(f"{path}: no row is of the test texts of {dataset}; expected one for each")
@@ -87,9 +97,13 @@ def read_answers(
         )
         lines += wrong
     if lines:
-        more = [f"and {len(lines) - MAX_LINES} more"] if len(lines) > MAX_LINES else []
-        raise UserError(*lines[:MAX_LINES], *more)
+        raise UserError(*_cut(lines))
     return answers
+
+
+def _cut(lines: Sequence[str]) -> list[str]:
+    more = [f"and {len(lines) - MAX_LINES} more"] if len(lines) > MAX_LINES else []
+    return [*lines[:MAX_LINES], *more]
 
 
 def _rows(table: FileTable, wanted: Mapping[str, str]) -> list[int]:
@@ -118,7 +132,7 @@ def _mapped(
     index = {label: number for number, label in enumerate(data.labels)}
     for number, row in enumerate(rows):
         value = table.columns[column][row]
-        labels = named_labels(str(value or ""), data.labels, data.label_type) if free else _labels(value)
+        labels = named_labels(_written(value), data.labels, data.label_type) if free else _labels(value)
         if labels is None:
             unmapped[number] = True
             continue
@@ -135,21 +149,16 @@ def _mapped(
     return Answers(predicted, unmapped), lines
 
 
-def named_labels(answer: str, labels: Sequence[str], label_type: LabelType) -> list[str] | None:
-    """Return the labels that an answer in free text names, or None where it stands for none.
-
-    A label is named where it stands as whole words, in upper or lower case. An answer that names several
-    labels stands for them (``multi``), or for none (``single``): which one is meant is not guessed.
-    """
-    named = [
-        label for label in labels if re.search(rf"(?<!\w){re.escape(label)}(?!\w)", answer, re.IGNORECASE)
-    ]
-    return None if not named or (label_type == "single" and len(named) > 1) else named
-
-
 def _labels(value: Any) -> list[str] | None:
     """Return the labels of a cell: one, or a list of them, as JSON or as Python writes it."""
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
     labels = as_list(value) if isinstance(value, str) else value
-    return [str(label).strip() for label in (labels if isinstance(labels, list) else [value])]
+    return [_written(label).strip() for label in (labels if isinstance(labels, list) else [value])]
+
+
+def _written(value: Any) -> str:
+    """Return a value as text, a whole number without decimals, which it has in a column with gaps."""
+    if value is None:
+        return ""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

@@ -1,0 +1,122 @@
+"""What the files that a study is made from contain. Size and times only say when to look again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from polysharp.config.packages import PACKAGE, installed_weights
+from polysharp.config.settings import ModelSettings
+from polysharp.config.slugs import model_slug
+from polysharp.config.study import Matrix, predictions_of
+from polysharp.core.errors import UserError
+from polysharp.core.files import expanded, read_json, replacing, sha256
+
+RECORD = Path("work/contents.json")  # of the study: size, times and SHA-256 of every file
+# Everything that a model is read from, in whatever layout, and little else.
+MODEL_FILES = ("*.json", "*.txt", "*.model", "*.safetensors", "pytorch_model*.bin")
+MODEL_FOLDERS = ("", "0_Transformer")
+SETTLED = 2_000_000_000  # ns after which another change of a file shows in its times
+
+
+def study_contents(matrix: Matrix, look: bool, record: Path = RECORD) -> dict[str, str]:
+    """Return the SHA-256 of the files of every model, data set and table of predictions that is here.
+
+    The keys are ``models/<model>``, ``data/<data set>`` and ``outside/<file>``. What is on the hub has none:
+    its revision says what it holds.
+
+    Parameters
+    ----------
+    look
+        Whether to read files again whose size or times are others than in `record`, and to update it. A job
+        of the workflow does not: it takes what the workflow has found, also on another machine.
+
+    Raises
+    ------
+    UserError
+        With a line for every file that cannot be read.
+    """
+    files: dict[str, Sequence[Path]] = {}
+    for dataset in matrix.datasets:
+        if dataset.hub is None:
+            files[f"data/{dataset.path}"] = dataset.inputs
+    for cell in matrix.cells:
+        if cell.has_model and (key := f"models/{model_slug(cell.dataset.model)}") not in files:
+            files[key] = model_files(cell.dataset.model)
+        if (path := predictions_of(cell)) is not None:
+            files[f"outside/{path}"] = [Path(path)]
+    digests = _digests({path for of_key in files.values() for path in of_key}, look, record)
+    return {
+        key: _together((path.name, digests[path]) for path in of_key)
+        for key, of_key in files.items()
+        if of_key
+    }
+
+
+def model_files(model: ModelSettings) -> list[Path]:
+    """Return the files of a model in a local folder or an installed package, sorted; none of the hub's."""
+    if model.name.startswith(PACKAGE):
+        found = installed_weights(model.name.removeprefix(PACKAGE))
+        if found is None or found.is_file():
+            return [found] if found else []
+    else:
+        found = expanded(model.name)
+    folders = [found / name for name in MODEL_FOLDERS]
+    matching = [sorted({path for name in MODEL_FILES for path in folder.glob(name)}) for folder in folders]
+    return [path for of_folder in matching for path in of_folder if path.is_file()]
+
+
+def _digests(paths: Iterable[Path], look: bool, record: Path) -> dict[Path, str]:
+    """Return the SHA-256 of files, of those alone anew that may have changed since they were recorded."""
+    known, changed = _read(record), False
+    found: dict[Path, str] = {}
+    lines: list[str] = []
+    for path in sorted(paths):
+        entry = known.get(str(path), {})
+        try:
+            state = _state(path) if look or not entry else None
+            if state is not None and entry.get("state") != state:
+                changed = True
+                entry = known[str(path)] = {"state": state, "sha256": sha256(path)}
+                if time.time_ns() - max(state[1:3]) < SETTLED:
+                    entry["state"] = []  # one more change might not show: to be read again
+            found[path] = entry["sha256"]
+        except OSError as error:
+            lines.append(f"{path}: {error.strerror}; expected a file that can be read")
+    if lines:
+        raise UserError(*lines)
+    if look and changed:
+        with suppress(OSError), replacing(record) as staging:
+            staging.write_text(json.dumps(known, indent=0) + "\n", encoding="utf-8")
+    return found
+
+
+def _read(record: Path) -> dict[str, Any]:
+    """Return what is recorded; nothing where it is damaged, as it only saves time."""
+    try:
+        content = read_json(record)
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(content, Mapping):
+        return {}
+    return {
+        path: entry
+        for path, entry in content.items()
+        if isinstance(entry, Mapping) and isinstance(entry.get("sha256"), str)
+    }
+
+
+def _state(path: Path) -> list[int]:
+    """Return by what a change shows: size in bytes, times of content and inode in ns, inode."""
+    state = path.stat()
+    return [state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino]
+
+
+def _together(digests: Iterable[tuple[str, str]]) -> str:
+    lines = "".join(f"{digest}  {name}\n" for name, digest in digests)
+    return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
