@@ -152,12 +152,12 @@ def test_a_byte_order_mark_and_space_are_no_part_of_the_header(tmp_path: Path) -
             "(a text that holds ',' has to stand in double quotes)",
         ),
         (
-            b'Text,Labels\nt,a\n"u,b\nv,a\n',
+            b'Text,Labels\nt,a\n"u,b\nv, w,a\n',
             "t.csv, row 3: unexpected end of data; "
             "a text that holds double quotes has them doubled, and stands in double quotes",
         ),
         (
-            b'Text,Labels\n"u" v,b\n',
+            b'Text,Labels\n"u" v,b\n"w, x",a\n',
             "t.csv, row 2: ',' expected after '\"'; "
             "a text that holds double quotes has them doubled, and stands in double quotes",
         ),

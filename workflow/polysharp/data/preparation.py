@@ -96,7 +96,10 @@ def _checked(
     seen = [*row_findings(problems)]
     if not given:
         raise RefusedData(collect_findings(seen, {}))
-    split = make_splits(given, source, seed)
+    try:
+        split = make_splits(given, source, seed)
+    except UserError as error:  # too few are left: first those that cannot be used, then that
+        raise RefusedData(collect_findings(seen, severities), *error.lines) from None
     examples, leaks = remove_leaks(split)
     before, left = (Counter(example.split for example in those) for those in (split, examples))
     lines = [

@@ -15,7 +15,7 @@ from polysharp.config.slugs import slug
 from polysharp.core.errors import UserError, list_some, nearest
 from polysharp.core.labels import Indicators, Mask
 from polysharp.core.terms import REPORTED, LabelType
-from polysharp.data.examples import as_list
+from polysharp.data.cells import as_list
 from polysharp.data.prepared import PreparedData
 from polysharp.data.readers import FileTable, read_file
 
