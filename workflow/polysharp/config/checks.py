@@ -29,6 +29,7 @@ CheckName = Literal[
     "near_copy",
     "language",
     "unknown_language",
+    "uncovered_language",
     "similar_labels",
     "small_split",
     "untested_label",
@@ -134,6 +135,11 @@ CHECKS: dict[CheckName, Check] = {
         "warning",
         "names of languages that are not known",
         "mend the name; otherwise nothing: whether the texts are in it was not looked at",
+    ),
+    "uncovered_language": Check(
+        "warning",
+        "languages that cannot be told from others here",
+        "nothing: whether the texts are in it was not looked at",
     ),
     "similar_labels": Check(
         "warning", "labels that are nearly written as another", "write each label in one way"

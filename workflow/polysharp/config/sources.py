@@ -16,6 +16,7 @@ WORKBOOKS = (".xlsx", ".xls", ".ods")
 PACKED = (".gz", ".bz2", ".xz", ".zip")
 NAMES = ("train", "val", "test")  # of files, or of values in a column, where the sheet says nothing
 SHARES = ("80%", "10%", "10%")
+DELIMITERS = {"space": " ", "tab": "\t"}  # that nobody sees in a sheet
 HUB = "hub:"
 FETCHED_FOLDER, FETCHED = "sources", "fetched.json"  # for what is on the hub; in each, what it holds
 _SPLIT_WORDS = {  # how people call the three
@@ -94,6 +95,16 @@ class Source:
             for split, name in zip(SPLITS, self.splits, strict=True)
             if (share := share_of(name)) is not None
         }
+
+    @property
+    def problem(self) -> str | None:
+        """What is wrong with the splits of a single file, where that is so."""
+        if len(self.shares) == len(SPLITS) or self.split_column or not Path(self.path).is_file():
+            return None
+        return (
+            f"splits: {','.join(self.splits)!r}: {self.path} is one file; expected shares, as in "
+            "'80%,10%,10%', or the column that names the split, as split_column"
+        )
 
     def as_arguments(self) -> list[str]:
         """Return what differs from the defaults as arguments of `polysharp prepare-data`."""

@@ -125,12 +125,13 @@ def _rows(
     texts = table.columns[source.text]
     columns = [c for label in source.labels for c in matching_columns(label, table.columns)]
     indicators = len(source.labels) > 1 or columns != [*source.labels]
+    values = {c: table.columns[c] if indicators else _without_truth(table.columns[c]) for c in columns}
     for index, row in enumerate(table.rows):
         place = f"{table.path}, row {row}"
         is_meant, split = taken.split_of(table, index, of_file)
         if not is_meant:
             continue
-        given = [table.columns[c][index] for c in columns]
+        given = [values[c][index] for c in columns]
         try:
             text = _check_text(texts[index])
             if indicators:
@@ -156,6 +157,14 @@ def _rows(
             yield Problem("missing_group", place, told, fatal=False)
             group = None
         yield Example(name, str(table.path), row, text, labels, split, group or None)
+
+
+def _without_truth(values: list[Any]) -> list[Any]:
+    """Return a column of truth values alone as names; one among other labels is a fault of the file."""
+    known = [value for value in values if value is not None]
+    if known and all(isinstance(value, bool) for value in known):
+        return [value if value is None else str(value) for value in values]
+    return values
 
 
 def _doubts(

@@ -92,6 +92,8 @@ def _checked(
     language: str | None,
 ) -> tuple[list[Example], list[Finding]]:
     """Return the examples that are kept, and everything that was found."""
+    if source.problem:
+        raise UserError(source.problem)
     given, problems = read_examples(source, label_type)
     seen = [*row_findings(problems)]
     if not given:

@@ -87,4 +87,4 @@ class Taken:
     def _told(self, kind: str, column: str, value: str, count: int, meant: str | None) -> str:
         place = self._first[kind, value]
         hint = f"; did you mean {meant!r}?" if meant else ""
-        return f"{place}: {value!r} in column {column!r} ({count} rows) is not taken{hint}"
+        return f"{place}: {value!r} in column {column!r} ({count} row{'s' * (count > 1)}) is not taken{hint}"
