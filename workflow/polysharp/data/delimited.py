@@ -17,6 +17,7 @@ HEADER = 1 << 16  # characters in which a header has to end
 SEPARATORS = ",;\t|"  # that a CSV file may have; the one by which the columns are found is taken
 SURE = 4  # from which evidence on lines inside of quotes are rows: see _Enclosed.evidence
 MANY = 4  # lines inside of quotes, each with as many fields as a row, that are hardly one text
+_LONE_RETURN = "\ud80d"  # for one that ends no line: half a character, which no file can have
 _ADVICE = "a text that holds double quotes has them doubled, and stands in double quotes"
 
 
@@ -88,6 +89,9 @@ def _found(text: str, separator: str, wanted: Sequence[str]) -> tuple[int, int]:
 
 def _as_meant(text: str, separator: str, wanted: Sequence[str]) -> Columns:
     """Return the columns, with quotes that enclose fields or are a part of them."""
+    end = re.search("[\r\n]", text)
+    if end and not re.match("\r(?!\n)", text[end.start() :]):  # pandas writes a lone \\r without quotes
+        text = re.sub("\r(?!\n)", _LONE_RETURN, text)
     quoted = _parse(text, separator, skipinitialspace=False)
     if '"' not in text:
         return quoted.columns(wanted)
@@ -125,7 +129,7 @@ def _parse(text: str, separator: str, **form: Any) -> _Reading:
     ends: list[int] = []
     try:
         for record in reader:
-            records.append(record)
+            records.append([field.replace(_LONE_RETURN, "\r") for field in record])
             ends.append(reader.line_num)
     except csv.Error as error:
         return _Reading(records, ends, [f"row {len(records) + 1}: {error}; {_ADVICE}"])
