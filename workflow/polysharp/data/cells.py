@@ -14,6 +14,7 @@ _UNSEEN = (
 )
 _OF_THE_SIGN_BEFORE = "\ufe00-\ufe0f\U000e0000-\U000e0fff"  # of emoji: which picture, which flag
 UNSEEN = re.compile(f"[{_UNSEEN}{_OF_THE_SIGN_BEFORE}]+")
+_SEEN = re.compile(rf"[^\s\u2800{_UNSEEN}{_OF_THE_SIGN_BEFORE}]")  # U+2800: Braille without a dot
 _EDGES = re.compile(rf"^[\s{_UNSEEN}]+|[\s{_UNSEEN}]+$")
 
 # As pandas, R, Excel and databases write that nothing is known. Case counts: Nan and Na are names of people.
@@ -106,7 +107,7 @@ def trimmed(text: str) -> str:
 
 def is_blank(text: str) -> bool:
     """Return whether there is nothing to be seen in a text."""
-    return not UNSEEN.sub("", text).replace("\u2800", "").strip()  # U+2800: Braille without a dot
+    return _SEEN.search(text) is None
 
 
 def looks_missing(text: str) -> bool:

@@ -89,8 +89,8 @@ def _found(text: str, separator: str, wanted: Sequence[str]) -> tuple[int, int]:
 
 def _as_meant(text: str, separator: str, wanted: Sequence[str]) -> Columns:
     """Return the columns, with quotes that enclose fields or are a part of them."""
-    end = re.search("[\r\n]", text)
-    if end and not re.match("\r(?!\n)", text[end.start() :]):  # pandas writes a lone \\r without quotes
+    end = re.search("\r?\n|\r", text)
+    if end and end[0] != "\r":  # which ends no line then, and may stand there without quotes
         text = re.sub("\r(?!\n)", _LONE_RETURN, text)
     quoted = _parse(text, separator, skipinitialspace=False)
     if '"' not in text:

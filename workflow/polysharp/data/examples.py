@@ -111,9 +111,7 @@ def read_examples(source: Source, label_type: LabelType) -> tuple[list[Example],
     lines += taken.absent()
     if lines:
         raise UserError(*lines)
-    for check, told in taken.left_out():
-        place, _, text = told.partition(": ")
-        problems.append(Problem(check, place, text, fatal=False))
+    problems += [Problem(*left_out, fatal=False) for left_out in taken.left_out()]
     return examples, problems
 
 

@@ -64,27 +64,24 @@ class Taken:
         hint = nearest(wanted, found)
         return f"{self.source.path}: no row has {wanted!r} in column {column!r}; there are {shown}{hint}"
 
-    def left_out(self) -> Iterator[tuple[CheckName, str]]:
-        """Yield what is not taken: what is nearly a name that is, and the other splits."""
+    def left_out(self) -> Iterator[tuple[CheckName, str, str]]:
+        """Yield what is not taken, as check, place and text: near misses of what is, and other splits."""
         source = self.source
         if source.language_column is not None:
             wanted = str(source.language_value)
-            for value, count in sorted(self._values["language"].items()):
+            for value in sorted(self._values["language"]):
                 if value.casefold() != wanted.casefold() and slip(value, [wanted]):
-                    yield (
-                        "misspelt_value",
-                        self._told("language", source.language_column, value, count, wanted),
-                    )
+                    told = self._told("language", source.language_column, value, wanted)
+                    yield "misspelt_value", self._first["language", value], told
         if source.split_column is not None:
             names = {split: name for name, split in self._split_of_name.items() if share_of(name) is None}
-            for value, count in sorted(self._values["split"].items()):
-                if value in names.values():
-                    continue
-                meant = slip(value, names.values()) or names.get(split_meant(value) or "")
-                check: CheckName = "misspelt_value" if meant else "other_split"
-                yield check, self._told("split", source.split_column, value, count, meant)
+            for value in sorted(self._values["split"]):
+                if value not in names.values():
+                    meant = slip(value, names.values()) or names.get(split_meant(value) or "")
+                    told = self._told("split", source.split_column, value, meant)
+                    yield "misspelt_value" if meant else "other_split", self._first["split", value], told
 
-    def _told(self, kind: str, column: str, value: str, count: int, meant: str | None) -> str:
-        place = self._first[kind, value]
+    def _told(self, kind: str, column: str, value: str, meant: str | None) -> str:
+        count = self._values[kind][value]
         hint = f"; did you mean {meant!r}?" if meant else ""
-        return f"{place}: {value!r} in column {column!r} ({count} row{'s' * (count > 1)}) is not taken{hint}"
+        return f"{value!r} in column {column!r} ({count} row{'s' * (count > 1)}) is not taken{hint}"
