@@ -107,6 +107,16 @@ def test_what_a_program_has_written_is_one_text(text: str, quoting: int, tmp_pat
         assert rows(read(tmp_path / name, stream.getvalue())) == given
 
 
+def test_numbers_of_rows_say_nothing_about_rows(tmp_path: Path) -> None:
+    agenda = "Agenda, for today, first:\n1, budget, tax\n2, health, war\n3, peace, rest"
+    given = [("a", "left"), (agenda, "left"), ("b", "right"), ("c", "left"), ("d", "left"), ("e", "right")]
+    stream = StringIO()
+    rows_with_ids = [(number, *row) for number, row in enumerate(given)]
+    csv.writer(stream).writerows([("Id", "Text", "Labels"), *rows_with_ids])
+    text = stream.getvalue() + '6,"with, commas",left\r\n'
+    assert rows(read(tmp_path / "t.csv", text)) == [*given, ("with, commas", "left")]
+
+
 def test_the_advice_helps(tmp_path: Path) -> None:
     stream = StringIO()
     given = [("a", "left"), ("Yes,left\nno", "left")]

@@ -16,7 +16,7 @@ from polysharp.data.raw import MAX_BYTES, Unreadable, decoded
 HEADER = 1 << 16  # characters in which a header has to end
 SEPARATORS = ",;\t|"  # that a CSV file may have; the one by which the columns are found is taken
 SURE = 4  # from which evidence on lines inside of quotes are rows: see _Enclosed.evidence
-MANY = 4  # lines inside of quotes, each with as many fields as a row, that are hardly one text
+MANY = 4  # lines in quotes, each with as many fields as a row, that are hardly one text; rows that tell
 _LONE_RETURN = "\ud80d"  # for one that ends no line: half a character, which no file can have
 _ADVICE = "a text that holds double quotes has them doubled, and stands in double quotes"
 
@@ -229,12 +229,16 @@ def _enclosed(quoted: _Reading, separator: str) -> Iterator[_Enclosed]:
 
 
 def _known(quoted: _Reading, enclosed: Sequence[_Enclosed]) -> list[Counter[str]]:
-    """Return how often every value stands in each column, outside of the fields in question."""
-    known = [Counter(column) for column in zip(*(r for r in quoted.records[1:] if any(r)), strict=True)]
-    known = known or [Counter() for _ in quoted.header]
+    """Return how often every value stands in each column, outside of the fields in question.
+
+    A column whose values are all different, such as a number for every row, tells nothing.
+    """
+    rows = [record for record in quoted.records[1:] if any(record)]
+    known = [Counter(column) for column in zip(*rows, strict=True)]
     for found in enclosed:
         known[found.column][quoted.records[found.row - 1][found.column]] -= 1
-    return known
+    known = [+counts for counts in known]
+    return [Counter() if MANY <= counts.total() == len(counts) else counts for counts in known]
 
 
 def _uses_quotes(plain: _Reading) -> bool:
