@@ -155,11 +155,11 @@ class Source:
                 names = " and ".join(file.name for file in named)
                 lines.append(f"{self.path}: {names} for {split}; expected one, or a pattern as source")
             result |= dict.fromkeys(named, split)
-        names = [name for name in self.splits if share_of(name) is None]
+        named_splits = [name for name in self.splits if share_of(name) is None]
         lines += [
             f"{file}: is not taken; did you mean {meant!r}?"
             for file in found
-            if not lines and file not in result and (meant := slip(stem_of(file), names))
+            if not lines and file not in result and (meant := slip(stem_of(file), named_splits))
         ]
         if lines:
             raise UserError(*lines)
