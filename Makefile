@@ -6,7 +6,8 @@
 # make coverage    lines that the tests of `make test` and the slow ones do not reach
 # make lint        the static checks alone
 # make chaos N=100  on such a cluster, kill trainers, nodes and the command at random; same bytes?
-# make fuzz N=20000  damaged files for every reader of data: each ends in data, or in one clear error?
+# make fuzz N=20000  damaged files for every reader of data: each ends in data, or in one clear error? And tables
+#                  as pandas, polars, Excel and Python write them: does each come back as it was?
 # make plan        what a study will take: cells, jobs, hours, disk; CONFIG=my/config.yaml DIRECTORY=my
 # make doctor      on the login node of a Slurm cluster: what does not fit, and a profile; CONFIG=my/config.yaml
 # make schemas     write workflow/schemas, profiles/slurm and docs/tables.md from their definitions
@@ -97,6 +98,7 @@ chaos: .venv/installed-test
 
 fuzz: .venv/installed-test
 	$(BIN)/python -m tests.fuzz --number $(N)
+	$(BIN)/python -m tests.written --number $(N)
 
 # An environment of its own: what SetFit brings would slow the start of everything else that is measured.
 .venv-bench/installed: pyproject.toml

@@ -258,6 +258,23 @@ def test_data_and_a_baseline_by_their_commands(tmp_path: Path) -> None:
     assert {"seconds", "memory_mb", "gpu", "gpu_memory_mb", "host"} == set(read_json(output / "costs.json"))
 
 
+def test_one_file_is_split_by_shares_where_nothing_is_said(tmp_path: Path) -> None:
+    source = tmp_path / "texts.csv"
+    rows = [f"text number {number},{'ab'[number % 2]},en" for number in range(40)]
+    source.write_text("\n".join(["Text,Labels,lang", *rows]), encoding="utf-8")
+    common = ("prepare-data", "--source", source, "--label-type", "single")
+    done = call(*common, "--output", tmp_path / "data")
+    assert done.returncode == 0, done.stderr
+    counts = pl.read_parquet(tmp_path / "data/examples.parquet")["split"].value_counts()
+    assert dict(counts.iter_rows()) == {"train": 32, "validation": 4, "test": 4}
+    done = call(*common, "--splits", "train,val,test", "--output", tmp_path / "other")
+    assert done.returncode == 1 and "is one file; expected shares" in done.stderr
+    done = call(*common, "--language-column", "lang", "--output", tmp_path / "other")
+    assert done.returncode == 1 and "--language-column: expected --language-value beside it" in done.stderr
+    done = call(*common, "--language-column", "lang", "--language", "en", "--output", tmp_path / "other")
+    assert done.returncode == 0, done.stderr
+
+
 def test_threads_are_limited_before_anything_counts_them(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"):
         monkeypatch.setenv(name, "64")

@@ -227,3 +227,24 @@ def test_without_a_size_all_texts_are_taken() -> None:
 def test_more_texts_than_there_are() -> None:
     with pytest.raises(UserError, match="train_size: 4: expected at most 3, the number of training texts"):
         training_rows(make_data([["a"], ["b"], []]), 4, 1)
+
+
+# --- Files that are too small ---------------------------------------------------------------------
+
+
+def test_rows_that_were_refused_are_told_before_too_few_are_left(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("Text,Labels\none,a\n,b\nthree,\n", encoding="utf-8")
+    with pytest.raises(UserError) as caught:
+        prepare_data(Source(str(path), splits=("80%", "10%", "10%")), "single", {}, 0, tmp_path / "out")
+    first, second, *_, last = caught.value.lines
+    assert first == f"{path}, row 3: the text is empty; expected at least one word"
+    assert second.startswith(f"{path}, row 4: label '': expected a name")
+    assert last.startswith(f"{path}: 1 texts are too few for splits 80%,10%,10%")
+
+
+def test_one_file_with_names_of_splits(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("Text,Labels\none,a\ntwo,b\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"is one file; expected shares, as in '80%,10%,10%', or the column"):
+        prepare_data(Source(str(path)), "single", {}, 0, tmp_path / "out")

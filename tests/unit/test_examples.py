@@ -4,9 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
-from polysharp.config.checks import LONGEST_TEXT
+from polysharp.config.checks import CHECKS, LONGEST_TEXT
 from polysharp.config.sources import Source
 from polysharp.core.errors import UserError
 from polysharp.data.examples import Example, Problem, read_examples
@@ -125,7 +126,6 @@ def test_a_column_for_every_label(tmp_path: Path) -> None:
         ),
         ("t", None, "single", "labels", "no label; expected a string or a whole number"),
         ("t", 1.5, "single", "labels", "label 1.5: expected a string or a whole number"),
-        ("t", True, "single", "labels", "label True: expected a string or a whole number"),
         ("t", [["a"]], "multi", "labels", "label ['a']: expected a string or a whole number"),
         ("t", " ", "single", "labels", "label ' ': expected a name, it is empty"),
         ("t", ["a", ""], "multi", "labels", "label '': expected a name, it is empty"),
@@ -227,3 +227,218 @@ def test_problems_name_their_rows_among_sound_ones(tmp_path: Path) -> None:
     examples, problems = read_examples(Source(str(path)), "single")
     assert [example.row for example in examples] == [2]
     assert problems == [Problem("text", f"{path}, row 1", "the text is empty; expected at least one word")]
+
+
+# --- Lists that are written as text ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("delimiter", [None, ",", ";", " "])
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "['economy', 'health']",  # Python
+        "['economy' 'health']",  # numpy
+        "['economy'\n 'health']",
+        "[np.str_('economy'), np.str_('health')]",  # numpy 2
+        '["economy", "health"]',
+        "('economy', 'health')",
+        "{'economy', 'health'}",
+        "[u'economy', u'health']",
+    ],
+)
+def test_lists_are_lists_however_they_were_written(cell: str, delimiter: str | None, tmp_path: Path) -> None:
+    assert labels_of(tmp_path, "multi", cell, delimiter=delimiter) == [("economy", "health")]
+
+
+@pytest.mark.parametrize(
+    ("cell", "labels"),
+    [
+        ("[1 2]", ("1", "2")),
+        ("[np.int64(1)]", ("1",)),
+        ("('economy',)", ("economy",)),
+        ("[\"it's\" 'b']", ("b", "it's")),
+        ("set()", ()),
+        ("()", ()),
+    ],
+)
+def test_more_lists(cell: str, labels: tuple[str, ...], tmp_path: Path) -> None:
+    assert labels_of(tmp_path, "multi", cell) == [labels]
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "['economy' 'health' ... 'war']",
+        "['economy', 'hea",
+        "['economy', 'health' 'war']",
+        "array(['economy', 'health'], dtype=object)",
+        "[economy, health]",
+        "{economy,health}",
+    ],
+)
+def test_a_list_that_cannot_be_read_is_no_label(cell: str, tmp_path: Path) -> None:
+    for label_type, delimiter in [("single", None), ("multi", None), ("multi", ","), ("multi", ";")]:
+        row = {"Text": "t", "Labels": cell}
+        check, text = problem(tmp_path, label_type, row, delimiter=delimiter)
+        assert check == "labels" and repr(cell) in text
+
+
+def test_a_list_is_no_label_of_a_single_label_task(tmp_path: Path) -> None:
+    for cell in ("['economy']", "['a' 'b']", '["economy"]', "('a', 'b')", "[1]"):
+        check, text = problem(tmp_path, "single", {"Text": "t", "Labels": cell})
+        assert (check, text) == (
+            "labels",
+            f"labels {cell!r}: expected one label, as label_type is 'single'; or say 'multi'",
+        )
+    names = ["[other]", "(none)", "[a-z]", "{x}", "(trade, tax)", "Economy (trade, tax)"]
+    assert labels_of(tmp_path, "single", *names) == [(name,) for name in names]
+
+
+def test_zeros_and_ones_in_turn_are_no_labels(tmp_path: Path) -> None:
+    for cell in ("[0 1 1 0]", "[0, 0]", [1, 1, 0], [1.0, 0.0, 0.0]):
+        check, text = problem(tmp_path, "multi", {"Text": "t", "Labels": cell})
+        assert check == "labels" and text.endswith("for 0 and 1 in turn, give every label a column")
+
+
+# --- What nobody sees -----------------------------------------------------------------------------
+
+
+def test_signs_of_no_width_at_the_edges_of_labels_go(tmp_path: Path) -> None:
+    given = ["economy\u200b", "\ufeffeconomy", "\u2060economy\u00a0\u200e", "\u00adeconomy", " economy"]
+    assert labels_of(tmp_path, "single", *given) == [("economy",)] * len(given)
+    assert labels_of(tmp_path, "multi", "a\u200b;\u200b;b", delimiter=";") == [("a", "b")]
+    kept = ["می\u200cخواهم", "क\u094d\u200dष", "👩\u200d🔬", "❤\ufe0f", "🏴\U000e0067\U000e0062\U000e007f"]
+    assert labels_of(tmp_path, "single", *kept) == [(label,) for label in kept]
+    check, text = problem(tmp_path, "single", {"Text": "t", "Labels": "\u200b"})
+    assert (check, text) == ("labels", "label '\\u200b': expected a name, it is empty")
+
+
+@pytest.mark.parametrize("text", ["\u200b", " \u200b\ufeff\n", "\u2060", "\u00ad", "\u200e\u200f", "\u3164"])
+def test_a_text_of_signs_that_nobody_sees_is_empty(text: str, tmp_path: Path) -> None:
+    check, told = problem(tmp_path, "single", {"Text": text, "Labels": "a"})
+    assert (check, told) == ("text", "the text is empty; expected at least one word")
+
+
+@pytest.mark.parametrize(
+    "label", ["nan", "NaN", "NA", "None", "none", "null", "#N/A", "<NA>", "\\N", "#REF!"]
+)
+def test_labels_that_look_like_nothing_are_said_and_kept(label: str, tmp_path: Path) -> None:
+    path = write(tmp_path, {"Text": "a", "Labels": label}, {"Text": "b", "Labels": "x"})
+    examples, problems = read_examples(Source(str(path)), "single")
+    assert [example.labels for example in examples] == [(label,), ("x",)]
+    assert problems == [Problem("missing_label", f"{path}, row 1", f"label {label!r}", fatal=False)]
+    assert labels_of(tmp_path, "single", "Nan", "Na", "nonsense") == [("Nan",), ("Na",), ("nonsense",)]
+
+
+def test_groups_that_look_like_nothing_are_no_group(tmp_path: Path) -> None:
+    given = ["nan", "None", "<NA>", float("nan"), "Na", 7.0, "7"]
+    path = write(tmp_path, *({"Text": f"t{n}", "Labels": "a", "who": who} for n, who in enumerate(given)))
+    examples, problems = read_examples(Source(str(path), group="who"), "single")
+    assert [example.group for example in examples] == [None] * 4 + ["Na", "7", "7"]
+    assert [(one.check, one.place, one.fatal) for one in problems] == [
+        ("missing_group", f"{path}, row {row}", False) for row in (1, 2, 3)
+    ]
+    assert problems[0].text == "'nan' in column 'who', which counts as no group"
+
+
+# --- Truth values and blanks ----------------------------------------------------------------------
+
+
+def written(frame: pd.DataFrame, path: Path) -> Path:
+    """Write a table with pandas in the format that the path names."""
+    match path.suffix:
+        case ".csv":
+            frame.to_csv(path, index=False)
+        case ".json":
+            frame.to_json(path)
+        case ".parquet":
+            frame.to_parquet(path)
+        case ".xlsx":
+            frame.to_excel(path, index=False, engine="xlsxwriter")
+    return path
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.json", "t.parquet", "t.xlsx"])
+def test_truth_values_in_every_format(name: str, tmp_path: Path) -> None:
+    frame = pd.DataFrame({"Text": ["a", "b", "c"], "x": [True, False, True], "y": [False, True, None]})
+    path = str(written(frame, tmp_path / name))
+    examples, problems = read_examples(Source(path, labels=("x", "y")), "multi")
+    assert [example.labels for example in examples] == [("x",), ("y",), ("x",)]
+    row = 4 if name.endswith(("csv", "xlsx")) else 3
+    told = "nothing in 'y', which counts as 0"
+    assert problems == [Problem("blank_indicator", f"{path}, row {row}", told, fatal=False)]
+    examples, problems = read_examples(Source(path, labels=("x",)), "single")
+    assert [example.labels[0].lower() for example in examples] == ["true", "false", "true"]
+    assert problems == []
+
+
+def test_a_truth_value_among_labels_is_a_fault(tmp_path: Path) -> None:
+    path = write(tmp_path, {"Text": "a", "Labels": "yes"}, {"Text": "b", "Labels": True})
+    _, (found,) = read_examples(Source(str(path)), "single")
+    assert found == Problem("labels", f"{path}, row 2", "label True: expected a string or a whole number")
+
+
+def test_a_row_of_blanks_is_unlabelled(tmp_path: Path) -> None:
+    path = write(tmp_path, {"Text": "a", "x": None, "y": " "}, {"Text": "b", "x": 1, "y": 0})
+    examples, problems = read_examples(Source(str(path), labels=("x", "y")), "multi")
+    assert [example.labels for example in examples] == [(), ("x",)]
+    assert problems == [Problem("unlabelled", f"{path}, row 1", "no label", fatal=False)]
+
+
+# --- Rows that are not taken ----------------------------------------------------------------------
+
+
+def left_out(folder: Path, values: list[Any], splits: tuple[str, str, str], **columns: Any) -> list[Problem]:
+    rows = [{"Text": f"t{n}", "Labels": "a", "part": part} for n, part in enumerate(values)]
+    path = str(write(folder, *rows))
+    return read_examples(Source(path, split_column="part", splits=splits), "single")[1]
+
+
+def test_splits_that_are_not_taken_are_counted(tmp_path: Path) -> None:
+    values = ["train", "val", "test", "unlabelled", "unlabelled", None, "test_hard"]
+    found = left_out(tmp_path, values, ("train", "val", "test"))
+    assert [(one.check, one.place.rpartition(", ")[2], one.text) for one in found] == [
+        ("other_split", "row 6", "'' in column 'part' (1 row) is not taken"),
+        ("other_split", "row 7", "'test_hard' in column 'part' (1 row) is not taken"),
+        ("other_split", "row 4", "'unlabelled' in column 'part' (2 rows) is not taken"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "meant"),
+    [
+        ("Test", "test"),
+        ("TEST ", None),
+        ("training", "train"),
+        ("dev", "val"),
+        ("validation", "val"),
+        ("tset", "test"),
+        ("tests", "test"),
+        ("Train", "train"),
+    ],
+)
+def test_a_near_miss_of_a_split_is_an_error(value: str, meant: str | None, tmp_path: Path) -> None:
+    (found,) = left_out(tmp_path, ["train", "val", "test", value], ("train", "val", "test"))
+    assert CHECKS[found.check].severity == "error" and found.place.endswith("row 4")
+    meant = meant or "test"
+    assert found.text == f"{value.strip()!r} in column 'part' (1 row) is not taken; did you mean {meant!r}?"
+
+
+def test_numbers_tell_splits_apart(tmp_path: Path) -> None:
+    found = left_out(tmp_path, ["fold1", "fold2", "fold3", "fold4"], ("fold1", "fold2", "fold3"))
+    assert [one.check for one in found] == ["other_split"]
+
+
+def test_a_near_miss_of_a_language_is_an_error(tmp_path: Path) -> None:
+    rows = [
+        {"Text": f"t{n}", "Labels": "a", "lang": lang}
+        for n, lang in enumerate(["german", "GERMAN", "germam", "english", "ger-man"])
+    ]
+    path = str(write(tmp_path, *rows))
+    source = Source(path, language_column="lang", language_value="german")
+    examples, problems = read_examples(source, "single")
+    assert [example.row for example in examples] == [1, 2]
+    assert [(one.check, one.place) for one in problems] == [
+        ("misspelt_value", f"{path}, row 5"),
+        ("misspelt_value", f"{path}, row 3"),
+    ]

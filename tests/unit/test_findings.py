@@ -150,6 +150,12 @@ def test_labels_that_look_like_one_another() -> None:
         "का",
         "C",
         "C++",
+        "health",
+        '"health"',
+        "sport",
+        "sp\u200bort",
+        "❤",
+        "❤\ufe0f",
     ]
     examples = [
         example(split, row, f"{split} {row}", name)
@@ -157,7 +163,9 @@ def test_labels_that_look_like_one_another() -> None:
         for row, name in enumerate(name for name in names for _ in range(5))
     ]
     seen = [place.split(" (")[0] for check, place in label_findings(examples) if check == "similar_labels"]
-    assert seen == ["'economy '", "'social-policy'", "'Ökonomie'"]
+    assert seen == [
+        *("'economy '", "'health'", "'social-policy'", r"'sp\u200bort'", "'Ökonomie'", "'❤\ufe0f'")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -228,7 +236,8 @@ ENGLISH = "Yesterday the parliament debated the new law and passed it after a lo
         ("de", "GERMAN"),
         ("english-uk", "ENGLISH"),
         ("swh_latn", "SWAHILI"),
-        ("klingon", None),
+        ("amharic", None),
+        ("elvish", None),
         ("main", None),
     ],
 )
@@ -246,8 +255,19 @@ def test_texts_in_another_language_are_found_where_they_are_many() -> None:
     assert "English: 'Yesterday the parliament debated the new…'" in found(5, "german")[0]
     assert len(found(5, "english")) == 45
     assert found(0, "german") == []
-    assert found(5, "klingon") == ["'klingon'"]
+    assert found(5, "xyz9") == ["'xyz9'"]
     assert found(5, "germn") == ["'germn'; did you mean 'german'?"]
+
+
+@pytest.mark.parametrize("name", ["amharic", "am", "amh", "nepali", "hausa", "amharic-eth", "low-german"])
+def test_languages_that_are_not_covered_are_not_called_unknown(name: str) -> None:
+    seen = [*language_findings(examples_of("train", ENGLISH), name)]
+    assert seen == [("uncovered_language", repr(name))]
+
+
+def test_an_unknown_language_is_compared_with_those_that_are_not_covered() -> None:
+    seen = [*language_findings(examples_of("train", ENGLISH), "amhric")]
+    assert seen == [("unknown_language", "'amhric'; did you mean 'amharic'?")]
 
 
 def test_short_texts_say_nothing_about_their_language() -> None:

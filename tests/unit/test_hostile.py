@@ -12,6 +12,7 @@ from polysharp.config.slugs import SLUG, hub_slug, model_slug, slug
 from polysharp.config.sources import HubSource, Source
 from polysharp.core.errors import UserError
 from polysharp.core.tsv import FORMULA
+from polysharp.data.cells import trimmed
 from polysharp.data.preparation import prepare_data
 from polysharp.data.prepared import read_prepared
 from polysharp.reporting.summary import summarise, write_summary
@@ -74,7 +75,7 @@ def starts_a_formula(cell: str) -> bool:
 
 
 def test_labels_and_texts_are_data_and_nothing_else(tmp_path: Path) -> None:
-    names = list(dict.fromkeys(name.strip() for name in HOSTILE))
+    names = [name for name in dict.fromkeys(map(trimmed, HOSTILE)) if name]
     splits = {
         split: {
             "Text": [f"{name} {split} {number}" for number, name in enumerate(names)],

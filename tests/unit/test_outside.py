@@ -140,13 +140,15 @@ def test_splits_that_are_none_are_named(data: PreparedData, tmp_path: Path) -> N
             for name, value in zip(columns, (split, row["id"], row["labels"][0]), strict=True):
                 columns[name].append(value)
     assert set(read(table(tmp_path, columns), data)) == {"validation", "test"}
-    for given, hint in (("val", ""), ("Test", "; did you mean 'test'?"), ("tst", "; did you mean 'test'?")):
-        columns["split"] = [given if split == "validation" else split for split in columns["split"]]
+    for wrong, meant in (("val", "validation"), ("Test", "test"), ("tst", "test"), ("Dev", "validation")):
+        columns["split"] = [wrong if split == "validation" else split for split in columns["split"]]
         with pytest.raises(UserError) as caught:
             read(table(tmp_path, columns), data)
-        expected = f"split {given!r}, in 24 rows: expected one of train, validation, test{hint}"
+        expected = (
+            f"split {wrong!r}, in 24 rows: expected one of train, validation, test; did you mean {meant!r}?"
+        )
         assert caught.value.lines[0].endswith(f"answers.tsv: {expected}")
-        columns["split"] = ["validation" if split == given else split for split in columns["split"]]
+        columns["split"] = ["validation" if split == wrong else split for split in columns["split"]]
 
 
 def test_an_answer_without_a_label_counts_as_wrong(data: PreparedData, tmp_path: Path) -> None:

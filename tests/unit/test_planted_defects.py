@@ -137,6 +137,22 @@ def in_two_splits(files: Files, change: Callable[[str], str] = str) -> None:
     files.set("test", 3, Text=change(LONG))
 
 
+def quotation(files: Files) -> None:
+    def change(content: bytes) -> bytes:
+        lines = content.split(b"\r\n")
+        lines[4], lines[8] = b'"' + lines[4], lines[8].replace(b",", b'",', 1)
+        return b"\r\n".join(lines)
+
+    files.edit("train.csv", change)
+
+
+def split_in_capitals(files: Files) -> None:
+    unknown_split(files)
+    files.rows["all"][30]["part"] = "Train"
+    files.write()
+    files.option(splits=("train", "val", "test"))
+
+
 # What is planted; what is found: with a check's name where it is no error.
 DEFECTS: dict[str, tuple[Callable[[Files], None], str]] = {
     "a byte that is not UTF-8": (
@@ -185,6 +201,23 @@ DEFECTS: dict[str, tuple[Callable[[Files], None], str]] = {
     "a number as text": (
         lambda f: f.as_json("val", lambda content: content["Text"].__setitem__(3, 5)),
         "val.json, row 4: text 5: expected a string",
+    ),
+    "a text that nobody sees": (
+        lambda f: f.set("train", 4, Text="\u200b\ufeff"),
+        "train.csv, row 4: the text is empty",
+    ),
+    "a quotation over five rows": (quotation, "quotes: train.csv, row 5: "),
+    "a list of numpy as label": (
+        lambda f: f.set("train", 4, Labels="['food' 'music']"),
+        "train.csv, row 4: labels \"['food' 'music']\": expected one label",
+    ),
+    "a label that looks missing": (
+        lambda f: f.set("train", 4, Labels="nan"),
+        "missing_label: train.csv, row 4: label 'nan'",
+    ),
+    "a split in capitals": (
+        split_in_capitals,
+        "all.csv, row 32: 'Train' in column 'part' (1 row) is not taken; did you mean 'train'?",
     ),
     "a label that is missing": (
         lambda f: f.set("train", 4, Labels=""),

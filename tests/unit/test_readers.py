@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import polars as pl
 import pytest
 import xlsxwriter
@@ -152,12 +153,12 @@ def test_a_byte_order_mark_and_space_are_no_part_of_the_header(tmp_path: Path) -
             "(a text that holds ',' has to stand in double quotes)",
         ),
         (
-            b'Text,Labels\nt,a\n"u,b\nv,a\n',
+            b'Text,Labels\nt,a\n"u,b\nv, w,a\n',
             "t.csv, row 3: unexpected end of data; "
             "a text that holds double quotes has them doubled, and stands in double quotes",
         ),
         (
-            b'Text,Labels\n"u" v,b\n',
+            b'Text,Labels\n"u" v,b\n"w, x",a\n',
             "t.csv, row 2: ',' expected after '\"'; "
             "a text that holds double quotes has them doubled, and stands in double quotes",
         ),
@@ -195,6 +196,15 @@ def test_the_forms_of_json(content: str, tmp_path: Path) -> None:
     assert read(tmp_path / "t.json", content.encode()) == ({"Text": ["t"], "Labels": [["a"]]}, [1])
 
 
+def test_columns_of_pandas_are_paired_by_key(tmp_path: Path) -> None:
+    content = '{"Text": {"0": "a", "7": "b", "3": "c"}, "Labels": {"3": "C", "0": "A", "7": "B"}}'
+    columns = {"Text": ["a", "b", "c"], "Labels": ["A", "B", "C"]}
+    assert read(tmp_path / "t.json", content.encode()) == (columns, [1, 2, 3])
+    frame = pd.DataFrame({"Text": ["a", "b"], "Labels": ["A", "B"]}).sort_values("Text", ascending=False)
+    columns = {"Text": ["b", "a"], "Labels": ["B", "A"]}
+    assert read(tmp_path / "t.json", frame.to_json().encode()) == (columns, [1, 2])
+
+
 def test_lines_of_json_are_counted_as_an_editor_does(tmp_path: Path) -> None:
     content = '\n{"Text": "a\u2028b", "Labels": 1}\r\n\n{"Text": "c"}\n'
     columns = {"Text": ["a\u2028b", "c"], "Labels": [1, None]}
@@ -218,6 +228,17 @@ def test_lines_of_json_are_counted_as_an_editor_does(tmp_path: Path) -> None:
             b'{"Text": ["a", "b"], "Labels": ["x"]}',
             "t.json: 2 in 'Text', 1 in 'Labels'; expected as many values in each",
         ),
+        (
+            "t.json",
+            b'{"Text": {"0": "a", "1": "b"}, "Labels": {"0": "x", "2": "y"}}',
+            "t.json: 'Text' has the key '1', 'Labels' has not; expected the same keys in each",
+        ),
+        (
+            "t.json",
+            b'{"Text": {"0": "a"}, "Labels": ["x"]}',
+            "t.json: 'Text' is a dict; expected a list",
+        ),
+        ("t.json", b'{"Text": {}, "Labels": {}}', "t.json: no texts; expected at least one"),
         ("t.json", b'{"Text": [], "Labels": []}', "t.json: no texts; expected at least one"),
         ("t.json", b"[]", "t.json: no texts; expected at least one"),
         (

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from polysharp.cli import prepare_data
 from polysharp.config.sample_sheet import Dataset
 from polysharp.config.sources import SHARES, Source, parse_splits, share_of, stem_of
 from polysharp.config.study import load_study
@@ -178,6 +179,36 @@ def test_rows_that_cannot_be(columns: dict[str, str], line: str, tmp_path: Path)
     if columns.get("source") == "d*":
         columns = {"source": "d/*"}
     assert refusal(tmp_path, **columns) == (line,)
+
+
+def test_a_file_that_is_nearly_named_like_a_split_is_not_passed_over(tmp_path: Path) -> None:
+    files(tmp_path, *(f"{folder}/{name}.csv" for folder in "ab" for name in ("train", "val", "test")))
+    files(tmp_path, "c/Test.csv", "c/notes.csv", "c/train2.csv")
+    assert refusal(tmp_path, source="*/*.csv", splits="train,val,test") == (
+        "source: c/Test.csv: is not taken; did you mean 'test'?",
+    )
+
+
+@pytest.mark.parametrize(
+    ("cell", "columns", "delimiter"),
+    [
+        (" ", {"label_type": "multi"}, " "),
+        ("space", {"label_type": "multi"}, " "),
+        ("tab", {"label_type": "multi"}, "\t"),
+        ("; ", {"label_type": "multi"}, ";"),
+        ("", {"label_type": "multi"}, None),
+        (" ", {}, None),
+        (" ", {"label_type": "multi", "labels": "x,y"}, None),
+    ],
+)
+def test_a_blank_as_delimiter(
+    cell: str, columns: dict[str, str], delimiter: str | None, tmp_path: Path
+) -> None:
+    files(tmp_path, "t.csv")
+    found = source(tmp_path, source="t.csv", **columns, delimiter=cell, group="who")
+    assert found.delimiter == delimiter
+    arguments = [*found.as_arguments(), "--label-type=multi", "--output=x"]
+    assert prepare_data.parser().parse_args(arguments).delimiter == delimiter
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from polysharp.cli.options import add_severity_option, command_parser
 from polysharp.cli.running import log_findings, run_command
-from polysharp.config.sources import Source, parse_splits
+from polysharp.config.sources import DELIMITERS, NAMES, SHARES, Source, parse_splits
+from polysharp.core.errors import UserError
 from polysharp.core.terms import LABEL_TYPES
 
 log = logging.getLogger("polysharp.prepare_data")
@@ -28,17 +29,22 @@ def parser() -> argparse.ArgumentParser:
         metavar="COLUMN[,...]",
         help="of the labels, or one of 0 and 1 for each label; default: Labels",
     )
-    result.add_argument("--delimiter", metavar="SIGN", help="between the labels in one value")
+    result.add_argument(
+        "--delimiter",
+        type=lambda sign: DELIMITERS.get(sign, sign),
+        metavar="SIGN",
+        help="between the labels in one value, also 'space' or 'tab'",
+    )
     result.add_argument("--group", metavar="COLUMN", help="whose values stand in one split alone")
     result.add_argument("--language-column", metavar="COLUMN", help="of files with several languages")
-    result.add_argument("--language-value", metavar="VALUE", help="of this one in that column")
+    result.add_argument("--language-value", metavar="VALUE", help="of this one there; default: --language")
     result.add_argument("--split-column", metavar="COLUMN", help="that names the split")
     result.add_argument(
         "--splits",
         type=parse_splits,
-        default=("train", "val", "test"),
         metavar="TRAIN,VALIDATION,TEST",
-        help="names of files, values of the column, or shares to draw, as in 80%%,10%%,10%%",
+        help="names of files, values of the column, or shares to draw; default: train,val,test, and for "
+        "one file 80%%,10%%,10%%",
     )
     result.add_argument("--split-seed", type=int, default=0, metavar="N", help="by which shares are drawn")
     add_severity_option(result)
@@ -51,6 +57,9 @@ def main(arguments: argparse.Namespace) -> None:
     from polysharp.config.checks import FINDINGS, PLACES
     from polysharp.data.preparation import RefusedData, prepare_data, write_findings
 
+    if arguments.language_column and not (arguments.language_value or arguments.language):
+        raise UserError("--language-column: expected --language-value beside it, or --language")
+    one_file = Path(arguments.source).is_file() and not arguments.split_column
     source = Source(
         arguments.source,
         arguments.sheet,
@@ -59,9 +68,9 @@ def main(arguments: argparse.Namespace) -> None:
         arguments.delimiter,
         arguments.group,
         arguments.language_column,
-        arguments.language_value,
+        arguments.language_value or arguments.language,
         arguments.split_column,
-        arguments.splits,
+        arguments.splits or (SHARES if one_file else NAMES),
     )
     severities = dict(arguments.severities)
     if arguments.failure:  # what was found the last time

@@ -13,9 +13,15 @@ CheckName = Literal[
     "labels",
     "control_characters",
     "size",
+    "misspelt_value",
     "untrained_label",
     "group_in_two_splits",
     "unlabelled",
+    "blank_indicator",
+    "missing_label",
+    "missing_group",
+    "quotes",
+    "other_split",
     "copy_in_another_split",
     "near_copy_in_another_split",
     "contradiction",
@@ -23,6 +29,7 @@ CheckName = Literal[
     "near_copy",
     "language",
     "unknown_language",
+    "uncovered_language",
     "similar_labels",
     "small_split",
     "untested_label",
@@ -59,6 +66,11 @@ CHECKS: dict[CheckName, Check] = {
     "size": Check(
         "error", f"texts of more than {LONGEST_TEXT:,} characters", "give what is to be classified alone"
     ),
+    "misspelt_value": Check(
+        "error",
+        "splits or languages that are not taken, and are nearly written as one that is",
+        "write each in one way; where they are meant to be left out, rename them",
+    ),
     "untrained_label": Check(
         "error",
         "labels in validation or test that no training text has",
@@ -71,6 +83,31 @@ CHECKS: dict[CheckName, Check] = {
         "warning",
         "texts whose labels are left empty, which count as texts without any label",
         "where nobody has labelled them yet, label them or remove the rows",
+    ),
+    "blank_indicator": Check(
+        "warning",
+        "rows with 0 and 1 in which some labels have neither, which counts as 0",
+        "write 0, or where nobody has decided, remove the rows",
+    ),
+    "missing_label": Check(
+        "warning",
+        "labels that look like a missing value, and are taken as they stand",
+        "where nothing is known, remove the rows; nothing if the label is meant",
+    ),
+    "missing_group": Check(
+        "warning",
+        "groups that look like a missing value, whose texts count as without a group",
+        "write who it is; where that is a name, write it in another way",
+    ),
+    "quotes": Check(
+        "warning",
+        "rows with quotation marks that may be meant otherwise than they were read",
+        "look at them; to be sure, enclose every field of the file in double quotes, also in the header",
+    ),
+    "other_split": Check(
+        "warning",
+        "splits that are not taken, with their rows",
+        "nothing if they are meant to be left out; else name them in splits",
     ),
     "copy_in_another_split": Check(
         "warning",
@@ -98,6 +135,11 @@ CHECKS: dict[CheckName, Check] = {
         "warning",
         "names of languages that are not known",
         "mend the name; otherwise nothing: whether the texts are in it was not looked at",
+    ),
+    "uncovered_language": Check(
+        "warning",
+        "languages that cannot be told from others here",
+        "nothing: whether the texts are in it was not looked at",
     ),
     "similar_labels": Check(
         "warning", "labels that are nearly written as another", "write each label in one way"

@@ -12,6 +12,7 @@ from polysharp.config.packages import PACKAGE, PACKAGES, unknown_package
 from polysharp.config.settings import Configuration, ModelSettings
 from polysharp.config.slugs import hub_slug, slug
 from polysharp.config.sources import (
+    DELIMITERS,
     FETCHED,
     FETCHED_FOLDER,
     HUB,
@@ -87,6 +88,8 @@ def read_datasets(path: Path, configuration: Configuration, bases: Sequence[Path
     places: dict[str, int] = {}
     for number, row in numbered[1:]:
         record = {key: value.strip() for key, value in zip(header, row, strict=False)}
+        if ("delimiter", " ") in zip(header, row, strict=False):
+            record["delimiter"] = " "
         problems, dataset = _read_row(record, len(row) - len(header), configuration, bases)
         if dataset is not None:
             first = places.setdefault(dataset.path, number)
@@ -180,7 +183,10 @@ def _read_source(
     else:
         path, sheet = _find_source(record["source"], bases)
     labels = tuple(name.strip() for name in (record.get("labels") or "Labels").split(","))
-    delimiter, split_column = record.get("delimiter") or None, record.get("split_column") or None
+    delimiter = DELIMITERS.get(record.get("delimiter", ""), record.get("delimiter")) or None
+    if record.get("delimiter", "").isspace() and (label_type == "single" or len(labels) > 1):
+        delimiter = None  # a blank that nobody sees is hardly meant there
+    split_column = record.get("split_column") or None
     problems = []
     if not all(labels):
         problems.append(f"labels: {record['labels']!r}: expected names of columns, as in 'economy,welfare'")
@@ -212,11 +218,8 @@ def _read_source(
             f"splits: {','.join(splits)!r}: expected the name of the split to draw from, "
             "as in 'train,10%,10%'"
         )
-    if Path(path).is_file() and not split_column and len(source.shares) < len(splits):
-        problems.append(
-            f"splits: {','.join(splits)!r}: {path} is one file; expected shares, as in '80%,10%,10%', "
-            "or the column that names the split, as split_column"
-        )
+    if source.problem:
+        problems.append(source.problem)
     files: list[Path] = []
     if not problems and hub is None:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from glob import has_magic
 from pathlib import Path
@@ -16,8 +16,15 @@ WORKBOOKS = (".xlsx", ".xls", ".ods")
 PACKED = (".gz", ".bz2", ".xz", ".zip")
 NAMES = ("train", "val", "test")  # of files, or of values in a column, where the sheet says nothing
 SHARES = ("80%", "10%", "10%")
+DELIMITERS = {"space": " ", "tab": "\t"}  # that nobody sees in a sheet
 HUB = "hub:"
 FETCHED_FOLDER, FETCHED = "sources", "fetched.json"  # for what is on the hub; in each, what it holds
+_SPLIT_WORDS = {  # how people call the three
+    "train": {"train", "training", "trn"},
+    "validation": {"validation", "valid", "val", "development", "devel", "dev"},
+    "test": {"test", "testing", "tst"},
+}
+_SLIP = 4  # characters of a name: shorter ones differ by one and mean something else
 _HUB = re.compile(r"hub:(?P<name>[^@#\s]+)(?:@(?P<revision>[^#\s]+))?(?:#(?P<configuration>\S.*))?")
 _SHARE = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 
@@ -89,6 +96,16 @@ class Source:
             if (share := share_of(name)) is not None
         }
 
+    @property
+    def problem(self) -> str | None:
+        """What is wrong with the splits of a single file, where that is so."""
+        if len(self.shares) == len(SPLITS) or self.split_column or not Path(self.path).is_file():
+            return None
+        return (
+            f"splits: {','.join(self.splits)!r}: {self.path} is one file; expected shares, as in "
+            "'80%,10%,10%', or the column that names the split, as split_column"
+        )
+
     def as_arguments(self) -> list[str]:
         """Return what differs from the defaults as arguments of `polysharp prepare-data`."""
         arguments = [f"--source={self.path}"]
@@ -138,6 +155,12 @@ class Source:
                 names = " and ".join(file.name for file in named)
                 lines.append(f"{self.path}: {names} for {split}; expected one, or a pattern as source")
             result |= dict.fromkeys(named, split)
+        named_splits = [name for name in self.splits if share_of(name) is None]
+        lines += [
+            f"{file}: is not taken; did you mean {meant!r}?"
+            for file in found
+            if not lines and file not in result and (meant := slip(stem_of(file), named_splits))
+        ]
         if lines:
             raise UserError(*lines)
         return result
@@ -161,6 +184,34 @@ def share_of(name: str) -> float | None:
     """Return the share that ``10%`` means, between 0 and 1, or None where it is a name."""
     match = _SHARE.fullmatch(name.strip())
     return float(match[1]) / 100 if match else None
+
+
+def split_meant(word: str) -> str | None:
+    """Return the split that a word stands for, however it is written, or None."""
+    bare = _bare(word)
+    return next((split for split, words in _SPLIT_WORDS.items() if bare in words), None)
+
+
+def slip(word: str, names: Iterable[str]) -> str | None:
+    """Return the name that a word is a slip of: in case, space, or one letter; None where it is none.
+
+    Names that differ in a number (``fold1``, ``fold2``) are different names.
+    """
+    from rapidfuzz.distance import OSA
+
+    for name in names:
+        one, other = _bare(word), _bare(name)
+        if one == other and one:
+            return name
+        long_enough = min(len(one), len(other)) >= _SLIP
+        same_numbers = re.findall(r"\d+", one) == re.findall(r"\d+", other)
+        if long_enough and same_numbers and OSA.distance(one, other, score_cutoff=1) == 1:
+            return name
+    return None
+
+
+def _bare(name: str) -> str:
+    return re.sub(r"[\W_]+", "", name.casefold())
 
 
 def parse_splits(text: str) -> tuple[str, str, str]:

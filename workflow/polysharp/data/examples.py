@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import ast
-import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from os.path import commonpath
 from pathlib import Path
 from typing import Any
 
 from polysharp.config.checks import LONGEST_TEXT, CheckName
-from polysharp.config.sources import Source, share_of
-from polysharp.core.errors import UserError, nearest
-from polysharp.core.terms import SPLITS, LabelType
-from polysharp.data.formats import matching_columns
+from polysharp.config.sources import Source
+from polysharp.core.errors import UserError
+from polysharp.core.terms import LabelType
+from polysharp.data.cells import as_list, as_text, is_blank, looks_like_list, looks_missing, trimmed
+from polysharp.data.header import matching_columns
 from polysharp.data.raw import decoding_error
 from polysharp.data.readers import FileTable, read_file
 from polysharp.data.similarity import normalised
+from polysharp.data.taken import Taken
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # in a text, which may have lines and tabs
 _CONTROL_IN_LABEL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _MISSING = "missing; the columns are"  # of a column, as polysharp.data.readers says it
 _NAMED = "the columns 'text' and 'labels' of the sample sheet say how its columns are called"
-_TRUTH = {"1": True, "0": False, "1.0": True, "0.0": False, "true": True, "false": False}
+_TRUTH = {"1": True, "0": False, "1.0": True, "0.0": False, "true": True, "false": False, "": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ def read_examples(source: Source, label_type: LabelType) -> tuple[list[Example],
     examples: list[Example] = []
     problems: list[Problem] = []
     lines: list[str] = []
-    values: dict[str, set[str]] = {"language": set(), "split": set()}
+    taken = Taken(source)
     for file, split in files.items():
         try:
             table = read_file(file, source.columns, source.sheet)
@@ -103,44 +103,39 @@ def read_examples(source: Source, label_type: LabelType) -> tuple[list[Example],
             lines += error.lines
             continue
         name = str(file.relative_to(folder))
-        for example in _rows(source, label_type, table, name, split, values):
+        problems += [Problem("quotes", f"{file}, row {row}", text, fatal=False) for row, text in table.doubts]
+        for example in _rows(taken, label_type, table, name, split):
             (examples if isinstance(example, Example) else problems).append(example)  # type: ignore[arg-type]
     if any(_MISSING in line for line in lines):
         lines.append(f"{source.path}: {_NAMED}")
-    lines += _absent(source, values)
+    lines += taken.absent()
     if lines:
         raise UserError(*lines)
+    problems += [Problem(*left_out, fatal=False) for left_out in taken.left_out()]
     return examples, problems
 
 
 def _rows(
-    source: Source,
-    label_type: LabelType,
-    table: FileTable,
-    name: str,
-    split: str | None,
-    values: Mapping[str, set[str]],
+    taken: Taken, label_type: LabelType, table: FileTable, name: str, of_file: str | None
 ) -> Iterator[Example | Problem]:
     """Yield every row of a table that is meant, as an example or as what is wrong with it."""
+    source = taken.source
     texts = table.columns[source.text]
     columns = [c for label in source.labels for c in matching_columns(label, table.columns)]
-    of_split = dict(zip(source.splits, SPLITS, strict=True))
+    indicators = len(source.labels) > 1 or columns != [*source.labels]
+    values = {c: table.columns[c] if indicators else _without_truth(table.columns[c]) for c in columns}
     for index, row in enumerate(table.rows):
         place = f"{table.path}, row {row}"
-        if source.language_column is not None:
-            language = _plain(table.columns[source.language_column][index])
-            values["language"].add(language)
-            if language.casefold() != str(source.language_value).casefold():
-                continue
-        if source.split_column is not None:
-            given = _plain(table.columns[source.split_column][index])
-            values["split"].add(given)
-            if given not in of_split:
-                continue
-            split = of_split[given]
+        is_meant, split = taken.split_of(table, index, of_file)
+        if not is_meant:
+            continue
+        given = [values[c][index] for c in columns]
         try:
             text = _check_text(texts[index])
-            labels = _labels_of(source, label_type, columns, [table.columns[c][index] for c in columns])
+            if indicators:
+                labels = _of_indicators(label_type, columns, given)
+            else:
+                labels = _labels_of(source, label_type, given[0])
         except _Wrong as wrong:
             yield Problem(wrong.check, place, wrong.text)
             continue
@@ -152,77 +147,81 @@ def _rows(
             yield Problem("control_characters", place, f"U+{ord(match[0]):04X} in {at!r}", fatal=False)
         if len(text) > LONGEST_TEXT:
             yield Problem("size", place, f"a text of {len(text):,} characters", fatal=False)
-        if not labels and source.delimiter is not None:
-            yield Problem("unlabelled", place, "no label", fatal=False)
-        group = None if source.group is None else _plain(table.columns[source.group][index])
+        for check, told in _doubts(source, labels, columns, given, indicators):
+            yield Problem(check, place, told, fatal=False)
+        group = None if source.group is None else as_text(table.columns[source.group][index])
+        if group and looks_missing(group):
+            told = f"{group!r} in column {source.group!r}, which counts as no group"
+            yield Problem("missing_group", place, told, fatal=False)
+            group = None
         yield Example(name, str(table.path), row, text, labels, split, group or None)
 
 
-def _absent(source: Source, values: Mapping[str, set[str]]) -> Iterator[str]:
-    """Yield a line for a language or a split that no row of the files has."""
-    if source.language_column is not None:
-        wanted = str(source.language_value)
-        if wanted.casefold() not in {value.casefold() for value in values["language"]}:
-            yield _no_row(source.path, source.language_column, wanted, values["language"])
-    if source.split_column is not None:
-        for name in source.splits:
-            if share_of(name) is None and name not in values["split"]:
-                yield _no_row(source.path, source.split_column, name, values["split"])
+def _without_truth(values: list[Any]) -> list[Any]:
+    """Return a column of truth values alone as names; one among other labels is a fault of the file."""
+    known = [value for value in values if value is not None]
+    if known and all(isinstance(value, bool) for value in known):
+        return [value if value is None else str(value) for value in values]
+    return values
 
 
-def _no_row(path: str, column: str, wanted: str, found: set[str]) -> str:
-    shown = ", ".join(repr(value) for value in sorted(found)[:20])
-    return f"{path}: no row has {wanted!r} in column {column!r}; there are {shown}{nearest(wanted, found)}"
-
-
-def _plain(value: Any) -> str:
-    return "" if value is None else str(value).strip()
+def _doubts(
+    source: Source, labels: Sequence[str], columns: Sequence[str], given: Sequence[Any], indicators: bool
+) -> Iterator[tuple[CheckName, str]]:
+    """Yield what is to be said of the labels of a text, though they can be used."""
+    if indicators:
+        blank = [column for column, value in zip(columns, given, strict=True) if not as_text(value)]
+        if blank and len(blank) < len(columns):
+            names = ", ".join(repr(column) for column in blank)
+            yield "blank_indicator", f"nothing in {names}, which counts as 0"
+        if len(blank) == len(columns):
+            yield "unlabelled", "no label"
+        return
+    if not labels and source.delimiter is not None:
+        yield "unlabelled", "no label"
+    for label in labels:
+        if looks_missing(label):
+            yield "missing_label", f"label {label!r}"
 
 
 def _check_text(text: Any) -> str:
     if not isinstance(text, str):
         raise _Wrong("text", f"text {text!r}: expected a string" if text is not None else "no text")
-    if not text.strip():
+    if is_blank(text):
         raise _Wrong("text", "the text is empty; expected at least one word")
     if wrong := decoding_error(text):
         raise _Wrong("encoding", wrong)
     return text
 
 
-def _labels_of(
-    source: Source, label_type: LabelType, columns: Sequence[str], given: Sequence[Any]
-) -> tuple[str, ...]:
+def _labels_of(source: Source, label_type: LabelType, value: Any) -> tuple[str, ...]:
     """Return the labels of a text as sorted names; whole numbers count as names."""
-    if len(source.labels) > 1 or columns != [*source.labels]:
-        return _of_indicators(label_type, columns, given)
-    (value,) = given
     if label_type == "single":
-        if isinstance(value, list):
+        if isinstance(value, list) or (isinstance(value, str) and looks_like_list(value)):
             text = f"labels {value!r}: expected one label, as label_type is 'single'; or say 'multi'"
             raise _Wrong("labels", text)
         return (_check_label(value),)
     if source.delimiter is not None and (value is None or isinstance(value, str)):
-        value = [part for part in (value or "").split(source.delimiter) if part.strip()]
+        value = _split(value or "", source.delimiter)
     elif isinstance(value, str):
         value = _list_in(value)
     if not isinstance(value, list):
         text = f"labels {value!r}: expected a list, as label_type is 'multi'; or say 'single'"
         raise _Wrong("labels", text)
-    return tuple(sorted({_check_label(label) for label in value}))
+    names = {_check_label(label) for label in value}
+    if len(names) < len(value) and names <= {"0", "1"}:
+        text = "expected names; for 0 and 1 in turn, give every label a column"
+        raise _Wrong("labels", f"labels {value!r}: {text}")
+    return tuple(sorted(names))
 
 
-def as_list(text: str) -> list[Any] | None:
-    """Return the list that stands in a cell as JSON or, as pandas writes it, as Python does; else None."""
-    stripped = text.strip()
-    if stripped.startswith("["):
-        for parse in (json.loads, ast.literal_eval):
-            try:
-                value = parse(stripped)
-            except (ValueError, SyntaxError, RecursionError, MemoryError):
-                continue
-            if isinstance(value, list):
-                return value
-    return None
+def _split(text: str, delimiter: str) -> list[Any]:
+    """Return the labels between delimiters, or those of a list that stands there all the same."""
+    value = as_list(text)
+    if value is None and looks_like_list(text):
+        told = f"a list that cannot be read; expected names with {delimiter!r} between them, or ['a', 'b']"
+        raise _Wrong("labels", f"labels {text!r}: {told}")
+    return [part for part in text.split(delimiter) if trimmed(part)] if value is None else value
 
 
 def _list_in(text: str) -> list[Any]:
@@ -243,7 +242,7 @@ def _of_indicators(label_type: LabelType, columns: Sequence[str], given: Sequenc
     """Return the labels whose columns hold 1."""
     holds = []
     for column, value in zip(columns, given, strict=True):
-        truth = value if isinstance(value, bool) else _TRUTH.get(_plain(value).lower())
+        truth = value if isinstance(value, bool) else _TRUTH.get(as_text(value).lower())
         if truth is None:
             raise _Wrong("labels", f"{value!r} in column {column!r}: expected 0 or 1")
         if truth:
@@ -261,7 +260,7 @@ def _check_label(label: Any) -> str:
         label = int(label)
     if isinstance(label, bool) or not isinstance(label, str | int):
         raise _Wrong("labels", f"label {label!r}: expected a string or a whole number")
-    name = str(label).strip()
+    name = trimmed(str(label))
     if not name:
         raise _Wrong("labels", f"label {label!r}: expected a name, it is empty")
     if wrong := decoding_error(name):

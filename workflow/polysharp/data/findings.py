@@ -13,8 +13,9 @@ from polysharp.config.checks import CHECK_NAMES, CHECKS, RARE, SMALL, UNEQUAL, C
 from polysharp.core.errors import nearest
 from polysharp.core.labels import label_order
 from polysharp.core.terms import SPLITS
+from polysharp.data.cells import UNSEEN
 from polysharp.data.examples import Example, Problem
-from polysharp.data.languages import LANGUAGES, in_another_language, known_language
+from polysharp.data.languages import frequent_languages, in_another_language, is_language, known_language
 from polysharp.data.similarity import near_copies
 
 LONG_ENOUGH = 6  # characters of a label: shorter ones differ by two and mean something else
@@ -94,8 +95,10 @@ def text_findings(examples: Sequence[Example]) -> Iterator[Seen]:
 def language_findings(examples: Sequence[Example], language: str) -> Iterator[Seen]:
     """Yield texts that are in another language, where enough of a sample are, and `language` is known."""
     stated = known_language(language)
-    if stated is None:
-        yield "unknown_language", f"{language!r}{nearest(language, LANGUAGES)}"
+    if stated is None and is_language(language):
+        yield "uncovered_language", repr(language)
+    elif stated is None:
+        yield "unknown_language", f"{language!r}{nearest(language, frequent_languages())}"
     else:
         for number, name in in_another_language([example.text for example in examples], stated):
             text = examples[number].text
@@ -157,8 +160,11 @@ def _misspelt(name: str, frequent: Sequence[str]) -> str | None:
 
 
 def _bare(name: str) -> str:
-    """Return a label without what people write in several ways: case, space, hyphens, accents."""
-    plain = unicodedata.normalize("NFKD", name).casefold()
+    """Return a label without what people write in several ways, or do not see.
+
+    These are case, space, hyphens, accents, quotes around it and signs of no width.
+    """
+    plain = unicodedata.normalize("NFKD", UNSEEN.sub("", name)).casefold().strip("\"'«»„“”‚‘’")
     # Of numbers, a minus and what stands between two of them are no ways of writing.
     plain = re.sub(r"(?<!\S)-(?=\d)", "\N{MINUS SIGN}", re.sub(r"(?<=\d)[ _-]+(?=\d)", "/", plain))
     return "".join(sign for sign in plain if sign not in " _-" and not "\u0300" <= sign <= "\u036f") or name

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import cache
 
 from lingua import Language, LanguageDetectorBuilder
+
+from polysharp.config.slugs import slug
 
 SAMPLE = 200  # texts that are looked at
 SHORTEST = 30  # characters: what is shorter may be in any language
@@ -22,17 +26,53 @@ LANGUAGES = sorted(language.name.lower() for language in Language.all())
 
 
 def known_language(name: str) -> Language | None:
-    """Return the language that a slug names, in English or by its ISO code, or None.
+    """Return the language that a slug names, in English or by its ISO code; None where lingua has it not.
 
     What stands behind a hyphen or an underscore is passed by: ``english-uk``, ``deu_latn``.
     """
-    for part in (name, name.replace("_", "-").split("-")[0]):
+    for part in _parts(name):
         code = GROUPS.get(part, part)
         for language in Language.all():
             names = (language.name, language.iso_code_639_1.name, language.iso_code_639_3.name)
             if code.upper() in names:
                 return language
     return None
+
+
+def is_language(name: str) -> bool:
+    """Return whether a slug names any language of ISO 639-3, as :func:`known_language` reads it."""
+    return any(part in _all_languages() for part in _parts(name))
+
+
+def frequent_languages() -> list[str]:
+    """Return the slugs of lingua's languages and of those with a code of two letters, sorted."""
+    import iso639
+
+    short = (slug(_bare(language.name)) for language in iso639.ALL_LANGUAGES if language.part1)
+    return sorted({*LANGUAGES, *short})
+
+
+@cache
+def _all_languages() -> frozenset[str]:
+    """Return the codes of all languages, and the slugs of their names in English."""
+    import iso639  # half a second, and mostly not needed
+
+    found = set()
+    for language in iso639.ALL_LANGUAGES:
+        found |= {code for code in (language.part1, language.part2b, language.part3) if code}
+        names = [language.name, *(other.print for other in language.other_names or ())]
+        found |= {slug(name) for name in map(_bare, names) if any(map(str.isalnum, name))}
+    return frozenset(found)
+
+
+def _bare(name: str) -> str:
+    """Return a name without what ISO adds: ``Nepali (individual language)``."""
+    return re.sub(r"\s*\(.*?\)", "", name)
+
+
+def _parts(name: str) -> Iterator[str]:
+    yield name
+    yield name.replace("_", "-").split("-")[0]
 
 
 def in_another_language(texts: Sequence[str], stated: Language) -> list[tuple[int, str]]:

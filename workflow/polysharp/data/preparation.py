@@ -92,11 +92,16 @@ def _checked(
     language: str | None,
 ) -> tuple[list[Example], list[Finding]]:
     """Return the examples that are kept, and everything that was found."""
+    if source.problem:
+        raise UserError(source.problem)
     given, problems = read_examples(source, label_type)
     seen = [*row_findings(problems)]
     if not given:
         raise RefusedData(collect_findings(seen, {}))
-    split = make_splits(given, source, seed)
+    try:
+        split = make_splits(given, source, seed)
+    except UserError as error:  # too few are left: first those that cannot be used, then that
+        raise RefusedData(collect_findings(seen, severities), *error.lines) from None
     examples, leaks = remove_leaks(split)
     before, left = (Counter(example.split for example in those) for those in (split, examples))
     lines = [

@@ -21,12 +21,14 @@ class FileTable:
     """The columns that were asked for, of one file, all of one length.
 
     `rows` are the numbers by which a person finds the rows: as a spreadsheet counts them (the header is
-    row 1), in JSON Lines the line, in JSON and Parquet from 1.
+    row 1), in JSON Lines the line, in JSON and Parquet from 1. `doubts` are numbers of rows that may be
+    meant otherwise than they were read, each with what stands there.
     """
 
     path: Path
     columns: dict[str, list[Any]]
     rows: list[int]
+    doubts: Sequence[tuple[int, str]] = ()
 
 
 def read_file(path: Path, wanted: Sequence[str], sheet: str | None = None) -> FileTable:
@@ -51,24 +53,15 @@ def read_file(path: Path, wanted: Sequence[str], sheet: str | None = None) -> Fi
         ending = format_of(path)
         content = unpacked(path)
         if ending in WORKBOOKS:
-            columns, rows = read_workbook(content, wanted, sheet)
+            columns = read_workbook(content, wanted, sheet)
         else:
-            columns, rows = READERS[ending](content, wanted)
-        if not rows:
+            columns = READERS[ending](content, wanted)
+        if not columns.rows:
             raise Unreadable("no texts; expected at least one")
-        return FileTable(path, columns, rows)
+        return FileTable(path, columns.values, columns.rows, columns.doubts)
     except ValueError as error:
         raise UserError(f"{path}: {error}") from None
     except Unreadable as error:
         raise UserError(
             *(f"{path}{', ' if _PLACE.match(line) else ': '}{line}" for line in error.lines)
         ) from None
-
-
-# --- Bytes ----------------------------------------------------------------------------------------
-
-
-# --- Columns --------------------------------------------------------------------------------------
-
-
-# --- Formats --------------------------------------------------------------------------------------

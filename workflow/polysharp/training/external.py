@@ -12,10 +12,11 @@ import numpy as np
 
 from polysharp.config.settings import OutsideSettings
 from polysharp.config.slugs import slug
+from polysharp.config.sources import split_meant
 from polysharp.core.errors import UserError, list_some, nearest
 from polysharp.core.labels import Indicators, Mask
 from polysharp.core.terms import REPORTED, SPLITS
-from polysharp.data.examples import as_list
+from polysharp.data.cells import as_list
 from polysharp.data.prepared import PreparedData
 from polysharp.data.readers import FileTable, read_file
 from polysharp.training.answers import named_labels
@@ -65,7 +66,8 @@ def read_answers(
     if "split" in table.columns:
         counts = Counter(str(table.columns["split"][index]) for index in rows)
         lines += [
-            f"{path}: split {name!r}, in {count} rows: expected one of {', '.join(SPLITS)}{nearest(name, SPLITS)}"
+            f"{path}: split {name!r}, in {count} rows: expected one of {', '.join(SPLITS)}"
+            f"{nearest(split_meant(name) or name, SPLITS)}"
             for name, count in counts.items()
             if name not in SPLITS
         ]
