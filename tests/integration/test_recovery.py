@@ -92,8 +92,8 @@ def test_a_killed_run_goes_on_with_the_same_command_and_a_stopped_one_keeps_its_
         assert locks(study) == held
         again = study.run("-c2")
     assert again.returncode == 0, again.stdout + again.stderr
-    over = f"The lock of an earlier run, process {killed.run.pid} on {platform.node()}, which is over, is removed."
-    assert over in again.stderr
+    over = f"process {killed.run.pid} on {platform.node()}, which is over, is removed."
+    assert f"The lock of an earlier run, {over}" in again.stderr
     assert {row["status"] for row in study.table("runs.tsv")} == {"complete"}
     assert not locks(study) and not drivers(study)
 

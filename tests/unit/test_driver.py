@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from threading import Timer
 
@@ -13,7 +14,8 @@ import pytest
 
 from polysharp.cluster import driver
 from polysharp.cluster.driver import FOLDER, SILENT, process_here
-from polysharp.core.files import write_json
+from polysharp.cluster.driver_files import driver_waits
+from polysharp.core.files import read_json, write_json
 from tests.conftest import ROOT, write_command
 
 
@@ -24,8 +26,8 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def run() -> Iterator[subprocess.Popen[bytes]]:
-    """A process that is called as Snakemake is."""
-    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", "snakemake"]) as process:
+    """A process that stands for Snakemake."""
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as process:
         yield process
         process.kill()
 
@@ -68,9 +70,29 @@ def test_whether_a_run_may_live_is_known_at_once(run: subprocess.Popen[bytes]) -
     assert not driver.may_be_running() and time.monotonic() - started < 1
 
 
-def test_a_number_that_another_process_has_now_is_no_run() -> None:
-    driver.start(process_here(1))
+def test_a_number_that_another_process_has_now_is_no_run(run: subprocess.Popen[bytes]) -> None:
+    driver.start(process_here(run.pid))
+    note = FOLDER / f"{process_here(run.pid)}.json"
+    write_json(note, read_json(note) | {"started": "1"})
     assert driver.at_work(process_here(2)) is None
+
+
+def test_a_command_does_not_wait_for_somebody_elses_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The driver has ended, and its number was given to a process that may not be signalled."""
+    monkeypatch.setenv(driver.DRIVER, str(process_here(1)))
+    child = os.fork()
+    if child == 0:
+        with suppress(PermissionError):  # not as root: it is somebody else's anyway
+            os.setuid(65534)
+        status = 99
+        with suppress(Exception):
+            status = int(driver_waits())
+        os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    monkeypatch.setenv(driver.DRIVER, str(process_here()))
+    assert driver_waits()
+    driver.start(process_here())
+    assert driver_waits()
 
 
 LOGIN2 = FOLDER / "login2-7.json"

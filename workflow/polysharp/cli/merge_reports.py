@@ -20,7 +20,9 @@ MAX_LINES = 16  # about failures, so that they stay among the last twenty lines 
 def parser() -> argparse.ArgumentParser:
     result = command_parser("merge-reports", __doc__)
     add_study_options(result)
-    result.add_argument("--partial", action="store_true", help="cells may be missing: end with 0 all the same")
+    result.add_argument(
+        "--partial", action="store_true", help="cells may be missing: end with 0 all the same"
+    )
     result.add_argument(
         "--at-work",
         action="store_true",

@@ -123,7 +123,7 @@ def may_live(noted: dict[str, Any], last: float) -> bool:
 
 
 def lives(process: Process) -> bool:
-    """Whether a run of this machine is still at work; one that is not noted lives while it can be signalled."""
+    """Whether a run of this machine is still at work; without a note it is while it can be signalled."""
     noted, _ = _read(_file(process))
     if noted is not None and (known := processes.lives(noted)) is not None:
         return known
@@ -135,11 +135,13 @@ def lives(process: Process) -> bool:
 
 
 def _read(file: Path) -> tuple[dict[str, Any] | None, float]:
-    """Return what a run has noted, or None, and when it was last seen."""
+    """Return what a run has noted, or None where that cannot be read, and when it was last seen."""
     try:
-        return dict(read_json(file)), file.stat().st_mtime
-    except (FileNotFoundError, ValueError):
+        noted, last = dict(read_json(file)), file.stat().st_mtime
+    except (OSError, ValueError, TypeError):
         return None, 0.0
+    is_whole = isinstance(noted.get("host"), str) and isinstance(noted.get("process"), int)
+    return (noted, last) if is_whole else (None, 0.0)
 
 
 def _file(process: Process) -> Path:

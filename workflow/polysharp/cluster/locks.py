@@ -29,7 +29,9 @@ def remove_stale() -> list[str]:
     with suppress(OSError), _alone():  # without a way to be alone Snakemake's own message stays the last word
         for file, noted, _ in driver.notes():
             if processes.lives(noted) is False:
-                stale = [FOLDER / name for name, held in _held(noted) if driver.read_lock(FOLDER / name) == held]
+                stale = [
+                    FOLDER / name for name, held in _held(noted) if driver.read_lock(FOLDER / name) == held
+                ]
                 for lock in stale:
                     lock.unlink()
                 file.unlink(missing_ok=True)
@@ -49,8 +51,8 @@ def who_holds() -> list[str]:
             lines.append(f"This folder is in use: {driver.who(noted)} is at work in it.")
         elif mine:
             lines.append(
-                f"This folder is locked by {driver.who(noted)}. Whether that still lives cannot be known here. "
-                f"If it does not, {UNLOCK}."
+                f"This folder is locked by {driver.who(noted)}. Whether that still lives cannot be known "
+                f"here. If it does not, {UNLOCK}."
             )
     if left:
         lines.append(

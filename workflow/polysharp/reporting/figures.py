@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import textwrap
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,9 @@ from numpy.typing import NDArray
 
 from polysharp.core.columns import CELL, COMPARISON, CURVES
 from polysharp.core.files import replacing
+from polysharp.reporting.fonts import letter, shortened
+
+log = logging.getLogger("polysharp.reporting.figures")
 
 # Okabe and Ito's colours, told apart by nearly everyone, in print too.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
@@ -204,8 +210,11 @@ def draw_summary(
         counts = dict(labels.filter(pl.col("split") == split).select("name", "value").iter_rows())
         places = np.arange(len(names)) + (index - (len(tokens) - 1) / 2) * height
         left.barh(places, [counts[name] for name in names], height, color=COLOURS[index], label=split)
-    # A label may be anything: no dollar sign of it starts a formula, and it has one line.
-    left.set_yticks(range(len(names)), [" ".join(name[:40].split()) for name in names], parse_math=False)
+    # A label may be anything: in any script, in one line, and no dollar sign of it starts a formula.
+    lettering = letter(shortened(name, 40) for name in names)
+    left.set_yticks(
+        range(len(names)), lettering.texts, parse_math=False, fontfamily=lettering.families
+    )
     left.set_ylim(len(names) - 0.5, -0.5)
     left.set_xlabel("texts")
     if len(names) < len(totals):
@@ -223,6 +232,10 @@ def draw_summary(
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
     figure.legend(*left.get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
-    with replacing(output) as staging:
+    with replacing(output) as staging, warnings.catch_warnings():
+        if lettering.note:
+            log.warning("%s: %s; then add --forcerun summarise_data once", output, lettering.note.rstrip("."))
+            figure.supxlabel(textwrap.fill(lettering.note, 120), fontsize=9, color=COLOURS[5])
+            warnings.filterwarnings("ignore", "Glyph .* missing from font")
         figure.savefig(staging, dpi=120, format="png", metadata={"Software": None})
     plt.close(figure)
