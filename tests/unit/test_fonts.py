@@ -73,8 +73,6 @@ def test_labels_in_every_script_have_glyphs(with_fonts: None, tmp_path: Path) ->
     assert drawn == draw(list(LABELS.values()), tmp_path / "again.png")
     families = letter(LABELS.values()).families
     assert families[0] == DEFAULT and len(families) == len(set(families)) > 1
-    draw_summary_pdf = TextPath((0, 0), LABELS["Chinese"], prop=FontProperties(family=families))
-    assert len(draw_summary_pdf.vertices) > 100
 
 
 def path(text: str, family: list[str]) -> np.ndarray:
@@ -98,23 +96,28 @@ def test_what_to_install_is_said_in_the_picture_and_symbols_are_words(
     lettering = letter([*LABELS.values(), "🧪 lab 👩‍🌾 🇩🇪"])
     assert lettering.families == [DEFAULT]
     assert lettering.texts[-1] == "[test tube] lab [woman][ear of rice] DE"
-    assert lettering.note
-    for name in ("CJK (Debian: fonts-noto-cjk)", "Ethiopic (Debian: fonts-noto-core)", "Devanagari", "Thai"):
-        assert f"Noto Sans {name}" in lettering.note
-    assert "Arabic" not in lettering.note and "Hebrew" not in lettering.note  # DejaVu has them
+    assert lettering.note == (  # DejaVu has Arabic and Hebrew
+        "Boxes are letters for which this machine has no font. To install: Noto Sans CJK, Bengali, "
+        "Devanagari, Ethiopic, Khmer, Tamil, Thai (Debian: fonts-noto-cjk, fonts-noto-core)."
+    )
     plain, noted = (tmp_path / f"{name}.png" for name in ("plain", "noted"))
     with caplog.at_level("WARNING", "polysharp"):
         draw(["economy", "ኢኮኖሚ"], noted)
         draw(["economy", "כלכלה"], plain)
     with Image.open(noted) as with_note, Image.open(plain) as without:
-        assert (np.array(with_note.convert("L"))[-30:] < 200).sum() > 500 + (np.array(without.convert("L"))[-12:] < 200).sum()
+        assert (np.array(with_note.convert("L"))[-30:] < 200).sum() > 500 + (
+            np.array(without.convert("L"))[-12:] < 200
+        ).sum()
 
 
 def test_a_font_that_was_just_installed_is_used(
     without_fonts: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pen = TTGlyphPen(None)
-    pen.moveTo((0, 0)), pen.lineTo((500, 0)), pen.lineTo((500, 700)), pen.closePath()  # noqa: B018
+    pen.moveTo((0, 0))
+    pen.lineTo((500, 0))
+    pen.lineTo((500, 700))
+    pen.closePath()
     font = FontBuilder(1000, isTTF=True)
     font.setupGlyphOrder([".notdef", "ha"])
     font.setupCharacterMap({ord("ሀ"): "ha"})

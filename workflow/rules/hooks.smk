@@ -4,10 +4,6 @@
 # Outputs: the tables as far as they can be made, results/check.tsv, results/failures.tsv
 
 
-PREFIX = getattr(workflow.executor_settings, "jobname_prefix", None) or "polysharp"
-LOCAL = [] if hasattr(workflow.executor_settings, "jobname_prefix") else ["--local"]
-
-
 def held_locks():
     """Return the lock files that this run holds. Snakemake has no public name for them."""
     return [Path(lock) for lock in getattr(workflow.persistence, "_lockfile", {}).values()]
@@ -27,7 +23,10 @@ onstart:
         for step in ("data", "models", "sources"):
             remove_failures(step)
         stop_submitting_on(signal.SIGTERM)
-        shell("python -P -m polysharp cancel-orphans --prefix {PREFIX:q} {LOCAL:q}")
+        settings = workflow.executor_settings  # not known yet while this file is read
+        prefix = getattr(settings, "jobname_prefix", None) or "polysharp"
+        local = [] if hasattr(settings, "jobname_prefix") else ["--local"]
+        shell("python -P -m polysharp cancel-orphans --prefix {prefix:q} {local:q}")
 
 
 onsuccess:
@@ -49,7 +48,9 @@ onerror:
         " || true"
     )
     if not alone("check"):
-        shell("python -P -m polysharp merge-reports {STUDY_ARGUMENTS:q} --partial --log logs/merge_reports.log")
+        shell(
+            "python -P -m polysharp merge-reports {STUDY_ARGUMENTS:q} --partial --log logs/merge_reports.log"
+        )
         shell(
             "python -P -m polysharp build-report {STUDY_ARGUMENTS:q} --output results/report.html"
             " --log logs/build_report.log"

@@ -29,6 +29,7 @@ log = logging.getLogger("polysharp.reporting.figures")
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
 MARKERS = "osD^vPX*"
 MAX_LABELS = 60  # that one figure can show legibly
+MAX_CHARACTERS = 40  # of a label
 MAX_ROWS = 200  # data sets that one figure can show legibly; the table has them all
 MAX_POINTS = 1000  # and how many points and gaps: no page of a PDF is higher
 MAX_CURVES = 40
@@ -211,10 +212,9 @@ def draw_summary(
         places = np.arange(len(names)) + (index - (len(tokens) - 1) / 2) * height
         left.barh(places, [counts[name] for name in names], height, color=COLOURS[index], label=split)
     # A label may be anything: in any script, in one line, and no dollar sign of it starts a formula.
-    lettering = letter(shortened(name, 40) for name in names)
-    left.set_yticks(
-        range(len(names)), lettering.texts, parse_math=False, fontfamily=lettering.families
-    )
+    lettering = letter(shortened(name, MAX_CHARACTERS) for name in names)
+    texts = [shortened(text, MAX_CHARACTERS) for text in lettering.texts]  # words for emoji are longer
+    left.set_yticks(range(len(names)), texts, parse_math=False, fontfamily=lettering.families)
     left.set_ylim(len(names) - 0.5, -0.5)
     left.set_xlabel("texts")
     if len(names) < len(totals):
@@ -234,7 +234,9 @@ def draw_summary(
     figure.legend(*left.get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
     with replacing(output) as staging, warnings.catch_warnings():
         if lettering.note:
-            log.warning("%s: %s; then add --forcerun summarise_data once", output, lettering.note.rstrip("."))
+            log.warning(
+                "%s: %s Then add --forcerun summarise_data to the command once.", output, lettering.note
+            )
             figure.supxlabel(textwrap.fill(lettering.note, 120), fontsize=9, color=COLOURS[5])
             warnings.filterwarnings("ignore", "Glyph .* missing from font")
         figure.savefig(staging, dpi=120, format="png", metadata={"Software": None})

@@ -52,13 +52,14 @@ class Lettering:
         """Return what to install, or None where nothing is missing."""
         if not self.missing:
             return None
-        fonts = {
-            "Noto Sans CJK (Debian: fonts-noto-cjk)"
-            if name in CJK
-            else f"Noto Sans {name.title()} (Debian: fonts-noto-core)"
-            for name in self.missing
-        }
-        return f"Boxes are letters for which this machine has no font. To install: {', '.join(sorted(fonts))}."
+        others = [name.title() for name in self.missing if not name.startswith(CJK)]
+        has_cjk = len(others) < len(self.missing)
+        scripts = ["CJK"] * has_cjk + others
+        packages = ["fonts-noto-cjk"] * has_cjk + ["fonts-noto-core"] * bool(others)
+        return (
+            "Boxes are letters for which this machine has no font. To install: "
+            f"Noto Sans {', '.join(scripts)} (Debian: {', '.join(packages)})."
+        )
 
 
 def letter(texts: Iterable[str]) -> Lettering:
@@ -107,7 +108,8 @@ def _in_words(text: str, symbols: set[int]) -> str:
         if code in symbols and code in FLAGS:
             words.append(chr(ord("A") + code - FLAGS.start))
         elif code in symbols:
-            words.append(f"[{unicodedata.name(character, f'U+{code:04X}').lower()}]")
+            name = unicodedata.name(character, f"U+{code:04X}").lower()
+            words.append(f"[{name.removeprefix('emoji modifier fitzpatrick ')}]")
         elif not (before and ord(before) in symbols and (character == JOINER or code in VARIATIONS)):
             words.append(character)
     return "".join(words)
