@@ -2,6 +2,7 @@
 
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ from threading import Timer
 
 import pytest
 
-from polysharp.cluster import driver
+from polysharp.cluster import driver, processes
 from polysharp.cluster.driver import FOLDER, SILENT, process_here
 from polysharp.cluster.driver_files import driver_waits
 from polysharp.core.files import read_json, write_json
@@ -143,3 +144,46 @@ def test_the_jobs_of_a_living_run_are_left_alone(run: subprocess.Popen[bytes], t
             run.wait()
     assert "left 1 Slurm jobs, which are cancelled: 4711" in done.stderr
     assert (tmp_path / "scancel").read_text() == "4711\n"
+
+
+HANGUP = """
+import os, signal, subprocess, sys
+from polysharp.cluster.driver_files import end_in_order_on_hangup
+if {ignored}:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+end_in_order_on_hangup(lambda: {local})
+if {finishes}:
+    signal.signal(signal.SIGTERM, lambda *_: print("finishes", flush=True))
+job = subprocess.Popen(["sleep", "60"])
+print(job.pid, flush=True)
+os.kill(os.getpid(), signal.SIGHUP)
+print(job.poll() if {ignored} else job.wait(), flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("case", "said", "status", "job_lives"),
+    [
+        ({"finishes": True}, ["finishes", "-1"], 0, False),  # a run that is at work
+        ({}, [], 129, False),  # one that has not come so far
+        ({"local": False}, [], -signal.SIGHUP, True),  # jobs on a cluster go on
+        ({"ignored": True}, ["None"], 0, True),  # nohup
+    ],
+)
+def test_a_run_whose_terminal_closes_stops_the_jobs_of_this_machine(
+    case: dict[str, bool], said: list[str], status: int, job_lives: bool
+) -> None:
+    script = HANGUP.format(**{"ignored": False, "local": True, "finishes": False} | case)
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow")}
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout
+        job = processes.describe(int(run.stdout.readline()))
+        run.wait()
+        deadline = time.monotonic() + (0.2 if job_lives else 10)
+        while (lived := processes.lives(job)) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        if lived:
+            os.kill(job["process"], signal.SIGKILL)  # it has the stream
+        assert run.stdout.read().split() == said
+    assert (run.returncode, lived) == (status, job_lives)
