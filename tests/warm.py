@@ -115,10 +115,8 @@ class Server:
         with socket.socket(socket.AF_UNIX) as listening:
             listening.bind(str(socket_file))
             listening.listen(64)
-            # A fork has the command line of the server: by its last word polysharp.cluster.driver recognises
-            # a run.
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.warm", str(listening.fileno()), str(program), "snakemake"],
+                [sys.executable, "-m", "tests.warm", str(listening.fileno()), str(program)],
                 cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
                 pass_fds=[listening.fileno()], start_new_session=True,
             )  # fmt: skip

@@ -34,9 +34,11 @@ def test_a_failed_cell_leaves_the_others_and_is_shown(study: Study) -> None:
     (data / "train.json").write_text(good.replace('"economy"', "5.5", 1), encoding="utf-8")
     study.write_sheet([*DATASETS, ("turkish", "single")])
     study.configure()
+    figure = (study.folder / "results/comparison.png").read_bytes()
     failed = study.run("-c2", "--keep-going")
     assert failed.returncode != 0
     assert "Traceback" not in failed.stderr
+    assert (study.folder / "results/comparison.png").read_bytes() != figure  # that of the table beside it
     reasons = {row["reason"] for row in study.table("runs.tsv") if row["language"] == "turkish"}
     assert reasons == {
         "data/turkish/single/train.json, row 1: label 5.5: expected a string or a whole number"
@@ -54,6 +56,37 @@ def test_a_failed_cell_leaves_the_others_and_is_shown(study: Study) -> None:
     assert statuses(study, "report.tsv") == {"complete"}
     assert (study.folder / "results/manifest.json").exists()
     assert study.jobs() == set()
+
+
+def test_results_that_were_damaged_since_are_named_with_what_to_do(study: Study) -> None:
+    before = study.bytes_of_results()
+    damaged = {
+        "main/english/single/sam/seed-1": "report.json",
+        "main/french/multi/tfidf/seed-0": "predictions.parquet",
+    }
+    runs = study.folder / "results/runs"
+    report, predictions = (runs / cell / name for cell, name in damaged.items())
+    report.write_text(report.read_text()[:100])
+    predictions.unlink()
+    (study.folder / "results/manifest.json").unlink()
+    failed = study.run("-c2", "--forcerun", "merge_reports")
+    assert failed.returncode != 0 and "MissingOutputException" not in failed.stderr
+    said = [line.partition("error: ")[2] for line in failed.stderr.splitlines() if "error: main/" in line]
+    assert said == [
+        f"{cell}: results/runs/{cell}/{name} is damaged or gone; remove results/runs/{cell} and every "
+        "job.json beside it, and give the same command again"
+        for cell, name in damaged.items()
+    ]
+    missing = {row["reason"] for row in study.table("runs.tsv") if row["status"] == "missing"}
+    assert missing == {line.partition(": ")[2] for line in said}
+    assert not (study.folder / "results/manifest.json").exists()
+
+    for cell in damaged:  # as it says
+        rmtree(runs / cell)
+        for receipt in (runs / cell).parent.glob("*/job.json"):
+            receipt.unlink()
+    study.completed("-c2")
+    assert study.bytes_of_results() == before
 
 
 def test_a_failing_language_that_is_taken_back_leaves_the_tables(study: Study) -> None:

@@ -17,6 +17,11 @@ from polysharp.results.plan import make_plan
 from tests import warm
 from tests.integration.study import Study
 
+
+def drawn(study: Study) -> list[bytes]:
+    return [(study.folder / f"results/comparison.{kind}").read_bytes() for kind in ("png", "pdf")]
+
+
 METHODS: dict[str, object] = {"sam": None, "tfidf": None}
 
 
@@ -28,6 +33,7 @@ def test_tables_of_a_study_that_is_still_at_work(tmp_path: Path) -> None:
     reason = study.folder / "work/data/main/english/multi/failure.json"  # of an earlier run
     study.completed("-c1", "partial")
     assert {row["status"] for row in study.table("runs.tsv")} == {"missing"}
+    nothing = drawn(study)
 
     command = [warm.python(), "-m", "snakemake", *study.command("-c1")]
     output = tmp_path / "output"
@@ -57,6 +63,7 @@ def test_tables_of_a_study_that_is_still_at_work(tmp_path: Path) -> None:
             assert not (study.folder / "results/manifest.json").exists()
             assert not (study.folder / "results/failures.tsv").exists()  # what is in training has not failed
             assert "1 of 2" in (study.folder / "results/report.html").read_text()
+            assert drawn(study) != nothing  # figures are of the tables beside them
             assert reason.exists()  # a look at the tables takes nothing away
         finally:
             os.kill(trainer, signal.SIGCONT)

@@ -101,7 +101,7 @@ class Round:
         return self._starts
 
     def _started(self) -> Driver:
-        # A driver that was killed has left its lock, which the next one names the remedy of.
+        # A driver that was killed as it started has left a lock without a note, which only --unlock removes.
         command = [sys.executable, "-m", "snakemake", *self.study.command(*PROFILE), "--unlock"]
         self.cluster.run(*command)
         return Driver(self.cluster, self.study, *ON_SPARE_NODES)

@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import sys
 from pathlib import Path
 
 from tests.integration.study import Study
@@ -11,7 +10,6 @@ from tests.slurm.cluster import Cluster, lives, wait_until
 from tests.slurm.runs import (
     DATASET,
     METHOD,
-    PROFILE,
     Driver,
     Training,
     accounted,
@@ -149,12 +147,9 @@ def test_a_training_outlives_four_drivers(
         driver.process.kill()
         driver.process.wait()
         assert queued(cluster, study) == [orphan.job]
-        # Its jobs go on: only the next run can look after them.
-        command = [sys.executable, "-m", "snakemake", *study.command(*PROFILE)]
-        locked = cluster.run(*command, check=False)
-        assert locked.returncode != 0 and "--unlock" in locked.stderr
-        cluster.run(*command, "--unlock")
+        # Its jobs go on: only the next run can look after them, which takes its lock away as well.
         with Driver(cluster, study) as third:
+            third.wait(lambda: f"process {driver.process.pid} on" in third.output)
             third.wait(lambda: "which are cancelled" in third.output)
             third.wait(orphan.asked_to_stop)
             (last,) = third.hold(METHOD, after=orphan.process)

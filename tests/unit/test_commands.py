@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polysharp.cli import NAMES, options, running
-from polysharp.cli.running import run_command
+from polysharp.cli.running import ASKED_TO_STOP, run_command
 from polysharp.core.errors import UserError, nearest
 from polysharp.core.files import read_json, replacing, replacing_folder, sha256, write_json, write_text
 from tests import warm
@@ -41,11 +41,12 @@ def arguments(tmp_path: Path) -> Namespace:
 
 @pytest.fixture(autouse=True)
 def unchanged_process() -> Iterator[None]:
-    """Put back what a command changes in its process: logging, and what SIGTERM does."""
+    """Put back what a command changes in its process: logging, and what signals do."""
     before = running.log.handlers, running.log.propagate, running.log.level
-    handler = signal.getsignal(signal.SIGTERM)
+    handlers = {number: signal.getsignal(number) for number in ASKED_TO_STOP}
     yield
-    signal.signal(signal.SIGTERM, handler)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
     running.log.handlers, running.log.propagate = before[0], before[1]
     running.log.setLevel(before[2])
 
@@ -96,6 +97,27 @@ def test_a_command_that_is_preempted_puts_its_job_back(
     told = {"class": "stopped", "reason": "stopped by SIGTERM; started again it begins anew"}
     assert read_json(arguments.failure) == {**told, "slurm_job": "4711"}
     assert ("requeue 4711" in (tmp_path / "asked").read_text()) == preempted
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+def test_a_terminal_that_closes_ends_a_command_unless_it_was_started_with_nohup(
+    ignored: bool, arguments: Namespace
+) -> None:
+    def main(_arguments: Namespace) -> None:
+        os.kill(os.getpid(), signal.SIGHUP)
+
+    if ignored:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        run_command(main, arguments, "cell")
+        assert not arguments.failure.exists()
+        return
+    with pytest.raises(SystemExit) as ended:
+        run_command(main, arguments, "cell")
+    assert ended.value.code == 75
+    reason = "stopped by SIGHUP; started again it begins anew"
+    assert read_json(arguments.failure) == {"class": "stopped", "reason": reason, "slurm_job": None}
+    for number in ASKED_TO_STOP:  # while it ends, others may ask as well
+        assert signal.getsignal(number) is signal.SIG_IGN
 
 
 def test_a_bug_leaves_its_traceback_in_the_log_and_a_short_reason(

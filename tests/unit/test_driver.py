@@ -2,18 +2,21 @@
 
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from threading import Timer
 
 import pytest
 
-from polysharp.cluster import driver
+from polysharp.cluster import driver, processes
 from polysharp.cluster.driver import FOLDER, SILENT, process_here
-from polysharp.core.files import write_json
+from polysharp.cluster.driver_files import driver_waits
+from polysharp.core.files import read_json, write_json
 from tests.conftest import ROOT, write_command
 
 
@@ -24,8 +27,8 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def run() -> Iterator[subprocess.Popen[bytes]]:
-    """A process that is called as Snakemake is."""
-    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", "snakemake"]) as process:
+    """A process that stands for Snakemake."""
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as process:
         yield process
         process.kill()
 
@@ -68,9 +71,29 @@ def test_whether_a_run_may_live_is_known_at_once(run: subprocess.Popen[bytes]) -
     assert not driver.may_be_running() and time.monotonic() - started < 1
 
 
-def test_a_number_that_another_process_has_now_is_no_run() -> None:
-    driver.start(process_here(1))
+def test_a_number_that_another_process_has_now_is_no_run(run: subprocess.Popen[bytes]) -> None:
+    driver.start(process_here(run.pid))
+    note = FOLDER / f"{process_here(run.pid)}.json"
+    write_json(note, read_json(note) | {"started": "1"})
     assert driver.at_work(process_here(2)) is None
+
+
+def test_a_command_does_not_wait_for_somebody_elses_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The driver has ended, and its number was given to a process that may not be signalled."""
+    monkeypatch.setenv(driver.DRIVER, str(process_here(1)))
+    child = os.fork()
+    if child == 0:
+        with suppress(PermissionError):  # not as root: it is somebody else's anyway
+            os.setuid(65534)
+        status = 99
+        with suppress(Exception):
+            status = int(driver_waits())
+        os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    monkeypatch.setenv(driver.DRIVER, str(process_here()))
+    assert driver_waits()
+    driver.start(process_here())
+    assert driver_waits()
 
 
 LOGIN2 = FOLDER / "login2-7.json"
@@ -121,3 +144,46 @@ def test_the_jobs_of_a_living_run_are_left_alone(run: subprocess.Popen[bytes], t
             run.wait()
     assert "left 1 Slurm jobs, which are cancelled: 4711" in done.stderr
     assert (tmp_path / "scancel").read_text() == "4711\n"
+
+
+HANGUP = """
+import os, signal, subprocess, sys
+from polysharp.cluster.driver_files import end_in_order_on_hangup
+if {ignored}:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+end_in_order_on_hangup(lambda: {local})
+if {finishes}:
+    signal.signal(signal.SIGTERM, lambda *_: print("finishes", flush=True))
+job = subprocess.Popen(["sleep", "60"])
+print(job.pid, flush=True)
+os.kill(os.getpid(), signal.SIGHUP)
+print(job.poll() if {ignored} else job.wait(), flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("case", "said", "status", "job_lives"),
+    [
+        ({"finishes": True}, ["finishes", "-1"], 0, False),  # a run that is at work
+        ({}, [], 129, False),  # one that has not come so far
+        ({"local": False}, [], -signal.SIGHUP, True),  # jobs on a cluster go on
+        ({"ignored": True}, ["None"], 0, True),  # nohup
+    ],
+)
+def test_a_run_whose_terminal_closes_stops_the_jobs_of_this_machine(
+    case: dict[str, bool], said: list[str], status: int, job_lives: bool
+) -> None:
+    script = HANGUP.format(**{"ignored": False, "local": True, "finishes": False} | case)
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow")}
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout
+        job = processes.describe(int(run.stdout.readline()))
+        run.wait()
+        deadline = time.monotonic() + (0.2 if job_lives else 10)
+        while (lived := processes.lives(job)) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        if lived:
+            os.kill(job["process"], signal.SIGKILL)  # it has the stream
+        assert run.stdout.read().split() == said
+    assert (run.returncode, lived) == (status, job_lives)

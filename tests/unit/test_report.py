@@ -149,6 +149,14 @@ def test_the_published_classifier_is_shown_until_its_cell_is_trained_again(copie
     assert shown(copied, "main/yoruba/single") == "sam"
 
 
+def test_numbers_stay_beside_labels_that_run_from_right_to_left(copied: Study) -> None:
+    published = copied.paths.results / "best/main/yoruba/single/thresholds.json"
+    write_json(published, read_json(published) | {"thresholds": {"اقتصاد": 0.5, "صحة": 0.25}})
+    write_report(copied.configuration, copied.paths, copied.paths.results / "report.html")
+    # Without the elements a browser would put the first number beside the second label.
+    assert "Thresholds: <bdi>اقتصاد</bdi> 0.500, <bdi>صحة</bdi> 0.250." in text_of(copied)
+
+
 def test_baselines_alone_leave_no_classifier_and_one_method_no_ranking(copied: Study) -> None:
     shutil.rmtree(copied.paths.results / "best")
     study = open_study(copied.paths.results.parent, STUDY | {"methods": {"tfidf": {}}, "report": {}})

@@ -105,11 +105,14 @@ def test_what_a_killed_process_left_half_written_is_removed(written: Path) -> No
 
 
 def test_a_signal_asks_for_the_end_and_only_a_sigint_after_it_kills(tmp_path: Path) -> None:
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    handlers = {number: signal.getsignal(number) for number in numbers}
     try:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
         stop = StopRequest()
         snapshots = Snapshots(tmp_path, IDENTITY, 1000, stop)
         stop.listen()
+        os.kill(os.getpid(), signal.SIGHUP)
         assert not snapshots.due and not snapshots.asked_to_stop
         os.kill(os.getpid(), signal.SIGTERM)
         assert snapshots.due and snapshots.asked_to_stop
@@ -178,11 +181,11 @@ def whole(train: Callable[..., "subprocess.Popen[str]"], tmp_path_factory: pytes
     return folder
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGKILL])
 def test_the_command_stopped_and_started_again_gives_the_same_bytes(
     number: signal.Signals, tmp_path: Path, train: Callable[..., "subprocess.Popen[str]"], whole: Path
 ) -> None:
-    """SIGTERM and SIGINT are answered by a snapshot; after SIGKILL the last one that was due is taken."""
+    """All but SIGKILL are answered by a snapshot; after that the last one that was due is taken."""
     snapshots = tmp_path / "work/snapshots"
     killed = number == signal.SIGKILL
     with train(tmp_path, 0 if killed else 600, sys.executable if killed else None) as process:

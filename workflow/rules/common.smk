@@ -2,6 +2,7 @@
 #
 # Inputs:  config/config.yaml (or --configfile), the sample sheet it names
 # Defines: STUDY, MATRIX, CONTENTS, JOBS, TRAINED, DATASETS, MODELS, FETCHED, PUBLISHED, FIGURES, TABLES, SEVERITIES, SUMMARISED, failure_file, remove_failures, job_of, dataset_of, prepared, needed
+import atexit
 import os
 import signal
 import sys
@@ -25,14 +26,14 @@ os.environ.update(
 )
 
 from polysharp.core import columns
-from polysharp.cluster import driver
+from polysharp.cluster import driver, locks
 from polysharp.core.errors import UserError
 from polysharp.core.failure_file import failure_file, remove_failures
 from polysharp.config.contents import study_contents
 from polysharp.config.study import load_study, predictions_of
 from polysharp.core.paths import Paths, prepared_files
 from polysharp.cluster.wrappers import cancel_what_is_left
-from polysharp.cluster.driver_files import register_driver, stop_submitting_on
+from polysharp.cluster.driver_files import end_in_order_on_hangup, register_driver, stop_submitting_on
 from polysharp.config.slugs import hub_slug, model_slug
 
 # Jobs on Slurm, and some local ones, run Snakemake again, which reads this file, too: they are no drivers.
@@ -42,6 +43,14 @@ if workflow.is_main_process:
     except OSError as error:
         sys.exit(f"work: {error.strerror}; expected a folder that can be written")
     stop_submitting_on(signal.SIGINT)  # SIGTERM comes in hooks.smk: what it does is set later
+    end_in_order_on_hangup(lambda: workflow.local_exec)
+    # Snakemake looks at the locks later, when it knows the jobs.
+    for run in locks.remove_stale():
+        print(f"The lock of an earlier run, {run}, which is over, is removed.", file=sys.stderr)
+    if "--unlock" not in sys.argv:
+        for line in locks.who_holds():
+            print(line, file=sys.stderr)
+        atexit.register(locks.put_back, Path.cwd())  # Snakemake leaves the study's folder before
 
 # A file given by --configfile replaces the example; merged with it, its methods would mix with ours.
 # Relative paths are looked for where Snakemake runs, then in the folder that holds this workflow.

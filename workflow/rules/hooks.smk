@@ -4,8 +4,9 @@
 # Outputs: the tables as far as they can be made, results/check.tsv, results/failures.tsv
 
 
-PREFIX = getattr(workflow.executor_settings, "jobname_prefix", None) or "polysharp"
-LOCAL = [] if hasattr(workflow.executor_settings, "jobname_prefix") else ["--local"]
+def held_locks():
+    """Return the lock files that this run holds. Snakemake has no public name for them."""
+    return [Path(lock) for lock in getattr(workflow.persistence, "_lockfile", {}).values()]
 
 
 def alone(target):
@@ -13,14 +14,19 @@ def alone(target):
     return set(workflow.dag_settings.targets) == {target}
 
 
-# A run that was killed may have left jobs in the queue, which this one would submit a second time.
+# A run that is killed leaves its lock, which a later one takes away where it knows whose it was. It may also
+# have left jobs in the queue, which this one would submit a second time.
 onstart:
     if not alone("partial"):
+        driver.start(driver.process_here(), held_locks())
         # Reasons of an earlier run, for what may have been mended since; what still is wrong says so again.
         for step in ("data", "models", "sources"):
             remove_failures(step)
         stop_submitting_on(signal.SIGTERM)
-        shell("python -P -m polysharp cancel-orphans --prefix {PREFIX:q} {LOCAL:q}")
+        settings = workflow.executor_settings  # not known yet while this file is read
+        prefix = getattr(settings, "jobname_prefix", None) or "polysharp"
+        local = [] if hasattr(settings, "jobname_prefix") else ["--local"]
+        shell("python -P -m polysharp cancel-orphans --prefix {prefix:q} {local:q}")
 
 
 onsuccess:
@@ -36,15 +42,20 @@ onsuccess:
 # come without a manifest, which makes merge_reports run again as soon as every cell is there.
 onerror:
     cancel_what_is_left()
-    driver.end(driver.process_here())
     datasets = [needed(path) for path in DATASETS]
     shell(
         "python -P -m polysharp merge-findings --datasets {datasets:q} --log logs/merge_findings.log"
         " || true"
     )
     if not alone("check"):
-        shell("python -P -m polysharp merge-reports {STUDY_ARGUMENTS:q} --log logs/merge_reports.log")
+        shell(
+            "python -P -m polysharp merge-reports {STUDY_ARGUMENTS:q} --partial --log logs/merge_reports.log"
+        )
         shell(
             "python -P -m polysharp build-report {STUDY_ARGUMENTS:q} --output results/report.html"
             " --log logs/build_report.log"
         )
+        shell(
+            "python -P -m polysharp draw-figures --figures {FIGURES} --results results --log logs/draw_figures.log"
+        )
+    driver.end(driver.process_here())

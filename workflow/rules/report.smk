@@ -32,7 +32,7 @@ rule merge_reports:
         "exec python -P -m polysharp merge-reports {params.study:q} --log {log:q}"
 
 
-# All tables and the report from what is finished, while the rest is at work: `snakemake -c1 partial`.
+# All tables, figures and the report from what is finished, while the rest is at work: `snakemake -c1 partial`.
 rule partial:
     log:
         "logs/partial.log",
@@ -40,8 +40,10 @@ rule partial:
         "../../envs/tables.yaml"
     params:
         study=lambda wildcards: STUDY_ARGUMENTS,
+        figures=FIGURES,
     shell:
-        "python -P -m polysharp merge-reports {params.study:q} --at-work --log {log:q} && "
+        "python -P -m polysharp merge-reports {params.study:q} --partial --at-work --log {log:q} && "
+        "python -P -m polysharp draw-figures --figures {params.figures} --results results && "
         "exec python -P -m polysharp build-report {params.study:q} --output results/report.html"
 
 

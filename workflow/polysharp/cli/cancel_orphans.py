@@ -37,7 +37,8 @@ def main(arguments: argparse.Namespace) -> None:
         return
     this = driver.own_driver() or driver.process_here(os.getppid())
     other = driver.at_work(this)
-    driver.start(this)
+    if not driver.is_noted(this):  # the workflow's own hook has done it, and knows its locks
+        driver.start(this)
     if other:
         log.warning("another run, %s, is at work in this folder; its jobs are left alone", other)
         return

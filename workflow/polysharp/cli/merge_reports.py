@@ -1,7 +1,8 @@
 """Merge the reports of all cells into the tables of the study, from report.tsv to costs.tsv.
 
 Cells that are failed or missing are shown as such; nothing is averaged over them. What failed is told
-with its cause and what to do, and stands in failures.tsv.
+with its cause and what to do, and stands in failures.tsv. Unless --partial says that cells may be missing,
+the command then ends with 1.
 """
 
 import argparse
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 
 from polysharp.cli.options import add_study_options, command_parser, read_study
 from polysharp.cli.running import limit_threads, run_command
+from polysharp.core.errors import UserError
 
 log = logging.getLogger("polysharp.merge_reports")
 MAX_LINES = 16  # about failures, so that they stay among the last twenty lines of a run
@@ -18,6 +20,9 @@ MAX_LINES = 16  # about failures, so that they stay among the last twenty lines 
 def parser() -> argparse.ArgumentParser:
     result = command_parser("merge-reports", __doc__)
     add_study_options(result)
+    result.add_argument(
+        "--partial", action="store_true", help="cells may be missing: end with 0 all the same"
+    )
     result.add_argument(
         "--at-work",
         action="store_true",
@@ -49,6 +54,9 @@ def main(arguments: argparse.Namespace) -> None:
     complete = sum(run.status == "complete" for run in runs)
     missing = len(runs) - complete - len(failed)
     log.info("cells: %d complete, %d failed, %d missing", complete, len(failed), missing)
+    if complete < len(runs) and not arguments.partial:
+        lines = [f"{run.cell.path}: {run.reason}" for run in runs if run.status != "complete"]
+        raise UserError(*lines[:MAX_LINES])
 
 
 def run(argv: Sequence[str]) -> None:

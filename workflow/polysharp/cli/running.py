@@ -22,6 +22,7 @@ from polysharp.training.lease import LeaseLost
 log = logging.getLogger("polysharp")
 UNFINISHED = os.EX_TEMPFAIL  # 75
 FULL = (errno.ENOSPC, errno.EDQUOT)
+ASKED_TO_STOP = (signal.SIGTERM, signal.SIGHUP)
 
 
 def limit_threads(threads: int) -> None:
@@ -58,10 +59,12 @@ def run_command(
 ) -> None:
     """Run `main` and exit as :func:`attempt` says; `name` stands before every line on the terminal.
 
-    What SIGTERM ends, unless `main` listens to it itself, is unfinished.
+    What SIGTERM or SIGHUP ends, unless `main` listens to it itself, is unfinished.
     """
     start_logging(arguments.log, name)
-    signal.signal(signal.SIGTERM, _stop)
+    for number in ASKED_TO_STOP:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup does with SIGHUP
+            signal.signal(number, _stop)
     if failures is None:
         failures = [arguments.failure] if arguments.failure else []
     if status := attempt(lambda: main(arguments), failures):
@@ -69,6 +72,8 @@ def run_command(
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:
+    for further in ASKED_TO_STOP:  # a terminal that closes asks every process, and Snakemake asks again
+        signal.signal(further, signal.SIG_IGN)
     raise Interrupted(f"stopped by {signal.Signals(number).name}; started again it begins anew")
 
 

@@ -43,8 +43,9 @@ def parser() -> argparse.ArgumentParser:
         type=Path,
         required=True,
         metavar="FOLDER",
-        help="where the classifier goes, and the state of an unfinished training: at SIGTERM or SIGINT it "
-        "is written, the command exits with 75, and started again it goes on from there, to the same bytes",
+        help="where the classifier goes, and the state of an unfinished training: at SIGTERM, SIGINT "
+        "or SIGHUP it is written, the command exits with 75, and started again it goes on from there, to the "
+        "same bytes",
     )
     result.add_argument(
         "--snapshot-seconds",

@@ -6,7 +6,9 @@ import fcntl
 import os
 import re
 import signal
+import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -48,6 +50,38 @@ def stop_submitting_on(number: signal.Signals) -> None:
     signal.signal(number, hear)
 
 
+def end_in_order_on_hangup(runs_jobs_itself: Callable[[], bool]) -> None:
+    """At SIGHUP (a terminal that closes, a line that breaks) stop local jobs, which save, and end.
+
+    The lock is released, and the tables are made, as at the end of every run. A run whose jobs are on a
+    cluster ends at once: they go on, and what is left of them the next run takes care of. Where SIGHUP is
+    ignored (nohup) nothing changes.
+
+    Parameters
+    ----------
+    runs_jobs_itself
+        Says at the signal whether the jobs are processes of this machine.
+    """
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        return
+    import psutil  # not above: every submission imports this module
+
+    def hear(given: int, frame: FrameType | None) -> None:
+        if not runs_jobs_itself():
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)
+            signal.raise_signal(signal.SIGHUP)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # also of what makes the tables
+        for child in psutil.Process().children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                child.send_signal(signal.SIGHUP)
+        finish = signal.getsignal(signal.SIGTERM)  # Snakemake's, from the first job on
+        if not callable(finish):
+            sys.exit(128 + given)
+        finish(signal.SIGTERM, frame)
+
+    signal.signal(signal.SIGHUP, hear)
+
+
 def _of_driver(name: str) -> Path:
     """Return a file of the driver's."""
     return SAID / f"{driver.own_driver()}-{name}"
@@ -82,13 +116,7 @@ def ending_file() -> Path:
 def driver_waits() -> bool:
     """Whether the driver is a process of this machine that still runs."""
     process = driver.own_driver()
-    if process is None or not process.is_here:
-        return False
-    try:
-        os.kill(process.number, 0)
-    except ProcessLookupError:
-        return False
-    return True
+    return process is not None and process.is_here and driver.lives(process)
 
 
 def tell_driver(what: str, line: str) -> None:

@@ -18,19 +18,20 @@ from polysharp.results.status import Run, failures
 
 COLUMNS = FAILURES.names
 AGAIN = "give the same command again"
+GO_ON = ": trainings go on where they were"  # those of fine-tuning; baselines take too little time to save
 REMEDIES = {
     "input": f"mend what the reason names, and {AGAIN}",
     "memory": f"raise mem_mb in the profile, or lower micro_batch_size or max_length, and {AGAIN}",
-    "time": f"raise runtime in the profile, and {AGAIN}: trainings go on where they were",
-    "preempted": f"{AGAIN}: trainings go on where they were",
-    "node": f"{AGAIN}: trainings go on where they were",
-    "cancelled": f"{AGAIN}: trainings go on where they were",
-    "stopped": f"{AGAIN}: trainings go on where they were",
+    "time": f"raise runtime in the profile, and {AGAIN}{GO_ON}",
+    "preempted": f"{AGAIN}{GO_ON}",
+    "node": f"{AGAIN}{GO_ON}",
+    "cancelled": f"{AGAIN}{GO_ON}",
+    "stopped": f"{AGAIN}{GO_ON}",
     "killed": f"look at the end of the log; often it was memory. Then {AGAIN}",
     "refused": f"mend the profile (`make doctor` says what this cluster takes), and {AGAIN}",
     "gpu": f"install a build of torch for the nodes' driver (docs/cluster.md, step 2), and {AGAIN}",
     "nan": f"lower learning_rate, or set precision to float32, and {AGAIN}",
-    "disk": f"make space, and {AGAIN}: trainings go on where they were",
+    "disk": f"make space, and {AGAIN}{GO_ON}",
     "bug": "report it with the log, please",
 }
 # Slurm's words for how a job ended.
@@ -69,8 +70,14 @@ class Failure:
             "reason": self.reason,
             "log": self.log,
             "slurm_job": self.slurm_job,
-            "remedy": REMEDIES[self.failure_class],
+            "remedy": self.remedy,
         }
+
+    @property
+    def remedy(self) -> str:
+        """Return what to do."""
+        remedy = REMEDIES[self.failure_class]
+        return remedy if self.cell.kind == "finetune" else remedy.removesuffix(GO_ON)
 
 
 def find_failures(runs: Sequence[Run], matrix: Matrix, paths: Paths, at_work: bool = False) -> list[Failure]:
@@ -111,17 +118,18 @@ def write_failures(found: Sequence[Failure], paths: Paths) -> None:
 
 def summary(found: Sequence[Failure], lines: int) -> list[str]:
     """Return at most so many lines about the failures; cells with the same cause share one."""
-    groups: dict[tuple[str, str, str], list[Failure]] = {}
+    groups: dict[tuple[str, str, str, str], list[Failure]] = {}
     for failure in found:
-        groups.setdefault((failure.failure_class, failure.reason, failure.log), []).append(failure)
+        key = failure.failure_class, failure.reason, failure.log, failure.remedy
+        groups.setdefault(key, []).append(failure)
     said = []
-    for (failure_class, reason, log), group in groups.items():
+    for (failure_class, reason, log, remedy), group in groups.items():
         first = group[0]
         datasets = sorted({failure.cell.dataset.path for failure in group})
         who = first.cell.path if len(group) == 1 else f"{', '.join(datasets)} ({len(group)} cells)"
         jobs = sorted({failure.slurm_job for failure in group if failure.slurm_job})
         job = f"; Slurm job {', '.join(jobs)}" if jobs else ""
-        said.append(f"failed ({failure_class}): {who}: {reason}; log: {log}{job}; {REMEDIES[failure_class]}")
+        said.append(f"failed ({failure_class}): {who}: {reason}; log: {log}{job}; {remedy}")
     if len(said) > lines:
         said[lines - 1 :] = [f"and {len(said) - lines + 1} more: {FAILURES.file}"]
     return said

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import textwrap
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,11 +21,15 @@ from numpy.typing import NDArray
 
 from polysharp.core.columns import CELL, COMPARISON, CURVES
 from polysharp.core.files import replacing
+from polysharp.reporting.fonts import letter, shortened
+
+log = logging.getLogger("polysharp.reporting.figures")
 
 # Okabe and Ito's colours, told apart by nearly everyone, in print too.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
 MARKERS = "osD^vPX*"
 MAX_LABELS = 60  # that one figure can show legibly
+MAX_CHARACTERS = 40  # of a label
 MAX_ROWS = 200  # data sets that one figure can show legibly; the table has them all
 MAX_POINTS = 1000  # and how many points and gaps: no page of a PDF is higher
 MAX_CURVES = 40
@@ -204,8 +211,10 @@ def draw_summary(
         counts = dict(labels.filter(pl.col("split") == split).select("name", "value").iter_rows())
         places = np.arange(len(names)) + (index - (len(tokens) - 1) / 2) * height
         left.barh(places, [counts[name] for name in names], height, color=COLOURS[index], label=split)
-    # A label may be anything: no dollar sign of it starts a formula, and it has one line.
-    left.set_yticks(range(len(names)), [" ".join(name[:40].split()) for name in names], parse_math=False)
+    # A label may be anything: in any script, in one line, and no dollar sign of it starts a formula.
+    lettering = letter(shortened(name, MAX_CHARACTERS) for name in names)
+    texts = [shortened(text, MAX_CHARACTERS) for text in lettering.texts]  # words for emoji are longer
+    left.set_yticks(range(len(names)), texts, parse_math=False, fontfamily=lettering.families)
     left.set_ylim(len(names) - 0.5, -0.5)
     left.set_xlabel("texts")
     if len(names) < len(totals):
@@ -223,6 +232,12 @@ def draw_summary(
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
     figure.legend(*left.get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
-    with replacing(output) as staging:
+    with replacing(output) as staging, warnings.catch_warnings():
+        if lettering.note:
+            log.warning(
+                "%s: %s Then add --forcerun summarise_data to the command once.", output, lettering.note
+            )
+            figure.supxlabel(textwrap.fill(lettering.note, 120), fontsize=9, color=COLOURS[5])
+            warnings.filterwarnings("ignore", "Glyph .* missing from font")
         figure.savefig(staging, dpi=120, format="png", metadata={"Software": None})
     plt.close(figure)

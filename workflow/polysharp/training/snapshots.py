@@ -34,12 +34,14 @@ class StopRequest:
         self._signal: signal.Signals | None = None
 
     def listen(self) -> None:
-        """Turn SIGTERM or SIGINT into a request to stop; a SIGINT after it kills.
+        """Turn SIGTERM, SIGINT or SIGHUP into a request to stop; a SIGINT after it kills.
 
-        Further SIGTERMs change nothing: Slurm sends several, itself and through srun.
+        Further SIGTERMs and SIGHUPs change nothing: Slurm sends several, itself and through srun, and the
+        end of a terminal reaches this process by several ways. A SIGHUP that is ignored (nohup) stays so.
         """
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._hear)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._hear)
 
     def _hear(self, number: int, _frame: FrameType | None) -> None:
         first = not self.made
