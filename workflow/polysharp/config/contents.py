@@ -17,7 +17,7 @@ from polysharp.config.study import Matrix, predictions_of
 from polysharp.core.errors import UserError
 from polysharp.core.files import expanded, read_json, replacing, sha256
 
-RECORD = Path("work/contents.json")  # of the study: size, times and SHA-256 of every file
+RECORD = Path(".snakemake/polysharp/contents.json")  # of the study: size, times and SHA-256 of every file
 # Everything that a model is read from, in whatever layout, and little else.
 MODEL_FILES = ("*.json", "*.txt", "*.model", "*.safetensors", "pytorch_model*.bin")
 MODEL_FOLDERS = ("", "0_Transformer")
