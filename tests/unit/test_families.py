@@ -1,11 +1,13 @@
 """Every family of encoders the whole way: from a published checkpoint to a published classifier."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+import sentencepiece
 import torch
 from accelerate import Accelerator
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
@@ -24,7 +26,8 @@ from polysharp.reporting.selection import select_best
 from polysharp.training.cells import train_cell
 from polysharp.training.inputs import SharedTrainingInputs
 from polysharp.training.snapshots import StopRequest
-from tests.conftest import make_texts, write_source
+from tests import warm
+from tests.conftest import ROOT, make_texts, write_source
 from tests.families import FAMILIES, POSITIONS, write_published
 
 SETTINGS = TrainingSettings(
@@ -66,11 +69,13 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     texts = [text for content in make_texts("single").values() for text in content["Text"]]
 
     def folder(name: str) -> Path:
-        if not (root / name / "prepared").exists():
-            prepare_model(
-                str(write_published(root / name / "source", name, texts)), None, root / name / "prepared"
-            )
-        return root / name / "prepared"
+        prepared = root / name / "prepared"
+        if not prepared.exists():
+            source = write_published(root / name / "source", name, texts)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(sys, "executable", warm.python())  # which unpickles
+                prepare_model(str(source), None, prepared)
+        return prepared
 
     return folder
 
@@ -133,3 +138,29 @@ def probabilities(model: torch.nn.Module, folder: Path, data: PreparedData) -> n
         with torch.no_grad():
             rows.append(model.eval()(**batch).logits.double().softmax(dim=-1)[0].numpy())
     return np.array(rows)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, family in FAMILIES.items() if family.vocabulary.endswith(".model")]
+)
+def test_a_vocabulary_of_sentencepiece_is_read_as_sentencepiece_reads_it(
+    name: str, prepared: Callable[[str], Path]
+) -> None:
+    folder = prepared(name)
+    vocabulary = folder.parent / "source" / FAMILIES[name].vocabulary
+    theirs = sentencepiece.SentencePieceProcessor(model_file=str(vocabulary))
+    ours = AutoTokenizer.from_pretrained(folder)
+    texts = [*make_texts("single")["test"]["Text"], "the  cat", "old cheese\nand a dog", "milk"]
+    for text in texts:
+        assert ours.tokenize(text) == theirs.encode(text, out_type=str)
+
+
+def test_the_documentation_names_every_family() -> None:
+    text = (ROOT / "docs/models.md").read_text(encoding="utf-8")
+    for family in FAMILIES.values():
+        weights = "pickled" if family.pickled else "safetensors"
+        cls = "yes" if family.own_classifier else "no"
+        row = next(line for line in text.splitlines() if f"| `{family.like}` |" in line)
+        assert f"| {weights} |" in row and row.endswith(f"| yes | {cls} |")
+        assert (f"`{family.vocabulary}`" in row) == bool(family.vocabulary)
+        assert ("`tokenizer.json`" in row) == family.tokenizer_json

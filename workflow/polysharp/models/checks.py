@@ -106,7 +106,7 @@ def check_architecture(name: str, folder: Path) -> None:
 def load_tokenizer(name: str, folder: Path) -> Any:
     """Return the fast tokenizer in `folder`, which pads with its last token where it has nothing else."""
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
-    from transformers.models.auto.tokenization_auto import tokenizer_class_from_name
+    from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES, tokenizer_class_from_name
 
     # Those that exist in Python alone ask for packages first, and are no use with them either.
     declared = [
@@ -114,7 +114,8 @@ def load_tokenizer(name: str, folder: Path) -> Any:
         for file in ("tokenizer_config.json", "config.json")
         if (folder / file).is_file()
     ]
-    kind = next(filter(None, declared), None)
+    model_type = read_json(folder / "config.json")["model_type"]
+    kind = next(filter(None, declared), TOKENIZER_MAPPING_NAMES.get(model_type))
     known = tokenizer_class_from_name(kind) if kind else None
     usable = not isinstance(known, type) or issubclass(known, PreTrainedTokenizerFast)
     if usable:

@@ -166,7 +166,7 @@ def _save_weights(name: str, source: Path, pad_token_id: int | None, staging: Pa
 
     config = AutoConfig.from_pretrained(source, trust_remote_code=False, local_files_only=True)
     encoder_config = config.encoder if config.model_type == PUBLISHED else config
-    if encoder_config.pad_token_id is None or encoder_config.model_type not in ROBERTA_KIN:
+    if getattr(encoder_config, "pad_token_id", None) is None or encoder_config.model_type not in ROBERTA_KIN:
         # Decoders look for the last token before the padding, by this number. Where positions are counted
         # from it on, it is part of the weights.
         encoder_config.pad_token_id = pad_token_id
