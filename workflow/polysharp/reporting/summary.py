@@ -17,12 +17,12 @@ from tokenizers import Tokenizer
 from polysharp.config.checks import SUMMARY, UNKNOWN, CheckName, Finding, Severity
 from polysharp.core import columns
 from polysharp.core.files import read_json, write_json
-from polysharp.core.paths import IDENTITY, TOKENIZER
+from polysharp.core.paths import TOKENIZER
 from polysharp.core.terms import SPLITS
 from polysharp.core.tsv import write_table
 from polysharp.data.findings import SHOWN, Seen, collect_findings
 from polysharp.data.prepared import PreparedData
-from polysharp.models.folder import READS_PADDING, read_positions
+from polysharp.models.folder import READS_PADDING, read_identity, read_positions
 from polysharp.reporting.figures import draw_summary
 
 PERCENTILES = (5, 25, 50, 75, 95, 100)
@@ -112,7 +112,7 @@ def summarise(data: PreparedData, model: Path, text_prefix: str, max_length: int
         pieces[split] = np.maximum(tokens[split] - added - len(prefix), 0)
         unknown[split] = np.array([sum(token in unknown_ids for token in e.ids) for e in encodings])
         unknown[split] -= sum(token in unknown_ids for token in prefix)
-    reads_padding = read_json(model / IDENTITY).get(READS_PADDING, False)
+    reads_padding = read_identity(model).get(READS_PADDING, False)
     return Summary(data, tokens, pieces, unknown, min(max_length, read_positions(model)), reads_padding)
 
 
