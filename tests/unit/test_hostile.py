@@ -15,6 +15,7 @@ from polysharp.core.tsv import FORMULA
 from polysharp.data.cells import trimmed
 from polysharp.data.preparation import prepare_data
 from polysharp.data.prepared import read_prepared
+from polysharp.models.prepare import prepare_model
 from polysharp.reporting.summary import summarise, write_summary
 from tests.conftest import write_source
 from tests.tiny_models import write_tiny_model
@@ -91,8 +92,8 @@ def test_labels_and_texts_are_data_and_nothing_else(tmp_path: Path) -> None:
     data = read_prepared(tmp_path / "out")
     assert data.labels == sorted(names)
     assert data.split("test")["text"].to_list() == splits["test"]["Text"]
-    model = write_tiny_model(tmp_path / "model", "bert", ["a", "b"])
-    write_summary(summarise(data, model, "", 16), {}, tmp_path / "out")
+    prepare_model(str(write_tiny_model(tmp_path / "tiny", "bert", ["a", "b"])), None, tmp_path / "model")
+    write_summary(summarise(data, tmp_path / "model", "", 16), {}, tmp_path / "out")
     assert (tmp_path / "out/summary.png").read_bytes().startswith(b"\x89PNG")
     for table in (tmp_path / "out").glob("*.tsv"):
         with table.open(encoding="utf-8", newline="") as stream:

@@ -15,7 +15,6 @@ from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, AutoTokeni
 from polysharp.config.packages import PACKAGES
 from polysharp.core.errors import UserError
 from polysharp.core.files import read_json, sha256, write_json
-from polysharp.models import prepare as models
 from polysharp.models.folder import read_identity
 from polysharp.models.prepare import prepare_model
 from tests.tiny_models import write_tiny_model
@@ -204,18 +203,6 @@ def test_weights_of_another_architecture(source: Path, tmp_path: Path) -> None:
 def test_weights_of_another_size(source: Path, tmp_path: Path) -> None:
     write_json(source / "config.json", read_json(source / "config.json") | {"hidden_size": 64})
     assert "cannot be loaded" in refusal(source, tmp_path)
-
-
-def test_a_few_missing_weights_are_told(
-    source: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(models.log, "propagate", True)
-    weights = load_file(source / "model.safetensors")
-    del weights["encoder.layer.0.output.dense.bias"]
-    save_file(weights, source / "model.safetensors", metadata={"format": "pt"})
-    prepare_model(str(source), None, tmp_path / "prepared")
-    assert "will start at random: encoder.layer.0.output.dense.bias" in caplog.text
-    assert load_file(tmp_path / "prepared" / "model.safetensors").keys() == weights.keys()
 
 
 def test_tokenizer_of_another_model(source: Path, tmp_path: Path) -> None:

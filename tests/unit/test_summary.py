@@ -4,6 +4,7 @@ import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
+from shutil import copytree
 
 import pytest
 from PIL import Image
@@ -66,6 +67,56 @@ def test_texts_that_fit_are_no_finding(
     assert write_summary(summarise(data, model, "", 4), {"cut_text": "ignore"}, tmp_path) == []
     # What the model has positions for counts, whatever is asked for.
     assert summarise(data, model, "", 5000).max_length < 5000
+
+
+AMHARIC = "ሰላም ለዓለም እንዴት ነህ ዛሬ"
+
+
+@pytest.mark.parametrize("prefix", ["", "the cat and some bread with soup: "])
+@pytest.mark.parametrize("architecture", ["bert", "roberta", "camembert", "xlm-roberta"])
+def test_a_vocabulary_of_another_script_is_a_warning(
+    architecture: str, prefix: str, tiny_model: Callable[[str], Path], tmp_path: Path
+) -> None:
+    texts = make_texts("single")
+    texts["val"]["Text"] = [f"{AMHARIC} {number}" for number in range(len(texts["val"]["Text"]))]
+    prepare_data(Source(str(write_source(tmp_path / "in", texts))), "single", {}, 0, tmp_path / "data")
+    prepare_model(str(tiny_model(architecture)), None, tmp_path / "model")
+    summary = summarise(read_prepared(tmp_path / "data"), tmp_path / "model", prefix, 512)
+    (finding,) = write_summary(summary, {}, tmp_path / "out")
+    assert (finding.check, finding.severity, finding.count) == ("unknown_pieces", "warning", 1)
+    assert finding.places[0].startswith("validation: ") and "val.json, row " in finding.places[0]
+    assert AMHARIC in finding.places[0]
+    table = {(r["split"], r["measure"]): int(r["value"]) for r in rows(tmp_path / "out" / "summary.tsv")}
+    assert table["train", "unknown_pieces"] == 0 < table["train", "pieces"]
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
+    of_text = tokenizer(texts["val"]["Text"], add_special_tokens=False)["input_ids"]
+    assert table["validation", "pieces"] == pytest.approx(sum(map(len, of_text)), rel=0.05)
+    if architecture != "roberta":
+        unknown = sum(piece == tokenizer.unk_token_id for pieces in of_text for piece in pieces)
+    else:  # bytes: the signs of an Ethiopic letter stand for three, and none is merged here
+        unknown = sum(len(word.encode()) for text in texts["val"]["Text"] for word in text.split()[:-1])
+    assert table["validation", "unknown_pieces"] == unknown
+    assert unknown > 0.3 * table["validation", "pieces"]
+
+
+def test_a_few_unknown_pieces_are_none(tiny_model: Callable[[str], Path], tmp_path: Path) -> None:
+    texts = make_texts("single")
+    texts["test"]["Text"][0] = f"the cat {AMHARIC}"
+    prepare_data(Source(str(write_source(tmp_path / "in", texts))), "single", {}, 0, tmp_path / "data")
+    prepare_model(str(tiny_model("bert")), None, tmp_path / "model")
+    summary = summarise(read_prepared(tmp_path / "data"), tmp_path / "model", "", 512)
+    assert summary.unknown["test"].sum() == 5
+    assert write_summary(summary, {}, tmp_path / "out") == []
+
+
+def test_a_model_that_depends_on_the_padding_is_a_warning(
+    model: Path, prepared_folder: Callable[[str], Path], tmp_path: Path
+) -> None:
+    other = Path(copytree(model, tmp_path / "model"))
+    write_json(other / "polysharp.json", read_json(other / "polysharp.json") | {"reads_padding": True})
+    summary = summarise(read_prepared(prepared_folder("single")), other, "", 64)
+    (finding,) = write_summary(summary, {}, tmp_path / "out")
+    assert (finding.check, finding.severity) == ("padding", "warning")
 
 
 def test_the_same_bytes_and_a_picture_of_any_labels(model: Path, tmp_path: Path) -> None:

@@ -36,11 +36,14 @@ CheckName = Literal[
     "rare_label",
     "imbalance",
     "cut_text",
+    "unknown_pieces",
+    "padding",
 ]
 CHECK_NAMES: tuple[CheckName, ...] = get_args(CheckName)
 FINDINGS, PLACES, SUMMARY = "findings.tsv", "findings.json", "summary.json"  # files of a data set
 COLUMNS = ["severity", "check", "count", "finding", "remedy", "places"]  # of tables of findings
 LONGEST_TEXT = 100_000  # characters: some fifty pages, of which a model reads the first
+UNKNOWN = 0.1  # share of unknown pieces from which on the scores suffer
 RARE = 5  # training texts of a label
 SMALL = 20  # texts of validation or test: one of them is five points of accuracy
 MAX_LINES = 5  # places of one finding that are spelled out; the rest is counted
@@ -166,6 +169,16 @@ CHECKS: dict[CheckName, Check] = {
         "warning",
         "texts that are longer than the model reads",
         "raise max_length of the model, or shorten them",
+    ),
+    "unknown_pieces": Check(
+        "warning",
+        "splits of whose pieces a tenth or more is not in the model's vocabulary (unknown, or single bytes)",
+        "choose a model that knows this language and script: what it does not know it cannot tell apart",
+    ),
+    "padding": Check(
+        "warning",
+        "models that make of a text something else with other texts beside it, as the padding changes",
+        "choose another model: predictions depend on the batch that a text is in",
     ),
 }
 

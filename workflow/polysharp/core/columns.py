@@ -246,7 +246,9 @@ SUMMARY = Table(
     {
         "split": "`train`, `validation` or `test`",
         "measure": "`texts`, `label` (texts with it), `without_label`, `tokens` (percentiles of the texts' "
-        "lengths as the model counts them), `cut_texts` (longer than the model reads), `cut_tokens`",
+        "lengths as the model counts them), `pieces` (all tokens, without special ones), `unknown_pieces` "
+        "(those that the model's vocabulary does not have), `cut_texts` (longer than the model reads), "
+        "`cut_tokens`",
         "name": "the label, or the percentile",
         "value": "the number",
     },

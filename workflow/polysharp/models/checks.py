@@ -3,15 +3,21 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from polysharp.core.errors import UserError, first_line, nearest
 from polysharp.core.files import read_json
 from polysharp.core.paths import WEIGHTS
+from polysharp.models.folder import PUBLISHED
 from polysharp.models.unpickle import INDEX, PICKLE
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 SAFETENSORS = (WEIGHTS, f"{WEIGHTS}.index.json")
 PICKLES = (PICKLE, INDEX)
-
+ADAPTER = "adapter_config.json"
+INNER = "0_Transformer"  # where sentence-transformers used to put the encoder
 
 # Any of these holds a vocabulary. Without one, transformers loads an empty tokenizer and says nothing.
 VOCABULARIES = (
@@ -34,10 +40,23 @@ def has_safetensors(folder: Path) -> bool:
     return any((folder / file).is_file() for file in SAFETENSORS)
 
 
+def model_folder(folder: Path) -> Path:
+    """Return the folder of the encoder itself, in a folder that sentence-transformers has written."""
+    inner = folder / INNER
+    return inner if (inner / "config.json").is_file() and not (folder / "config.json").is_file() else folder
+
+
 def check_folder(name: str, folder: Path) -> str:
     """Return the file that names the weights in `folder`, after checking what can be told without loading."""
     if not folder.is_dir():
         raise UserError(f"model {name}: no such folder")
+    if (folder / ADAPTER).is_file():
+        base = read_json(folder / ADAPTER).get("base_model_name_or_path")
+        raise UserError(
+            f"model {name}: the folder holds an adapter of {base}, which is not merged; merge"
+            " it, and give the merged folder: PeftModel.from_pretrained(<the model>,"
+            " <this folder>).merge_and_unload().save_pretrained(<the merged folder>), and its tokenizer"
+        )
     if not (folder / "config.json").is_file():
         raise UserError(
             f"model {name}: the folder has no config.json, so it is not a Hugging Face model folder"
@@ -61,8 +80,12 @@ def check_architecture(name: str, folder: Path) -> None:
     """Refuse a configuration that transformers cannot load by itself, or that is not an encoder's."""
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
+    from polysharp.models.classifier import WITH_DECODER
+
     try:
         config = read_json(folder / "config.json")
+        if config["model_type"] == PUBLISHED:
+            config = config["encoder"]
         model_type = config["model_type"]
     except (ValueError, KeyError, TypeError):
         raise UserError(f"model {name}: its config.json does not say which model_type it is") from None
@@ -76,16 +99,47 @@ def check_architecture(name: str, folder: Path) -> None:
             f"model {name}: transformers has no architecture {model_type!r}"
             + nearest(model_type, CONFIG_MAPPING_NAMES)
         )
-    if config.get("is_encoder_decoder"):
+    if config.get("is_encoder_decoder") and model_type not in WITH_DECODER:
         raise UserError(f"model {name}: {model_type} is an encoder with a decoder; choose an encoder alone")
 
 
-def check_tokenizer(name: str, folder: Path) -> None:
-    """Refuse a tokenizer that knows nothing, has more pieces than the model has rows, or cannot pad."""
+def load_tokenizer(name: str, folder: Path) -> Any:
+    """Return the fast tokenizer in `folder`, which pads with its last token where it has nothing else."""
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+    from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES, tokenizer_class_from_name
+
+    # Those that exist in Python alone ask for packages first, and are no use with them either.
+    declared = [
+        read_json(folder / file).get("tokenizer_class")
+        for file in ("tokenizer_config.json", "config.json")
+        if (folder / file).is_file()
+    ]
+    model_type = read_json(folder / "config.json")["model_type"]
+    kind = next(filter(None, declared), TOKENIZER_MAPPING_NAMES.get(model_type))
+    known = tokenizer_class_from_name(kind) if kind else None
+    usable = not isinstance(known, type) or issubclass(known, PreTrainedTokenizerFast)
+    if usable:
+        with as_user_error(name):
+            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        usable, kind = tokenizer.is_fast, type(tokenizer).__name__
+    if not usable:
+        raise UserError(
+            f"model {name}: its tokenizer {kind} exists in Python alone; polysharp needs a fast one"
+            " (tokenizer.json); docs/models.md says which models have none"
+        )
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token  # the attention mask tells it from the end of a text
+    return tokenizer
+
+
+def check_tokenizer(name: str, folder: Path) -> "PreTrainedTokenizerBase":
+    """Return the prepared tokenizer; refuse one that knows nothing, is not the model's, or cannot pad."""
     from transformers import AutoTokenizer
 
     with as_user_error(name):
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            folder, trust_remote_code=False, local_files_only=True
+        )
     ids = tokenizer(SAMPLE, add_special_tokens=False)["input_ids"]
     if not set(ids) - set(tokenizer.all_special_ids):
         raise UserError(
@@ -100,6 +154,7 @@ def check_tokenizer(name: str, folder: Path) -> None:
         )
     if tokenizer.pad_token_id is None:
         raise UserError(f"model {name}: its tokenizer has no padding token, so texts cannot be batched")
+    return tokenizer
 
 
 @contextmanager

@@ -14,10 +14,13 @@ from transformers import (
     AutoConfig,
     AutoModel,
     AutoModelForSequenceClassification,
+    AutoModelForTextEncoding,
     PretrainedConfig,
     PreTrainedModel,
 )
 from transformers.modeling_outputs import SequenceClassifierOutput
+
+WITH_DECODER = ("t5", "mt5", "umt5")  # model types of which the encoder alone is taken
 
 
 class PooledClassifierConfig(PretrainedConfig):
@@ -43,7 +46,7 @@ class PooledClassifier(PreTrainedModel):
         super().__init__(config)
         # Only transformers' own bookkeeping makes a configuration without these.
         assert config.encoder is not None and config.num_labels is not None
-        self.encoder = AutoModel.from_config(config.encoder)
+        self.encoder = auto_class(config.encoder).from_config(config.encoder)
         self.head = nn.Linear(config.encoder.hidden_size, config.num_labels)
         self.post_init()  # type: ignore[no-untyped-call]
 
@@ -51,6 +54,11 @@ class PooledClassifier(PreTrainedModel):
         """Return logits (texts, labels) for token ids and mask (texts, tokens)."""
         hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask, **inputs).last_hidden_state
         return SequenceClassifierOutput(logits=self.head(mean_pool(hidden, attention_mask)))
+
+
+def auto_class(config: PretrainedConfig) -> Any:
+    """Return the Auto class that makes an encoder of `config`: of T5 and its kin the encoder alone."""
+    return AutoModelForTextEncoding if config.model_type in WITH_DECODER else AutoModel
 
 
 def mean_pool(hidden: Tensor, attention_mask: Tensor) -> Tensor:

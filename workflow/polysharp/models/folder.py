@@ -9,10 +9,13 @@ from polysharp.core.errors import UserError
 from polysharp.core.files import read_json
 from polysharp.core.paths import IDENTITY
 
+PUBLISHED = "polysharp_pooled"  # model type of published classifiers with mean pooling
+READS_PADDING = "reads_padding"  # in polysharp.json, of a model whose states depend on the padding
 ROBERTA_KIN = (
     "roberta", "camembert", "xlm-roberta", "xlm-roberta-xl", "roberta-prelayernorm", "xmod",
-    "mpnet", "longformer", "data2vec-text", "ibert",
+    "mpnet", "longformer", "data2vec-text", "ibert", "luke", "esm", "lilt", "markuplm", "layoutlmv3",
 )  # fmt: skip
+GPT_KIN = ("gpt2", "openai-gpt", "ctrl", "codegen", "gptj", "gpt_bigcode")  # T5's n_positions limits nothing
 UNLIMITED = 1 << 30  # relative positions have no last one
 
 
@@ -36,11 +39,12 @@ def read_positions(folder: Path) -> int:
     """Return how many tokens the model in the prepared `folder` can tell apart by position.
 
     A tokenizer does not always know. RoBERTa and its kin count positions from the number after the
-    padding token's on.
+    padding token's on; GPT-2 and its kin give the number by another name.
     """
     config = read_json(folder / "config.json")
     reserved = config["pad_token_id"] + 1 if config["model_type"] in ROBERTA_KIN else 0
-    return int(config.get("max_position_embeddings", UNLIMITED)) - reserved
+    positions = config.get("n_positions" if config["model_type"] in GPT_KIN else "max_position_embeddings")
+    return (positions or UNLIMITED) - reserved
 
 
 @contextmanager

@@ -13,7 +13,9 @@ import logging
 from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
+from polysharp.config.checks import CHECKS
 from polysharp.config.packages import PACKAGE, PACKAGES, unknown_package
 from polysharp.core.errors import UserError
 from polysharp.core.files import expanded, read_json, replacing_folder, sha256, write_json
@@ -27,8 +29,11 @@ from polysharp.models.checks import (
     check_folder,
     check_tokenizer,
     has_safetensors,
+    load_tokenizer,
+    model_folder,
 )
-from polysharp.models.folder import quiet_transformers
+from polysharp.models.encoders import depends_on_padding, load_encoder
+from polysharp.models.folder import PUBLISHED, READS_PADDING, ROBERTA_KIN, quiet_transformers
 from polysharp.models.unpickle import unpickle
 
 log = logging.getLogger("polysharp")
@@ -37,6 +42,7 @@ log = logging.getLogger("polysharp")
 # What is downloaded: no TensorFlow, Flax, ONNX or OpenVINO twins, and pickles only where nothing else is.
 _DESCRIBING = (
     *("config.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "merges.txt"),
+    *("adapter_config.json", "entity_vocab.json"),
     *VOCABULARIES,
 )
 DOWNLOADED = (
@@ -68,7 +74,10 @@ def prepare_model(name: str, revision: str | None, destination: Path) -> None:
     """
     with quiet_transformers(), replacing_folder(destination) as staging:
         shown, resolved = _write_encoder(name, revision, staging)
-        check_tokenizer(name, staging)
+        tokenizer = check_tokenizer(name, staging)
+        with as_user_error(name):
+            encoder, _ = load_encoder(name, staging)
+        reads_padding = depends_on_padding(name, encoder, tokenizer)
         config = read_json(staging / "config.json")
         architecture = config["architectures"][0]
         config.pop("transformers_version", None)
@@ -78,8 +87,11 @@ def prepare_model(name: str, revision: str | None, destination: Path) -> None:
             "sha256": sha256(staging / WEIGHTS, staging / TOKENIZER),
             "config_sha256": hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest(),
             "architecture": architecture,
+            **({READS_PADDING: True} if reads_padding else {}),
         }
         write_json(staging / IDENTITY, identity)
+    if reads_padding:
+        log.warning("model %s: %s", shown, CHECKS["padding"].title)
     log.info("prepared %s (%s, revision %s)", shown, architecture, resolved)
 
 
@@ -131,14 +143,16 @@ def _find_package(name: str, revision: str | None) -> tuple[Path, str]:
 
 def _copy_encoder(name: str, source: Path, staging: Path) -> None:
     """Write the encoder and the tokenizer of the model folder `source` to `staging`."""
+    source = model_folder(source)
     weights = check_folder(name, source)
     with as_user_error(name), TemporaryDirectory(prefix=".unpickled-", dir=staging.parent) as temporary:
         readable = source
         if weights in PICKLES:
             readable = Path(temporary)
             _save_unpickled(name, source, readable)
-        _save_weights(name, readable, staging)
-        _save_tokenizer(name, source, staging)
+        tokenizer = load_tokenizer(name, source)
+        _save_weights(name, readable, tokenizer.pad_token_id, staging)
+        _save_tokenizer(tokenizer, staging)
 
 
 def _save_unpickled(name: str, source: Path, folder: Path) -> None:
@@ -151,42 +165,29 @@ def _save_unpickled(name: str, source: Path, folder: Path) -> None:
         raise UserError(f"model {name}: its weights are damaged or unsafe: {error}") from None
 
 
-def _save_weights(name: str, source: Path, staging: Path) -> None:
+def _save_weights(name: str, source: Path, pad_token_id: int | None, staging: Path) -> None:
     """Write ``config.json`` and ``model.safetensors``: float32, and only what `source` itself holds."""
-    import torch
-    from transformers import AutoModel
+    from transformers import AutoConfig
 
-    model, report = AutoModel.from_pretrained(
-        source,
-        dtype=torch.float32,
-        use_safetensors=True,
-        trust_remote_code=False,
-        local_files_only=True,
-        output_loading_info=True,
-    )
-    weights = model.state_dict()
-    missing = {weight for weight in report["missing_keys"] if "pooler" not in weight}
-    if 2 * len(missing) > len(weights):
-        raise UserError(
-            f"model {name}: {len(missing)} of {len(weights)} weights of {type(model).__name__} are not in its"
-            " files; config.json and weights do not belong together"
-        )
-    if missing:
-        log.warning(
-            "model %s lacks weights, which will start at random: %s", name, ", ".join(sorted(missing))
-        )
-    # transformers has set what the source lacks to random numbers: those are not the source's.
-    kept = {weight: tensor for weight, tensor in weights.items() if weight not in report["missing_keys"]}
-    model.config.__dict__.pop("auto_map", None)
-    model.save_pretrained(staging, state_dict=kept, max_shard_size="1TB")
+    config = AutoConfig.from_pretrained(source, trust_remote_code=False, local_files_only=True)
+    encoder_config = config.encoder if config.model_type == PUBLISHED else config
+    if getattr(encoder_config, "pad_token_id", None) is None or encoder_config.model_type not in ROBERTA_KIN:
+        # Decoders look for the last token before the padding, by this number. Where positions are counted
+        # from it on, it is part of the weights.
+        encoder_config.pad_token_id = pad_token_id
+    if encoder_config.model_type == "big_bird":
+        # Its sparse attention looks at other tokens with every length of a batch, and is switched off for
+        # good by the first short one: what a text is predicted as would depend on the texts before it.
+        encoder_config.attention_type = "original_full"
+    encoder, lacking = load_encoder(name, source, config)
+    for foreign in ("auto_map", "polysharp"):
+        encoder.config.__dict__.pop(foreign, None)
+    # A pooler that the source lacks is random: it is not the source's.
+    kept = {weight: tensor for weight, tensor in encoder.state_dict().items() if weight not in lacking}
+    encoder.save_pretrained(staging, state_dict=kept, max_shard_size="1TB")
 
 
-def _save_tokenizer(name: str, source: Path, staging: Path) -> None:
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, local_files_only=True)
-    if not tokenizer.is_fast:
-        raise UserError(f"model {name}: has no fast tokenizer (tokenizer.json), which polysharp needs")
+def _save_tokenizer(tokenizer: Any, staging: Path) -> None:
     # Some tokenizers come with a fixed length to cut and to pad to. Whoever encodes decides about that.
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()

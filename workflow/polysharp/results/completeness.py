@@ -116,8 +116,8 @@ def _is_model(found: Mapping[str, Any] | None, wanted: Mapping[str, Any] | Model
     if found is None:
         return False
     if not isinstance(wanted, ModelSettings):
-        # Reports have not always said the configuration's; weights and tokenizer then have to do.
-        found = {"config_sha256": wanted.get("config_sha256"), **found}
+        # Where a report is older than these, name, weights and tokenizer have to do.
+        found = {key: wanted.get(key) for key in MODEL_SAID_LATER} | dict(found)
         return all(found.get(key) == value for key, value in wanted.items())
     names = (wanted.name, expanded(wanted.name).resolve().name)  # of a folder, a report has the last part
     # A branch or a tag of the hub may be another commit by now; a report has the commit.

@@ -18,6 +18,7 @@ TRAINING = (
     "polysharp.evaluation.metrics",  # the same
     "polysharp.evaluation.thresholds",
     "polysharp.models.classifier",  # pooling and head
+    "polysharp.models.encoders",  # what is loaded
     "polysharp.models.folder",  # how many positions a model has
     "polysharp.training.batches",  # tokens, order and size of the batches
     "polysharp.training.features",  # what the probe sees

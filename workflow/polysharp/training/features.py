@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import AutoModel, BatchEncoding, PreTrainedModel
+from transformers import BatchEncoding, PreTrainedModel
 
 from polysharp.config.settings import ProbeSettings
 from polysharp.core.terms import LabelType, Metric
 from polysharp.evaluation.decisions import Decision
 from polysharp.models.classifier import mean_pool
+from polysharp.models.encoders import load_encoder
 from polysharp.models.folder import quiet_transformers
 from polysharp.results.outcome import Outcome
 from polysharp.training.batches import Split, TextTokenizer, infer
@@ -37,8 +38,9 @@ def probe_encoder(
 ) -> Outcome:
     """Fit the probe on the frozen, mean-pooled encoder in `folder`: the baseline."""
     with quiet_transformers():
-        model = AutoModel.from_pretrained(folder, dtype=torch.float32).to(device).eval()
-    features = {name: pooled_features(model, split, tokenizer, device) for name, split in splits.items()}
+        encoder, _ = load_encoder(str(folder), folder)
+    encoder.to(device)  # type: ignore[arg-type]  # as torch's modules do
+    features = {name: pooled_features(encoder, split, tokenizer, device) for name, split in splits.items()}
     probe, decision, chosen = probe_features(features, splits, label_type, settings, metric)
     log.info("probe: C %g, validation %s %.3f", chosen, metric, decision.value)
     logits = {name: probe.logits(features[name]) for name in ("validation", "test")}

@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from numpy.typing import NDArray
-from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, PreTrainedModel
+from transformers import AutoConfig, PreTrainedModel
 
 from polysharp.config.settings import ModelSettings, TrainingSettings
 from polysharp.core.terms import Metric
 from polysharp.data.prepared import PreparedData
 from polysharp.models.classifier import PooledClassifier, PooledClassifierConfig, from_encoder
+from polysharp.models.encoders import load_encoder, load_own_classifier
 from polysharp.models.folder import quiet_transformers
 from polysharp.training.batches import Split, TextTokenizer, tokenize_splits
 from polysharp.training.features import pooled_features, probe_features
@@ -25,6 +26,8 @@ log = logging.getLogger("polysharp.training.inputs")
 _DROPOUTS = (
     "hidden_dropout_prob", "attention_probs_dropout_prob",  # BERT, RoBERTa and their kin
     "dropout", "attention_dropout", "mlp_dropout", "embedding_dropout",  # others
+    "dropout_rate", "resid_pdrop", "embd_pdrop", "attn_pdrop",  # T5, GPT-2
+    "hidden_dropout", "activation_dropout",  # Funnel
 )  # fmt: skip
 
 
@@ -108,9 +111,9 @@ def load_classifier(
     model: PreTrainedModel
     if settings.pooling == "cls":
         config.update(description)
-        model = AutoModelForSequenceClassification.from_pretrained(folder, config=config, dtype=torch.float32)
+        model = load_own_classifier(folder, config)
     else:
-        encoder = AutoModel.from_pretrained(folder, config=config, dtype=torch.float32)
+        encoder, _ = load_encoder(str(folder), folder, config)
         model = from_encoder(encoder, PooledClassifierConfig(encoder=encoder.config, **description))
     if not torch.cuda.is_available():
         # On a CPU torch's fused attention takes longer than the plain one, backwards.
