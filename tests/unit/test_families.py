@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from shutil import copytree
 
 import numpy as np
 import polars as pl
@@ -16,7 +17,7 @@ import polysharp.classifier  # noqa: F401 -- what the model card says to import,
 from polysharp.config.settings import ModelSettings, TrainingSettings
 from polysharp.config.sources import Source
 from polysharp.core.errors import Interrupted, UserError
-from polysharp.core.files import read_json
+from polysharp.core.files import read_json, write_json
 from polysharp.core.paths import Paths
 from polysharp.data.preparation import prepare_data
 from polysharp.data.prepared import PreparedData, read_prepared
@@ -151,8 +152,24 @@ def test_a_vocabulary_of_sentencepiece_is_read_as_sentencepiece_reads_it(
     theirs = sentencepiece.SentencePieceProcessor(model_file=str(vocabulary))
     ours = AutoTokenizer.from_pretrained(folder)
     texts = [*make_texts("single")["test"]["Text"], "the  cat", "old cheese\nand a dog", "milk"]
+    texts += ["ｃat", "ﬁsh", "½ milk", "the … cat", "the\u00a0cat", "the\u200bcat", "the cat\t dog"]
     for text in texts:
         assert ours.tokenize(text) == theirs.encode(text, out_type=str)
+
+
+def test_the_normalisation_of_a_tokenizer_json_is_kept(
+    prepared: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = prepared("deberta-v3")
+    source = tmp_path / "source"
+    copytree(folder, source)  # as a fine-tuned DeBERTa of transformers 4: tokenizer.json, and its own class
+    config = read_json(source / "tokenizer_config.json") | {"tokenizer_class": "DebertaV2Tokenizer"}
+    write_json(source / "tokenizer_config.json", config)
+    texts = ["ｃat", "the\u00a0cat"]
+    expected = AutoTokenizer.from_pretrained(folder)(texts)["input_ids"]
+    assert AutoTokenizer.from_pretrained(source)(texts)["input_ids"] != expected
+    prepare_model(str(source), None, tmp_path / "prepared")
+    assert AutoTokenizer.from_pretrained(tmp_path / "prepared")(texts)["input_ids"] == expected
 
 
 def test_the_documentation_names_every_family() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from polysharp.core.errors import UserError, first_line, nearest
 from polysharp.core.files import read_json
-from polysharp.core.paths import WEIGHTS
+from polysharp.core.paths import TOKENIZER, WEIGHTS
 from polysharp.models.folder import PUBLISHED
 from polysharp.models.unpickle import INDEX, PICKLE
 
@@ -127,9 +127,47 @@ def load_tokenizer(name: str, folder: Path) -> Any:
             f"model {name}: its tokenizer {kind} exists in Python alone; polysharp needs a fast one"
             " (tokenizer.json); docs/models.md says which models have none"
         )
+    tokenizer = _as_its_vocabulary_normalises(tokenizer, folder)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token  # the attention mask tells it from the end of a text
     return tokenizer
+
+
+def _as_its_vocabulary_normalises(tokenizer: Any, folder: Path) -> Any:
+    """Return a tokenizer with the normalisation of its vocabulary, where transformers has left it out.
+
+    Vocabularies of sentencepiece hold a map of characters: compatibility forms, spaces that do not break.
+    transformers 5 passes it by for DeBERTa and BigBird, whose vocabulary then knows less than it should.
+    """
+    from tokenizers import Tokenizer, normalizers
+    from transformers import PreTrainedTokenizerFast
+    from transformers.convert_slow_tokenizer import SentencePieceExtractor
+
+    backend = tokenizer.backend_tokenizer
+    vocabulary = str(getattr(tokenizer, "vocab_file", None) or "")
+    if "Precompiled" in str(backend.normalizer):
+        return tokenizer
+    if (folder / TOKENIZER).is_file():
+        normaliser = Tokenizer.from_file(str(folder / TOKENIZER)).normalizer
+        if "Precompiled" not in str(normaliser):
+            return tokenizer
+        backend.normalizer = normaliser
+    elif vocabulary.endswith(".model"):
+        characters = SentencePieceExtractor(vocabulary).proto.normalizer_spec.precompiled_charsmap
+        if not characters:
+            return tokenizer
+        own = [backend.normalizer] if backend.normalizer else []
+        backend.normalizer = normalizers.Sequence([normalizers.Precompiled(characters), *own])
+    else:
+        return tokenizer
+    # A class of its own would build the normalisation anew whenever it is loaded.
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        model_input_names=tokenizer.model_input_names,
+        model_max_length=tokenizer.model_max_length,
+        padding_side=tokenizer.padding_side,
+        **tokenizer.special_tokens_map,
+    )
 
 
 def check_tokenizer(name: str, folder: Path) -> "PreTrainedTokenizerBase":
