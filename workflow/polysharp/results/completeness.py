@@ -34,6 +34,7 @@ NOT_PREPARED = "its data are not prepared (again) yet"
 # Reports of baselines and of predictions have not always said these. Snakemake runs such a cell again when
 # one changes.
 SAID_LATER = ("reading", "seed", "predictions_sha256")
+MODEL_SAID_LATER = ("config_sha256", "reads_padding")
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
