@@ -42,20 +42,10 @@ CPU = "POLYSHARP_TESTS_CPU"  # file to which the server appends the CPU seconds 
 AT_IMPORT = ("HF_", "HUGGINGFACE_", "TRANSFORMERS_", "PYTHONHASHSEED", "COVERAGE", "LD_")
 ARCHITECTURES = ("bert", "camembert", "roberta", "xlm_roberta")
 LIBRARIES = [
-    *(
-        "accelerate",
-        "jinja2",
-        "matplotlib.pyplot",
-        "polars",
-        "pyarrow.parquet",
-        "pydantic",
-        "rapidfuzz",
-        "rensa",
-    ),
-    *("scipy.special", "scipy.stats", "sklearn.feature_extraction.text", "sklearn.linear_model"),
+    *("accelerate", "jinja2", "matplotlib.pyplot", "polars", "pyarrow.parquet", "pydantic", "rapidfuzz"),
+    *("rensa", "scipy.special", "scipy.stats", "sklearn.feature_extraction.text", "sklearn.linear_model"),
     *("sklearn.pipeline", "snakemake.api", "snakemake.cli", "snakemake.report.html_reporter"),
-    *("snakemake_executor_plugin_slurm", "statsmodels.stats.multitest", "torch"),
-    "transformers.models.auto.modeling_auto",
+    *("snakemake_executor_plugin_slurm", "torch", "transformers.models.auto.modeling_auto"),
     *(f"transformers.models.{name}.modeling_{name}" for name in ARCHITECTURES),
     *(f"transformers.models.{name}.tokenization_{name}" for name in ARCHITECTURES),
 ]
