@@ -22,7 +22,7 @@ PROFILE = ("--profile", str(ROOT / "profiles/slurm"), "--slurm-init-seconds-befo
 QUICK = ("--max-jobs-per-timespan=20/1s",)
 METHOD = "sam"
 DATASET = "main/english/single"
-EPOCHS = 40  # of a long training
+EPOCHS = 60  # of a long training
 LONG: dict[str, object] = {
     "seeds": [1],
     "methods": {METHOD: None},
@@ -147,7 +147,7 @@ class Driver:
             return len(held) == len(methods)
 
         try:
-            self.wait(all_held)
+            self.wait(all_held, pause=0.05)  # before it is done
         except BaseException:
             for training in held.values():
                 training.go_on()
