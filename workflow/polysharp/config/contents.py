@@ -16,11 +16,12 @@ from polysharp.config.slugs import model_slug
 from polysharp.config.study import Matrix, predictions_of
 from polysharp.core.errors import UserError
 from polysharp.core.files import expanded, read_json, replacing, sha256
+from polysharp.core.paths import INNER
 
 RECORD = Path(".snakemake/polysharp/contents.json")  # of the study: size, times and SHA-256 of every file
 # Everything that a model is read from, in whatever layout, and little else.
 MODEL_FILES = ("*.json", "*.txt", "*.model", "*.safetensors", "pytorch_model*.bin")
-MODEL_FOLDERS = ("", "0_Transformer")
+MODEL_FOLDERS = ("", INNER)
 SETTLED = 2_000_000_000  # ns after which another change of a file shows in its times
 
 

@@ -11,6 +11,7 @@ TOKENIZER, WEIGHTS = "tokenizer.json", "model.safetensors"  # of a prepared mode
 EXAMPLES, LABELS = "examples.parquet", "labels.json"  # of a prepared data set
 IDENTITY = "polysharp.json"  # of a prepared model: which one it is
 REPORT, PREDICTIONS, HISTORY, COSTS = "report.json", "predictions.parquet", "history.jsonl", "costs.json"
+INNER = "0_Transformer"  # of a model by sentence-transformers: where it used to put the encoder
 RECEIPT = "job.json"  # what a job of several cells declares to have made
 
 

@@ -115,10 +115,13 @@ def looks_missing(text: str) -> bool:
     return text.strip() in _MISSING
 
 
+def without_decimals(value: Any) -> Any:
+    """Return 7 for 7.0, which a whole number is in a column with gaps; any other value as it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def as_text(value: Any) -> str:
     """Return a value as a name to compare by: empty where nothing is known, whole numbers without ``.0``."""
     if value is None or value != value:
         return ""
-    if isinstance(value, float) and value.is_integer():  # whole numbers in a column with gaps
-        value = int(value)
-    return trimmed(str(value))
+    return trimmed(str(without_decimals(value)))

@@ -13,7 +13,15 @@ from polysharp.config.checks import LONGEST_TEXT, CheckName
 from polysharp.config.sources import Source
 from polysharp.core.errors import UserError
 from polysharp.core.terms import LabelType
-from polysharp.data.cells import as_list, as_text, is_blank, looks_like_list, looks_missing, trimmed
+from polysharp.data.cells import (
+    as_list,
+    as_text,
+    is_blank,
+    looks_like_list,
+    looks_missing,
+    trimmed,
+    without_decimals,
+)
 from polysharp.data.header import matching_columns
 from polysharp.data.raw import decoding_error
 from polysharp.data.readers import FileTable, read_file
@@ -256,8 +264,7 @@ def _of_indicators(label_type: LabelType, columns: Sequence[str], given: Sequenc
 def _check_label(label: Any) -> str:
     if label is None:
         raise _Wrong("labels", "no label; expected a string or a whole number")
-    if isinstance(label, float) and label.is_integer():  # whole numbers in a column with gaps
-        label = int(label)
+    label = without_decimals(label)
     if isinstance(label, bool) or not isinstance(label, str | int):
         raise _Wrong("labels", f"label {label!r}: expected a string or a whole number")
     name = trimmed(str(label))

@@ -36,6 +36,11 @@ def collect_findings(seen: Sequence[Seen], severities: Mapping[CheckName, Severi
     return found
 
 
+def excerpt(text: str) -> str:
+    """Return the beginning of a text, for a message."""
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+
+
 def row_findings(problems: Sequence[Problem]) -> Iterator[Seen]:
     """Yield what is wrong with single rows."""
     for problem in problems:
@@ -101,9 +106,8 @@ def language_findings(examples: Sequence[Example], language: str) -> Iterator[Se
         yield "unknown_language", f"{language!r}{nearest(language, frequent_languages())}"
     else:
         for number, name in in_another_language([example.text for example in examples], stated):
-            text = examples[number].text
-            shown = text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
-            yield "language", f"{examples[number].place}: {name}: {shown!r}"
+            example = examples[number]
+            yield "language", f"{example.place}: {name}: {excerpt(example.text)!r}"
 
 
 def label_findings(examples: Sequence[Example]) -> Iterator[Seen]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from polysharp.core.errors import UserError, first_line, nearest
 from polysharp.core.files import read_json
-from polysharp.core.paths import TOKENIZER, WEIGHTS
+from polysharp.core.paths import INNER, TOKENIZER, WEIGHTS
 from polysharp.models.folder import PUBLISHED
 from polysharp.models.unpickle import INDEX, PICKLE
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 SAFETENSORS = (WEIGHTS, f"{WEIGHTS}.index.json")
 PICKLES = (PICKLE, INDEX)
 ADAPTER = "adapter_config.json"
-INNER = "0_Transformer"  # where sentence-transformers used to put the encoder
 
 # Any of these holds a vocabulary. Without one, transformers loads an empty tokenizer and says nothing.
 VOCABULARIES = (

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from polysharp.config.checks import CHECKS
-from polysharp.config.packages import PACKAGE, PACKAGES, unknown_package
+from polysharp.config.packages import PACKAGE, PACKAGES, installed_weights, unknown_package
 from polysharp.core.errors import UserError
 from polysharp.core.files import expanded, read_json, replacing_folder, sha256, write_json
 from polysharp.core.hub import Repository, download, suggest_revision
@@ -132,8 +132,8 @@ def _find_package(name: str, revision: str | None) -> tuple[Path, str]:
         raise UserError(
             f"model package:{name}: revision {revision} is asked for, {distribution.version} is installed"
         )
-    path = Path(str(distribution.locate_file(package.path)))
-    if not path.exists():
+    path = installed_weights(name)
+    if path is None:
         raise UserError(
             f"model package:{name}: version {distribution.version} comes without {package.path};"
             f" run: {package.install}"

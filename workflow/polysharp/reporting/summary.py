@@ -20,7 +20,7 @@ from polysharp.core.files import read_json, write_json
 from polysharp.core.paths import TOKENIZER
 from polysharp.core.terms import SPLITS
 from polysharp.core.tsv import write_table
-from polysharp.data.findings import SHOWN, Seen, collect_findings
+from polysharp.data.findings import Seen, collect_findings, excerpt
 from polysharp.data.prepared import PreparedData
 from polysharp.models.folder import READS_PADDING, read_identity, read_positions
 from polysharp.reporting.figures import draw_summary
@@ -86,8 +86,7 @@ class Summary:
             pieces = int(self.pieces[split].sum())
             if pieces and unknown.sum() >= UNKNOWN * pieces:
                 most = int(unknown.argmax())
-                text = of_split["text"][most]
-                shown = text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+                shown = excerpt(of_split["text"][most])
                 share = f"{unknown.sum()} of {pieces} ({unknown.sum() / pieces:.0%})"
                 yield "unknown_pieces", f"{split}: {share}; most in {_place(of_split['id'][most])}: {shown!r}"
         if self.reads_padding:

@@ -16,7 +16,7 @@ from polysharp.config.sources import split_meant
 from polysharp.core.errors import UserError, list_some, nearest
 from polysharp.core.labels import Indicators, Mask
 from polysharp.core.terms import REPORTED, SPLITS
-from polysharp.data.cells import as_list
+from polysharp.data.cells import as_list, without_decimals
 from polysharp.data.prepared import PreparedData
 from polysharp.data.readers import FileTable, read_file
 from polysharp.training.answers import named_labels
@@ -160,7 +160,5 @@ def _labels(value: Any) -> list[str] | None:
 
 
 def _written(value: Any) -> str:
-    """Return a value as text, a whole number without decimals, which it has in a column with gaps."""
-    if value is None:
-        return ""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    """Return a value as text, a whole number without decimals."""
+    return "" if value is None else str(without_decimals(value))
