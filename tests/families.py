@@ -73,6 +73,14 @@ _OF_T5 = {
     "d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_decoder_layers": 2, "num_heads": 4,
     "n_positions": 16, "pad_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": 0,
 }  # fmt: skip
+_DEBERTA = ("deberta-v2", "DebertaV2ForMaskedLM", "spm.model", ("[PAD]", "[CLS]", "[SEP]", "[UNK]"))
+_DEBERTA_FILES: dict[str, Any] = {
+    "tokenizer_json": False,
+    "pickled": True,
+    "tokenizer_config": {"do_lower_case": False, "vocab_type": "spm"},
+    "renamed": {"cls.predictions.transform": "lm_predictions.lm_head"},
+    "beside": ["mask_predictions.dense.weight", "deberta.embeddings.position_embeddings.weight"],
+}
 _UNCASED = {"do_lower_case": True, "model_max_length": POSITIONS}
 
 FAMILIES = {
@@ -135,12 +143,7 @@ FAMILIES = {
     ),
     "deberta-v2": Family(
         "microsoft/deberta-v2-xlarge",
-        "deberta-v2",
-        "DebertaV2ForMaskedLM",
-        "spm.model",
-        ("[PAD]", "[CLS]", "[SEP]", "[UNK]"),
-        tokenizer_json=False,
-        pickled=True,
+        *_DEBERTA,
         config={
             "relative_attention": True,
             "position_biased_input": False,
@@ -149,18 +152,11 @@ FAMILIES = {
             "conv_act": "gelu",
             "type_vocab_size": 0,
         },
-        tokenizer_config={"do_lower_case": False, "vocab_type": "spm"},
-        renamed={"cls.predictions.transform": "lm_predictions.lm_head"},
-        beside=["mask_predictions.dense.weight", "deberta.embeddings.position_embeddings.weight"],
+        **_DEBERTA_FILES,
     ),
     "deberta-v3": Family(
         "microsoft/deberta-v3-base",
-        "deberta-v2",
-        "DebertaV2ForMaskedLM",
-        "spm.model",
-        ("[PAD]", "[CLS]", "[SEP]", "[UNK]"),
-        tokenizer_json=False,
-        pickled=True,
+        *_DEBERTA,
         config={
             "relative_attention": True,
             "position_buckets": 16,
@@ -170,9 +166,7 @@ FAMILIES = {
             "position_biased_input": False,
             "type_vocab_size": 0,
         },
-        tokenizer_config={"do_lower_case": False, "vocab_type": "spm"},
-        renamed={"cls.predictions.transform": "lm_predictions.lm_head"},
-        beside=["mask_predictions.dense.weight", "deberta.embeddings.position_embeddings.weight"],
+        **_DEBERTA_FILES,
     ),
     "electra": Family(
         "google/electra-base-discriminator",

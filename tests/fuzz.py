@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from contextlib import contextmanager
 from functools import cache
@@ -139,31 +139,45 @@ def no_hang(number: int):
         signal.signal(signal.SIGALRM, before)
 
 
-def main(first: int, number: int) -> int:
-    """Go through the cases, say what became of them, and return the exit status."""
-    started = time.monotonic()
-    counts: Counter[tuple[str, str]] = Counter()
-    failed = []
-    with tempfile.TemporaryDirectory() as folder:
-        for case in range(first, first + number):
-            try:
-                counts[outcome(case, Path(folder))] += 1
-            except Exception as error:
-                failed.append(case)
-                print(f"case {case}: {type(error).__name__}: {error}", file=sys.stderr)
-            if sys.stderr.isatty() and case % 100 == 0:
-                print(f"{case - first} of {number}", end="\r", file=sys.stderr)
-    for ending in sorted(good_files()):
-        print(f"{ending}: {counts[ending, 'data']} data, {counts[ending, 'error']} errors")
-    print(f"{number} cases, {len(failed)} of them neither, {time.monotonic() - started:.0f} s")
-    return int(bool(failed))
+def main(outcome: Callable[[int, Path], tuple[str, str]], description: str | None, case_name: str) -> int:
+    """Go through the cases that the command line asks for, and say what became of them.
 
+    Parameters
+    ----------
+    outcome
+        Returns of a case, by its number and in a folder, its kind and how it ended; raises where the case
+        ended as none may.
 
-if __name__ == "__main__":
+    Returns
+    -------
+    int
+        The exit status: 0 when none raised.
+    """
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--number", type=int, default=1000, help="of cases; default: 1000")
     parser.add_argument("--first", type=int, default=0, help="number of the first case; default: 0")
     arguments = parser.parse_args()
-    sys.exit(main(arguments.first, arguments.number))
+    started = time.monotonic()
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    failed = []
+    with tempfile.TemporaryDirectory() as folder:
+        for case in range(arguments.first, arguments.first + arguments.number):
+            try:
+                kind, end = outcome(case, Path(folder))
+                counts[kind][end] += 1
+            except Exception as error:
+                failed.append(case)
+                print(f"{case_name} {case}: {type(error).__name__}: {error}", file=sys.stderr)
+            if sys.stderr.isatty() and case % 100 == 0:
+                print(f"{case - arguments.first} of {arguments.number}", end="\r", file=sys.stderr)
+    for kind, ends in sorted(counts.items()):
+        print(f"{kind}: {', '.join(f'{count} {end}' for end, count in sorted(ends.items()))}")
+    took = time.monotonic() - started
+    print(f"{arguments.number} {case_name}s, {len(failed)} of them neither, {took:.0f} s")
+    return int(bool(failed))
+
+
+if __name__ == "__main__":
+    sys.exit(main(outcome, __doc__, "case"))

@@ -8,15 +8,11 @@ The error names file and row. Every table is decided by its number, so that one 
 
 from __future__ import annotations
 
-import argparse
 import csv
 import gzip
 import random
 import re
 import sys
-import tempfile
-import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +26,7 @@ import xlsxwriter
 from polysharp.config.sources import Source
 from polysharp.core.errors import UserError
 from polysharp.data.examples import read_examples
+from tests import fuzz
 
 PIECES = [
     *('"', '"', '""', "'", ",", ";", "\t", "|", "\n", "\r\n", "\r", "\u2028", "\x85", "\v", " ", "  ", "\\"),
@@ -297,29 +294,5 @@ def is_list(labels: Any) -> bool:
     return bool(labels == "['a']")
 
 
-def main(first: int, number: int) -> int:
-    """Go through the tables, say what became of them, and return the exit status."""
-    started = time.monotonic()
-    counts: Counter[tuple[str, str]] = Counter()
-    failed = []
-    with tempfile.TemporaryDirectory() as folder:
-        for case in range(first, first + number):
-            try:
-                counts[outcome(case, Path(folder))] += 1
-            except Exception as error:
-                failed.append(case)
-                print(f"table {case}: {type(error).__name__}: {error}", file=sys.stderr)
-    for kind in sorted({kind for kind, _ in counts}):
-        print(f"{kind}: {counts[kind, 'rows']} as they were, {counts[kind, 'error']} errors")
-    print(f"{number} tables, {len(failed)} of them neither, {time.monotonic() - started:.0f} s")
-    return int(bool(failed))
-
-
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--number", type=int, default=500, help="of tables; default: 500")
-    parser.add_argument("--first", type=int, default=0, help="number of the first table; default: 0")
-    arguments = parser.parse_args()
-    sys.exit(main(arguments.first, arguments.number))
+    sys.exit(fuzz.main(outcome, __doc__, "table"))

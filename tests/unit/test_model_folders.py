@@ -29,21 +29,9 @@ from polysharp.models.folder import read_identity, read_positions
 from polysharp.models.prepare import prepare_model
 from polysharp.training.inputs import load_classifier
 from tests.tiny_models import write_tiny_model
+from tests.unit.conftest import TEXTS
 
-TEXTS = ["a library for reading images and sounds", "ein kleines Programm für Bilder und Töne"]
 HEADS = [AutoModelForMaskedLM, AutoModelForSequenceClassification]
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny BERT without head and pooler, not to be changed."""
-    return write_tiny_model(tmp_path_factory.mktemp("tiny") / "tiny-bert", "bert", TEXTS)
-
-
-@pytest.fixture
-def source(tiny: Path, tmp_path: Path) -> Path:
-    """A copy of the tiny BERT, to be changed."""
-    return Path(copytree(tiny, tmp_path / "source"))
 
 
 def change_weights(folder: Path, change: Callable[[dict[str, Tensor]], dict[str, Tensor]]) -> None:

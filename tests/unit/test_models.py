@@ -18,26 +18,10 @@ from polysharp.core.files import read_json, sha256, write_json
 from polysharp.models.folder import read_identity
 from polysharp.models.prepare import prepare_model
 from tests.tiny_models import write_tiny_model
+from tests.unit.conftest import TEXTS
 
 REPOSITORY = Path(__file__).parents[2]
-TEXTS = [
-    "a library for reading images and sounds",
-    "ein kleines Programm für Bilder und Töne",
-    "un programme pour lire des images",
-]
 ARCHITECTURES = ["bert", "roberta", "camembert", "xlm-roberta"]
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny BERT, not to be changed."""
-    return write_tiny_model(tmp_path_factory.mktemp("tiny") / "tiny-bert", "bert", TEXTS)
-
-
-@pytest.fixture
-def source(tiny: Path, tmp_path: Path) -> Path:
-    """A copy of the tiny BERT, to be changed."""
-    return Path(copytree(tiny, tmp_path / "source"))
 
 
 def refusal(name: object, tmp_path: Path, revision: str | None = None) -> str:
