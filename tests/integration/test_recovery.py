@@ -1,4 +1,4 @@
-"""After any end of a run the same command goes on, and the lock of a run that lives stays."""
+"""The same command resumes a run however it ended, and the lock of an active run is kept."""
 
 import fcntl
 import os

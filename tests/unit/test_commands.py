@@ -94,7 +94,7 @@ def test_a_command_that_is_preempted_puts_its_job_back(
     with pytest.raises(SystemExit) as ended:
         run_command(lambda _: os.kill(os.getpid(), signal.SIGTERM), arguments, "cell")
     assert ended.value.code == 75
-    told = {"class": "stopped", "reason": "stopped by SIGTERM; started again it begins anew"}
+    told = {"class": "stopped", "reason": "stopped by SIGTERM; rerun to start from the beginning"}
     assert read_json(arguments.failure) == {**told, "slurm_job": "4711"}
     assert ("requeue 4711" in (tmp_path / "asked").read_text()) == preempted
 
@@ -114,7 +114,7 @@ def test_a_terminal_that_closes_ends_a_command_unless_it_was_started_with_nohup(
     with pytest.raises(SystemExit) as ended:
         run_command(main, arguments, "cell")
     assert ended.value.code == 75
-    reason = "stopped by SIGHUP; started again it begins anew"
+    reason = "stopped by SIGHUP; rerun to start from the beginning"
     assert read_json(arguments.failure) == {"class": "stopped", "reason": reason, "slurm_job": None}
     for number in ASKED_TO_STOP:  # while it ends, others may ask as well
         assert signal.getsignal(number) is signal.SIG_IGN

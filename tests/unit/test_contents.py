@@ -1,4 +1,4 @@
-"""What a study is made from is told by its content; size and times only say when to look again."""
+"""Input files are compared by content; size and times only decide when to hash a file again."""
 
 import json
 import os

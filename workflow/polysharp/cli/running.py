@@ -74,7 +74,7 @@ def run_command(
 def _stop(number: int, _frame: FrameType | None) -> None:
     for further in ASKED_TO_STOP:  # a terminal that closes asks every process, and Snakemake asks again
         signal.signal(further, signal.SIG_IGN)
-    raise Interrupted(f"stopped by {signal.Signals(number).name}; started again it begins anew")
+    raise Interrupted(f"stopped by {signal.Signals(number).name}; rerun to start from the beginning")
 
 
 def start_logging(file: Path | None, name: str) -> None:

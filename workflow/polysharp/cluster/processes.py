@@ -45,7 +45,7 @@ def lives(described: Mapping[str, Any]) -> bool | None:
 
 
 def exists(number: int) -> bool:
-    """Whether a process of this machine has this number, whoever it belongs to."""
+    """Whether a process with this number exists on this machine, whichever user owns it."""
     try:
         os.kill(number, 0)
     except ProcessLookupError:
