@@ -99,13 +99,21 @@ def test_a_method_more_leaves_what_is_trained(finished: Study, extended: Study) 
     assert {row["status"] for row in extended.table("runs.tsv")} == {"complete"}
 
 
-@pytest.mark.slow
-def test_one_core_and_new_interpreters_give_the_same_bytes(finished: Study, tmp_path: Path) -> None:
-    """From a copy of the repository in a path with spaces, so without the server of tests.warm."""
-    copy = copy_of_the_repository(tmp_path / "the repository's copy")
+def test_one_core_gives_the_same_bytes(finished: Study, tmp_path: Path) -> None:
+    """So do new interpreters: every job of tests/slurm/test_cluster.py starts one."""
     other = Study.write(tmp_path / "one core", DATASETS)
-    other.completed("-c1", snakefile=copy / "Snakefile")
+    other.completed("-c1")
     assert other.bytes_of_results() == finished.bytes_of_results()
+
+
+@pytest.mark.slow
+def test_a_copy_of_the_repository_runs_in_a_folder_of_any_name(tmp_path: Path) -> None:
+    copy = copy_of_the_repository(tmp_path / "the 'repository' & its copy")
+    study = Study.write(
+        tmp_path / "a study", DATASETS[:1], methods={"tfidf": None}, report={"reference": "tfidf"}
+    )
+    study.completed("-c2", snakefile=copy / "Snakefile")
+    assert [row["status"] for row in study.table("runs.tsv")] == ["complete"]
 
 
 @pytest.mark.slow
