@@ -126,11 +126,12 @@ def test_trainings_that_are_killed_or_given_up_go_on(
             cluster.bring_back(node)
     assert f"{damaged.name} is damaged and removed" in log_of(study, "killed")
     assert f"resumed from the snapshot {before.name}" in log_of(study, "killed")
+    # Not the log of the last attempt. Snakemake on a lost node waits another minute for the job's outputs and
+    # removes what it then finds of them. That may be the receipt of the training that went on: its job is
+    # tried once more, and finds the cell complete.
     taken_over = f"taken over from process {given_up.process} on "
     assert taken_over in successors[0].log, successors[0].log + driver.output
     assert f"of Slurm job {given_up.job}" in successors[0].log
-    # Of the one that was killed: Slurm puts the job of a lost node back itself, which uses up no attempt.
-    assert driver.output.count("Trying to restart job") == 1, driver.output
     is_as_if_nothing_had_happened(study, *methods)
 
 

@@ -152,11 +152,12 @@ def test_ends_of_jobs_are_told_in_words_that_the_executor_knows(
         "6|OUT_OF_MEMORY",
     ]
     said = "\n".join(f"echo '{row}'" for row in rows)
-    # Job 3 is back in the queue; of 4 and 5 the controller knows nothing more, of 9 it never says a word.
+    # Job 3 is being put back into the queue, which 4 and 5 have left; of 9 the controller never says a word.
+    queue = "case $* in *-t*) echo '1|RUNNING' ;; *) echo '1|RUNNING'; echo '3|REQUEUED' ;; esac"
     if name == "sacct":
-        put(tmp_path, "squeue", "echo 1; echo 3")
+        put(tmp_path, "squeue", queue)
     else:
-        said = f"case $* in *%T*) {said} ;; *Z) ;; *) echo 1; echo 3 ;; esac"
+        said = f"case $* in *--format*) {said} ;; *Z) ;; *) {queue} ;; esac"
     done = call(tmp_path, name, said, asked)
     expected = ["1|RUNNING", "2|CANCELLED", "3|PREEMPTED", "4|CANCELLED", "5|CANCELLED", "6|OUT_OF_MEMORY"]
     assert done.stdout.splitlines() == [*expected, *(["9|COMPLETED"] if name == "squeue" else [])]
@@ -208,7 +209,7 @@ def test_a_job_that_was_submitted_while_the_driver_was_ended_is_cancelled(tmp_pa
 def test_what_an_ended_driver_has_left_in_the_queue_is_cancelled(tmp_path: Path) -> None:
     for job in (4711, 4712):
         call(tmp_path, "sbatch", f"echo {job}", "--wrap", JOB)
-    put(tmp_path, "squeue", "echo 4712; echo 4713")  # one of ours, and one of another run
+    put(tmp_path, "squeue", "echo '4712|RUNNING'; echo '4713|RUNNING'")  # one of ours, and one of another run
     put(tmp_path, "scancel", "echo $@ > cancelled")
     code = "from polysharp.cluster.wrappers import cancel_what_is_left; cancel_what_is_left()"
     for ended in (False, True):

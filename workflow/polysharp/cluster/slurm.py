@@ -180,15 +180,20 @@ def queued_jobs(prefix: str, folder: Path) -> list[str]:
     return [job for job, name, place in rows if named.fullmatch(name) and _same(place, folder)]
 
 
-def active_jobs(states: str = f"{ALIVE},COMPLETING") -> set[str]:
-    """Return this user's jobs that wait, run, or (with COMPLETING) come to their end.
+def active_jobs(completing: bool = True) -> set[str]:
+    """Return this user's jobs that have not ended, with or without those that come to their end just now.
+
+    squeue is not asked for states (-t): by these it finds a job only while it is in no other state as well,
+    such as being put back into the queue, signalled, or changed in size.
 
     Raises
     ------
     UserError
         When the controller does not answer.
     """
-    return set(_ask("squeue", "-h", "-u", getpass.getuser(), "-t", states, "-o", "%i", seconds=10).split())
+    output = _ask("squeue", "-h", "-u", getpass.getuser(), "-o", "%i|%T", seconds=10)
+    states = dict(row.split("|", 1) for row in output.splitlines())
+    return {job for job, state in states.items() if completing or state != "COMPLETING"}
 
 
 def waiting_jobs(folder: Path) -> list[tuple[str, str]]:

@@ -116,7 +116,7 @@ def cancel_what_is_left() -> None:
     if not submitted or not ending_file().exists():
         return
     try:
-        left = sorted(submitted & slurm.active_jobs(slurm.ALIVE))
+        left = sorted(submitted & slurm.active_jobs(completing=False))
     except UserError as error:
         tell_driver("left", f"whether jobs of this run are left in the queue is not known: {error}")
         return
