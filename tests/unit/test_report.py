@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from polysharp.core.files import read_json, write_json
-from polysharp.core.tsv import read_table
+from polysharp.core.tsv import read_table, write_table
 from polysharp.reporting.failures import find_failures, write_failures
 from polysharp.reporting.report import probability, short, signed, write_report
 from polysharp.reporting.tables import write_tables
@@ -108,6 +108,37 @@ def test_cells_that_training_has_not_made_better_are_told(copied: Study) -> None
     text = build(copied).read_text(encoding="utf-8")
     assert "sam: in 1 of 12 cells no epoch was better on validation than the state before training" in text
     assert "sam 2, 0, 2" in text
+
+
+def test_labels_without_test_texts_stand_at_the_head(copied: Study) -> None:
+    assert "no test text" not in text_of(copied)
+    path = copied.paths.results / "report.tsv"
+    rows = read_table(path)
+    labels = list(dict.fromkeys(row["row"] for row in rows if row["row_type"] == "label"))
+    for row in rows:
+        if (row["language"], row["label_type"], row["split"]) == ("yoruba", "single", "test"):
+            row["support"] = "0" if row["row"] == labels[0] else row["support"]
+    write_table(rows, list(rows[0]), path)
+    write_report(copied.configuration, copied.paths, copied.paths.results / "report.html")
+    head, _, _ = text_of(copied).partition('id="overview"')
+    (said,) = re.findall(r"[^>]* no test text and counts as 0 in macro averages", head)
+    assert re.fullmatch(r"main, yoruba, single: 1 of \d+ labels has .*", said)
+
+
+def test_where_there_is_no_interval_the_report_says_so(copied: Study) -> None:
+    path = copied.paths.results / "averages.tsv"
+    rows = read_table(path)
+    for row in rows:
+        if row["method"] == "sam":
+            row |= dict.fromkeys(
+                [f"{name}_ci_{end}" for name in ("test", "difference") for end in ("low", "high")], ""
+            )
+    write_table(rows, list(rows[0]), path)
+    write_report(copied.configuration, copied.paths, copied.paths.results / "report.html")
+    text = text_of(copied)
+    assert "(no interval, as no resample of the texts differs; adjusted p " in text
+    assert '<span class="ci">no interval</span>' in text
+    assert not re.findall(r'<span class="ci">\s*to\s*</span>', text)
 
 
 def test_the_classifier_is_the_one_that_is_published(copied: Study) -> None:
@@ -225,8 +256,8 @@ def test_what_failed_is_told(copied: Study) -> None:
     text = text_of(copied)
     assert [run.status for run in read_runs([cell], "macro_f1", copied.paths)] == ["failed"]
     assert "the loss is &lt;not&gt; a number" in text and "lower learning_rate" in text
-    assert f"of {len(copied.matrix.cells)} cells (a data set, a method, a seed) 1 is not there" in text
-    assert "cannot be judged, as cells are not there" in text
+    assert f"of {len(copied.matrix.cells)} cells (a data set, a method, a seed) 1 is missing" in text
+    assert "cannot be judged, as cells are missing" in text
 
 
 def test_a_study_of_which_nothing_is_there_has_one(copied: Study) -> None:
@@ -235,7 +266,7 @@ def test_a_study_of_which_nothing_is_there_has_one(copied: Study) -> None:
     write_report(copied.configuration, copied.paths, copied.paths.results / "report.html")
     number = len(copied.matrix.cells)
     text = text_of(copied)
-    assert f"of {number} cells (a data set, a method, a seed) {number} are not there" in text
+    assert f"of {number} cells (a data set, a method, a seed) {number} are missing" in text
     assert "manifest.json" not in text
 
 

@@ -46,17 +46,18 @@ _SEEDS = {
     "n_seeds": "seeds that are there; a method that draws nothing at random has one",
     "n_expected": "seeds that should be there",
 }
-_STATUS = {"status": "`complete`, `partial` (some seeds are not there) or `missing`"}
+_STATUS = {"status": "`complete`, `partial` (some seeds are missing) or `missing`"}
 _DIFFERENCE = {
     "reference": "method that this one is compared with",
     "difference": "`test_mean` of this method minus that of the reference",
-    "difference_ci_low": "95 % interval of `difference`, lower end; texts and seeds are paired",
+    "difference_ci_low": "95 % interval of `difference`, lower end; texts and seeds are paired; empty "
+    "where resamples do not differ",
     "difference_ci_high": "upper end",
     "p_value": "of the paired test over seeds and texts together that there is no difference; empty where "
-    "there is nothing to test: a cell is not there, or a method that draws at random has one seed alone",
+    "there is nothing to test: a cell is missing, or a method that draws at random has one seed alone",
     "p_adjusted": "`p_value` adjusted by Holm's method for all the tests whose p-values this table prints",
     "verdict": "`better` or `worse` where the interval leaves out 0 and `p_adjusted` is below .05; `tie` "
-    "otherwise; `reference` in the rows of the reference; empty where a cell of either is not there",
+    "otherwise; `reference` in the rows of the reference; empty where a cell of either is missing",
 }
 _PROPORTIONS = {
     "precision": "share of the texts with this label among those that it was predicted for",

@@ -60,6 +60,7 @@ def write_report(configuration: Configuration, paths: Paths, output: Path) -> No
         folder="results/best/…",
         where="one of them",
         tests=[f"{_tests(tables[name])} in {name}.tsv" for name in COMPARED if _tests(tables[name])],
+        without_test_texts=list(_labels_without_test_texts(tables["report"])),
         at_the_start=lines_about_untrained_cells(
             (row["method"], int(row["best_epoch"])) for row in tables["runs"] if row["best_epoch"]
         ),
@@ -115,7 +116,7 @@ def _headlines(tables: Mapping[str, list[Row]]) -> Iterator[tuple[str, list[str]
         if tied:
             lines.append(f"In {_number(tied, 'language')} the highest methods cannot be told apart.")
         if unjudged:
-            lines.append(f"{_number(unjudged, 'language')} cannot be judged, as cells are not there.")
+            lines.append(f"{_number(unjudged, 'language')} cannot be judged, as cells are missing.")
         lines += [
             _compared(row)
             for row in tables["averages"]
@@ -131,13 +132,28 @@ def _compared(row: Row) -> str:
         "worse": f"{row['method']} is worse than {row['reference']}",
         "tie": f"{row['method']} and {row['reference']} cannot be told apart",
     }[row["verdict"]]
-    interval = f"{signed(row['difference_ci_low'])} to {signed(row['difference_ci_high'])}"
+    low, high = (signed(row[f"difference_ci_{end}"]) for end in ("low", "high"))
+    interval = f"95 % interval {low} to {high}" if low else "no interval, as no resample of the texts differs"
     chance = probability(row["p_adjusted"]) or "none: one seed"
     return (
         f"On the mean of {_number(int(row['languages']), 'language')} {said}: {signed(row['difference'])} "
-        f"(95 % interval {interval}; adjusted p {chance}). Language by "
+        f"({interval}; adjusted p {chance}). Language by "
         f"language: {row['wins']} wins, {row['ties']} ties, {row['losses']} losses."
     )
+
+
+def _labels_without_test_texts(report: Sequence[Row]) -> Iterator[str]:
+    """Yield the data sets whose macro averages have labels that no test text has."""
+    of_labels = [row for row in report if (row["split"], row["row_type"]) == ("test", "label")]
+    for dataset, rows in rows_by_dataset(of_labels).items():
+        support = {row["row"]: row["support"] for row in rows if row["support"]}
+        absent = [label for label, texts in support.items() if texts == "0"]
+        if absent:
+            yield (
+                f"{', '.join(dataset)}: {len(absent)} of {len(support)} labels "
+                f"{'has' if len(absent) == 1 else 'have'} no test text and "
+                f"{'counts' if len(absent) == 1 else 'count'} as 0 in macro averages: {', '.join(absent)}"
+            )
 
 
 def _number(number: int, what: str) -> str:

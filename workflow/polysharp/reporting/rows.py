@@ -43,7 +43,10 @@ def score_columns(name: str, estimate: Estimate) -> Row:
 
 
 def interval_columns(name: str, low: float, high: float) -> Row:
-    """Return an interval as columns; none where no resample differs, as where every text is right."""
+    """Return an interval as columns; none where no resample differs, as where every text is right.
+
+    That includes two methods that predict the same for every text: few texts do not show them equal.
+    """
     ends = (float(low), float(high)) if low < high else (None, None)
     return dict(zip((f"{name}_ci_low", f"{name}_ci_high"), ends, strict=True))
 

@@ -21,6 +21,7 @@ from polysharp.reporting.dataset_rows import DatasetTables
 from polysharp.reporting.exports import LATEX, PARQUET, write_latex, write_parquet
 from polysharp.reporting.rows import (
     Row,
+    interval_columns,
     reference_slug,
     score_columns,
 )
@@ -134,8 +135,7 @@ def _judge(rows: Sequence[Row]) -> None:
         found = row["_difference"]
         row |= {
             "difference": found.difference,
-            "difference_ci_low": found.low,
-            "difference_ci_high": found.high,
+            **interval_columns("difference", found.low, found.high),
             "p_value": found.p_value,
             "p_adjusted": p_adjusted,
             "verdict": verdict(found, p_adjusted),
