@@ -194,13 +194,13 @@ def test_baselines_alone_leave_no_classifier_and_one_method_no_ranking(copied: S
     write_tables(study.matrix, study.configuration, study.paths)
     write_report(study.configuration, study.paths, study.paths.results / "report.html")
     text = text_of(study)
-    assert "How to use a classifier" not in text and "import polysharp.models.classifier" not in text
+    assert "How to use a classifier" not in text and "import polysharp.classifier" not in text
     assert "cannot be judged" not in text and "cannot be told apart" not in text
 
 
 def test_how_to_use_reads_as_a_model_does(study: Study) -> None:
     text = text_of(study)
-    code = text[text.index("import polysharp.models.classifier") :]
+    code = text[text.index("import polysharp.classifier") :]
     assert "text_prefix" in code and "max_length" in code and "argmax" in code and "thresholds" in code
 
 

@@ -6,14 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from polysharp.core.terms import REPORTED, Metric
-
-METRICS: Mapping[Metric, str] = {
-    "macro_f1": "macro avg",
-    "micro_f1": "micro avg",
-    "weighted_f1": "weighted avg",
-    "accuracy": "accuracy",
-}  # and the row of a classification report that each of them is
+from polysharp.core.terms import METRICS, REPORTED
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,8 @@ from itertools import islice
 
 import numpy as np
 
-from polysharp.core.columns import METRICS
 from polysharp.core.labels import Predicted
-from polysharp.core.terms import Metric
+from polysharp.core.terms import METRICS, Metric
 from polysharp.evaluation.metrics import Counts, f1_rows, weighted_counts
 from polysharp.evaluation.statistics import Difference, Draws, Estimate, resamples
 

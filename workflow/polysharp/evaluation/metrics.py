@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polysharp.core.labels import Indicators, Mask, Predicted, Scores
-from polysharp.core.terms import LabelType, Metric
+from polysharp.core.terms import METRICS, LabelType, Metric
 
 NO_LABEL = ""
 BINS = 15  # of probabilities
@@ -160,12 +160,7 @@ def f1_rows(counts: Counts) -> dict[str, NDArray[np.float64]]:
 def scores(y_true: Indicators, y_pred: Indicators, unmapped: Mask | None = None) -> dict[Metric, float]:
     """Return the scores by which settings, epochs, seeds and methods can be chosen."""
     rows = f1_rows(weighted_counts([Predicted(y_true, y_pred, unmapped)])[0])
-    return {
-        "macro_f1": float(rows["macro avg"][0]),
-        "micro_f1": float(rows["micro avg"][0]),
-        "weighted_f1": float(rows["weighted avg"][0]),
-        "accuracy": float(rows["accuracy"][0]),
-    }
+    return {metric: float(rows[row][0]) for metric, row in METRICS.items()}
 
 
 def confusions(y_true: Indicators, y_pred: Indicators, names: Sequence[str]) -> dict[tuple[str, str], int]:

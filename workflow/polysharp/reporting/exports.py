@@ -12,6 +12,7 @@ import polars as pl
 from polysharp.core.columns import COMPARISON
 from polysharp.core.files import replacing, write_text
 from polysharp.core.rendering import template
+from polysharp.core.terms import metric_in_words
 
 PARQUET, LATEX = "comparison.parquet", "comparison.tex"
 COUNTS = ("n_seeds", "n_expected", "n_test", "unmapped", "best_seed", "environments")
@@ -43,7 +44,7 @@ def write_latex(rows: Sequence[Row], path: Path) -> None:
         names=[_escaped(name.replace("_", " ")) for name in names],
         methods=[_escaped(method) for method in methods],
         rows=[[*map(_escaped, dataset), *cells] for dataset, cells in datasets.items()],
-        metric=_escaped(rows[0]["metric"]).replace(r"\_f1", " F1"),
+        metric=_escaped(metric_in_words(rows[0]["metric"])),
         seeds=_seeds(rows, methods),
         reference=_escaped(rows[0]["reference"] or ""),
         partial=any(row["status"] == "partial" for row in rows),

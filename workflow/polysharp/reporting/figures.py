@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from polysharp.core.columns import CELL, COMPARISON, CURVES
 from polysharp.core.files import replacing
+from polysharp.core.terms import metric_in_words
 from polysharp.reporting.fonts import letter, shortened
 
 log = logging.getLogger("polysharp.reporting.figures")
@@ -170,7 +171,7 @@ def _styles(methods: Sequence[str]) -> dict[str, Style]:
 
 
 def _metric(frame: pl.DataFrame) -> str:
-    return str((frame["metric"].drop_nulls().to_list() or ["score"])[0]).replace("_f1", " F1")
+    return metric_in_words((frame["metric"].drop_nulls().to_list() or ["score"])[0])
 
 
 def _names(shown: Sequence[Dataset], datasets: Sequence[Dataset]) -> list[str]:

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from polysharp import VERSION
-from polysharp.core.columns import METRICS
 from polysharp.core.files import read_json, write_text
 from polysharp.core.rendering import template
-from polysharp.core.terms import SPLITS, Metric
+from polysharp.core.terms import METRICS, SPLITS, Metric
 from polysharp.data.prepared import PreparedData
 from polysharp.evaluation.estimates import Tally
 from polysharp.results.runs import read_predictions

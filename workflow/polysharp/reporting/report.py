@@ -18,6 +18,7 @@ from polysharp.core import columns
 from polysharp.core.files import write_text
 from polysharp.core.paths import Paths
 from polysharp.core.rendering import template
+from polysharp.core.terms import metric_in_words
 from polysharp.core.tsv import read_table
 from polysharp.evaluation.averages import MEAN
 from polysharp.reporting import exports
@@ -49,7 +50,7 @@ def write_report(configuration: Configuration, paths: Paths, output: Path) -> No
         style_hash=_hash(style),
         headlines=list(_headlines(tables)),
         methods=methods,
-        metric=comparison[0]["metric"].replace("_f1", " F1"),
+        metric=metric_in_words(comparison[0]["metric"]),
         reference=comparison[0]["reference"],
         comparison=comparison,
         heat=list(_heat(comparison)),
