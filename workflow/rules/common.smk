@@ -78,7 +78,9 @@ if workflow.is_main_process and not {"--forcerun", "-R", "--touch", "-t", "--unl
     if older := older_results(MATRIX):
         sys.exit(
             "These results are older than the files they are made from, and Snakemake's records of them (.snakemake)"
-            " are gone:\n" + "\n".join(older) + "\nGive the same command with this behind it, to make them again:"
+            " are gone:\n"
+            + "\n".join(older)
+            + "\nGive the same command with this behind it, to make them again:"
             f"\n  --forcerun {shlex.join(older)}\nor, where the files are still the same:"
             f"\n  --touch --forcerun {shlex.join(older)}"
         )
