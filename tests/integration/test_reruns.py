@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 from pathlib import Path
 
 import polars as pl
@@ -196,6 +197,19 @@ def test_what_files_contain_decides_and_not_their_times(study: Study) -> None:
     texts = study.folder / "data/french/multi/train.json"
     replace(texts, texts.read_bytes().replace(b'"economy"', b'"schools"', 1))
     assert f"prepare_data {PATHS[1]}" in study.jobs()
+
+
+def test_replaced_files_are_noticed_without_records_of_snakemake(study: Study) -> None:
+    shutil.rmtree(study.folder / ".snakemake")
+    text = study.folder / "data/english/single/train.json"
+    content = json.loads(text.read_text(encoding="utf-8"))
+    content["Labels"] = content["Labels"][1:] + content["Labels"][:1]
+    text.write_text(json.dumps(content), encoding="utf-8")
+    os.utime(text, (1, 1))
+    result = study.run("-n")
+    made = "results/data/main/english/single/labels.json"
+    assert result.returncode == 1 and f"--forcerun {made}" in result.stderr
+    assert "prepare_data main/english/single" in study.jobs("--forcerun", made)
 
 
 @pytest.mark.parametrize("name", ["examples.parquet", "findings.tsv"])

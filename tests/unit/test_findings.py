@@ -178,6 +178,13 @@ def test_labels_that_look_like_one_another() -> None:
         (["1 0", "10"], False),
         (["10-20", "10 20"], True),
         (["covid-19", "Covid 19"], True),
+        (["1", "1.0"], True),  # of files that pandas wrote, with and without gaps
+        (["01", "1"], True),
+        (["-1", "-1,0"], True),
+        (["1.0", "1.5"], False),
+        (["10", "1"], False),
+        (["0", "00"], True),
+        (["1.01", "1.1"], False),
     ],
 )
 def test_other_numbers_are_no_other_spelling(names: list[str], found: bool) -> None:

@@ -139,6 +139,14 @@ def test_incomplete_weights_are_named(
     assert found in refusal(source, tmp_path)
 
 
+def test_weights_that_are_no_numbers(source: Path, tmp_path: Path) -> None:
+    """As of a training in float16 that went beyond what float16 holds."""
+    name = "embeddings.word_embeddings.weight"
+    for wrong in (float("nan"), float("inf")):
+        change_weights(source, lambda weights, wrong=wrong: weights | {name: weights[name] * wrong})
+        assert f"1 weights hold what is no number (NaN or infinite): {name}" in refusal(source, tmp_path)
+
+
 @pytest.mark.parametrize("head", HEADS)
 def test_heads_poolers_and_position_ids_may_be_there(
     head: Any, tiny: Path, source: Path, tmp_path: Path

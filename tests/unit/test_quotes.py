@@ -124,6 +124,25 @@ def test_the_advice_helps(tmp_path: Path) -> None:
     assert rows(read(tmp_path / "t.csv", stream.getvalue())) == given
 
 
+TORN = (
+    'Text,Labels\none,economy\ntwo,health\n"lost,economy\n"first line, and\nsecond line",health\n'
+    "three,economy\nfour,health\n"
+)
+
+
+def test_a_quote_that_was_lost_tears_no_text_apart(tmp_path: Path) -> None:
+    """Without quotes every line has two fields here, and a class of its own would be called 'and'."""
+    with pytest.raises(UserError) as caught:
+        read(tmp_path / "t.csv", TORN)
+    damaged, question = caught.value.lines
+    assert ", row 4: ',' expected after '\"'" in damaged
+    assert ", row 5: the lines 5 to 6 are one text in double quotes, or 2 rows" in question
+    as_rows = TORN.replace(", and", ",health")  # which other rows have, too
+    assert rows(read(tmp_path / "t.csv", as_rows))[2:5] == [
+        ('"lost', "economy"), ('"first line', "health"), ('second line"', "health"),
+    ]  # fmt: skip
+
+
 def test_quotes_behind_a_space_enclose_too(tmp_path: Path) -> None:
     text = '"Text", "Labels"\n"one, two", "economy"\n"three", "health"\n'
     assert rows(read(tmp_path / "t.csv", text)) == [("one, two", "economy"), ("three", "health")]

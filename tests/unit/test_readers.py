@@ -163,6 +163,21 @@ def test_a_byte_order_mark_and_space_are_no_part_of_the_header(tmp_path: Path) -
             "a text that holds double quotes has them doubled, and stands in double quotes",
         ),
         ("Text,Labels\nt,a\n".encode("utf-16"), "t.csv: is UTF-16; save the file as UTF-8"),
+        ("Text,Labels\nt,a\n".encode("utf-16-le"), "t.csv: is UTF-16; save the file as UTF-8"),
+        (
+            b'"Text" "Labels"\n"1" "t" "a"\n',
+            "t.csv, row 1: ',' expected after '\"'; expected names of columns with ',' between them",
+        ),
+        (
+            b'"Text","Labels"\n"1","t","a"\n"2","u","b"\n',
+            "t.csv, row 1: 2 fields, and one more in every row; expected as many, with a name for each "
+            "column (R writes the names of rows so; write row.names = FALSE, or col.names = NA)",
+        ),
+        (
+            b'"Text","Labels"\n"he \\"said\\" so","a"\n',
+            "t.csv, row 2: ',' expected after '\"'; a text that holds double quotes has them doubled, and "
+            "stands in double quotes (R: qmethod = 'double')",
+        ),
     ],
 )
 def test_csv_that_cannot_be_read(content: bytes, line: str, tmp_path: Path) -> None:
@@ -259,6 +274,12 @@ def test_lines_of_json_are_counted_as_an_editor_does(tmp_path: Path) -> None:
             "t.jsonl, line 2, column 8: not JSON: Expecting ':'",
         ),
         ("t.jsonl", b"[1]\n", "t.jsonl, line 1: a JSON list; expected an object"),
+        (
+            "t.json",
+            b'{"Text": "a", "Labels": 1}\n{"Text": "b", "Labels": 2}\n',
+            "t.json, line 2, column 1: not JSON: Extra data; where each line is an object, "
+            "name the file .jsonl",
+        ),
     ],
 )
 def test_json_that_cannot_be_read(name: str, content: bytes, line: str, tmp_path: Path) -> None:

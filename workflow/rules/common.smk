@@ -4,6 +4,7 @@
 # Defines: STUDY, MATRIX, CONTENTS, JOBS, TRAINED, DATASETS, MODELS, FETCHED, PUBLISHED, FIGURES, TABLES, SEVERITIES, SUMMARISED, failure_file, remove_failures, job_of, dataset_of, prepared, needed
 import atexit
 import os
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -29,7 +30,7 @@ from polysharp.core import columns
 from polysharp.cluster import driver, locks
 from polysharp.core.errors import UserError
 from polysharp.core.failure_file import failure_file, remove_failures
-from polysharp.config.contents import study_contents
+from polysharp.config.contents import older_results, study_contents
 from polysharp.config.study import load_study, predictions_of
 from polysharp.core.paths import Paths, prepared_files
 from polysharp.cluster.wrappers import cancel_what_is_left
@@ -70,6 +71,19 @@ try:
     CONTENTS = study_contents(MATRIX, look=workflow.is_main_process)
 except UserError as error:  # one line for each mistake, and no line of this file
     sys.exit("\n".join(["The configuration cannot be used:", *error.lines]))
+
+# Where .snakemake was removed nothing says whether files are still those that results were made from, and
+# Snakemake would call the study complete.
+if workflow.is_main_process and not {"--forcerun", "-R", "--touch", "-t", "--unlock"} & set(sys.argv):
+    if older := older_results(MATRIX):
+        sys.exit(
+            "These results are older than the files they are made from, and Snakemake's records of them (.snakemake)"
+            " are gone:\n"
+            + "\n".join(older)
+            + "\nGive the same command with this behind it, to make them again:"
+            f"\n  --forcerun {shlex.join(older)}\nor, where the files are still the same:"
+            f"\n  --touch --forcerun {shlex.join(older)}"
+        )
 
 # Not among a rule's params, as no cell has other results for them: nothing has to run again.
 os.environ.update(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from base64 import urlsafe_b64encode
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ from polysharp.config.slugs import model_slug
 from polysharp.config.study import Matrix, predictions_of
 from polysharp.core.errors import UserError
 from polysharp.core.files import expanded, read_json, replacing, sha256
-from polysharp.core.paths import INNER
+from polysharp.core.paths import IDENTITY, INNER, LABELS, REPORT, Paths
 
 RECORD = Path(".snakemake/polysharp/contents.json")  # of the study: size, times and SHA-256 of every file
+RECORDS = Path(".snakemake/metadata")  # of Snakemake, each file named by the path of a result in base64
 # Everything that a model is read from, in whatever layout, and little else.
 MODEL_FILES = ("*.json", "*.txt", "*.model", "*.safetensors", "pytorch_model*.bin")
 MODEL_FOLDERS = ("", INNER)
@@ -42,6 +44,51 @@ def study_contents(matrix: Matrix, look: bool, record: Path = RECORD) -> dict[st
     UserError
         With a line for every file that cannot be read.
     """
+    files = _files(matrix)
+    digests = _digests({path for of_key in files.values() for path in of_key}, look, record)
+    return {
+        key: _together((path.name, digests[path]) for path in of_key)
+        for key, of_key in files.items()
+        if of_key
+    }
+
+
+def older_results(matrix: Matrix, records: Path = RECORDS) -> list[str]:
+    """Return results that are older than the files they are made from, and of which no record says more.
+
+    Snakemake's records hold the SHA-256 that a result was made from. Without them, as where `.snakemake`
+    was removed, times alone say that a file may be another one.
+    """
+    paths = Paths()
+    made_from = {
+        **{str(paths.data(key) / LABELS): files for key, files in _of_kind(matrix, "data/")},
+        **{str(paths.models / key / IDENTITY): files for key, files in _of_kind(matrix, "models/")},
+        **{
+            str(paths.run(cell.path) / REPORT): [Path(path)]
+            for cell in matrix.cells
+            if (path := predictions_of(cell)) is not None
+        },
+    }
+    return [result for result, files in made_from.items() if _is_older(result, files, records)]
+
+
+def _of_kind(matrix: Matrix, kind: str) -> Iterator[tuple[str, Sequence[Path]]]:
+    for key, files in _files(matrix).items():
+        if key.startswith(kind):
+            yield key.removeprefix(kind), files
+
+
+def _is_older(result: str, files: Sequence[Path], records: Path) -> bool:
+    if (records / urlsafe_b64encode(result.encode()).decode()).exists():
+        return False
+    try:
+        return any(max(_state(path)[1:3]) > max(_state(Path(result))[1:3]) for path in files)
+    except OSError:  # the result is not there, or is said to be missing elsewhere
+        return False
+
+
+def _files(matrix: Matrix) -> dict[str, Sequence[Path]]:
+    """Return the files of every model, data set and table of predictions that is here, by its key."""
     files: dict[str, Sequence[Path]] = {}
     for dataset in matrix.datasets:
         if dataset.hub is None:
@@ -51,12 +98,7 @@ def study_contents(matrix: Matrix, look: bool, record: Path = RECORD) -> dict[st
             files[key] = model_files(cell.dataset.model)
         if (path := predictions_of(cell)) is not None:
             files[f"outside/{path}"] = [Path(path)]
-    digests = _digests({path for of_key in files.values() for path in of_key}, look, record)
-    return {
-        key: _together((path.name, digests[path]) for path in of_key)
-        for key, of_key in files.items()
-        if of_key
-    }
+    return files
 
 
 def model_files(model: ModelSettings) -> list[Path]:

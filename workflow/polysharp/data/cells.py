@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import unicodedata
 from typing import Any
 
 # What Unicode calls "default ignorable" (DerivedCoreProperties.txt): it takes no room where it is shown.
@@ -27,9 +28,14 @@ _MISSING = frozenset([
 _STRING = r"""u?(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
 _NUMBER = r"[-+]?\d+(?:\.\d*)?"
 _ENTRY = re.compile(rf"(?:np\.\w+\()?({_STRING}|{_NUMBER}|None)\)?", re.DOTALL)  # numpy 2: np.str_('a')
+_WHOLE = re.compile(r"^([+-]?\d+)\.0$")
 _BRACKETS = {"[": "]", "(": ")", "{": "}"}
 _BEGUN = re.compile(r"""[\[({]+\s*u?['"]""")  # also where the end was cut off
-_OF_A_CLASS = re.compile(r"(?:np\.)?(?:array|frozenset|Index|Series|list|set|tuple)\([\[({].*\)", re.DOTALL)
+_OF_A_CLASS = re.compile(
+    r"(?:np\.)?(?:array|frozenset|Index|Series|list|set|tuple)\([\[({].*\)"
+    r"|(?:c|list)\(\s*['\"].*\)|character\(0\)",  # as R writes vectors and lists
+    re.DOTALL,
+)
 
 
 def as_list(text: str) -> list[Any] | None:
@@ -118,6 +124,15 @@ def looks_missing(text: str) -> bool:
 def without_decimals(value: Any) -> Any:
     """Return 7 for 7.0, which a whole number is in a column with gaps; any other value as it is."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def as_group(value: Any) -> str:
+    """Return the name of a group in the one form by which groups are compared.
+
+    Files of one data set may write it in several: ``7`` and, in a column with gaps, ``7.0``; ``ü`` as one
+    character, and as two.
+    """
+    return _WHOLE.sub(r"\1", unicodedata.normalize("NFC", as_text(value)))
 
 
 def as_text(value: Any) -> str:

@@ -14,6 +14,7 @@ from polysharp.config.sources import Source
 from polysharp.core.errors import UserError
 from polysharp.core.terms import LabelType
 from polysharp.data.cells import (
+    as_group,
     as_list,
     as_text,
     is_blank,
@@ -157,7 +158,7 @@ def _rows(
             yield Problem("size", place, f"a text of {len(text):,} characters", fatal=False)
         for check, told in _doubts(source, labels, columns, given, indicators):
             yield Problem(check, place, told, fatal=False)
-        group = None if source.group is None else as_text(table.columns[source.group][index])
+        group = None if source.group is None else as_group(table.columns[source.group][index])
         if group and looks_missing(group):
             told = f"{group!r} in column {source.group!r}, which counts as no group"
             yield Problem("missing_group", place, told, fatal=False)

@@ -166,9 +166,12 @@ def _misspelt(name: str, frequent: Sequence[str]) -> str | None:
 def _bare(name: str) -> str:
     """Return a label without what people write in several ways, or do not see.
 
-    These are case, space, hyphens, accents, quotes around it and signs of no width.
+    These are case, space, hyphens, accents, quotes around it, signs of no width, and of a whole number
+    zeros before it and decimals that are zero.
     """
     plain = unicodedata.normalize("NFKD", UNSEEN.sub("", name)).casefold().strip("\"'«»„“”‚‘’")
+    # The same number: programs add decimals to a column with gaps, and take zeros before a number away.
+    plain = re.sub(r"^([+-]?)0*(\d+)(?:[.,]0+)?$", r"\1\2", plain)
     # Of numbers, a minus and what stands between two of them are no ways of writing.
     plain = re.sub(r"(?<!\S)-(?=\d)", "\N{MINUS SIGN}", re.sub(r"(?<=\d)[ _-]+(?=\d)", "/", plain))
     return "".join(sign for sign in plain if sign not in " _-" and not "\u0300" <= sign <= "\u036f") or name

@@ -127,7 +127,8 @@ def _parsed(text: str) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
-        raise Unreadable(f"line {error.lineno}, column {error.colno}: not JSON: {error.msg}") from None
+        lines = "; where each line is an object, name the file .jsonl" if error.msg == "Extra data" else ""
+        raise Unreadable(f"line {error.lineno}, column {error.colno}: not JSON: {error.msg}{lines}") from None
     except RecursionError:
         raise Unreadable("JSON that is nested too deep; expected texts and labels") from None
     except ValueError as error:  # a number of thousands of digits

@@ -11,6 +11,7 @@ from functools import cache
 from lingua import Language, LanguageDetectorBuilder
 
 from polysharp.config.slugs import slug
+from polysharp.config.sources import slip
 
 SAMPLE = 200  # texts that are looked at
 SHORTEST = 30  # characters: what is shorter may be in any language
@@ -42,6 +43,20 @@ def known_language(name: str) -> Language | None:
 def is_language(name: str) -> bool:
     """Return whether a slug names any language of ISO 639-3, as :func:`known_language` reads it."""
     return any(part in _all_languages() for part in _parts(name))
+
+
+def is_meant(word: str, wanted: str) -> bool:
+    """Return whether a word is the language `wanted`, written in another way or with a slip.
+
+    Other ways are names and codes: ``de``, ``deu``, ``German``. Of two words that name languages and have
+    regions or scripts (``pt``, ``pt-BR``; ``zho_Hans``, ``zho_Hant``) none is meant to be the other.
+    """
+    one, other = word.casefold(), wanted.casefold()
+    if "".join(filter(str.isalnum, one)) == "".join(filter(str.isalnum, other)):
+        return True
+    if one.isalpha() and other.isalpha() and (language := known_language(one)):
+        return language == known_language(other)
+    return bool(slip(word, [wanted])) and not is_language(one)
 
 
 def frequent_languages() -> list[str]:

@@ -114,6 +114,10 @@ def _checked(
     learnable = label_order(example.labels for example in examples if example.split == "train")
     if len(learnable) < 2:
         lines.append(f"{source.path}: the training texts have the labels {learnable}; expected two or more")
+    elif len({example.labels for example in examples if example.split == "train"}) < 2:
+        lines.append(
+            f"{source.path}: every training text has the labels {learnable}; expected different ones"
+        )
     if lines:
         raise RefusedData(collect_findings(seen, severities), *lines)
     seen += [*leaks, *label_findings(examples), *text_findings(examples)]

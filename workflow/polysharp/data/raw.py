@@ -63,7 +63,7 @@ def unpacked(path: Path) -> bytes:
 
 def decoded(content: bytes) -> str:
     """Return UTF-8 as text; every wrong byte becomes a lone surrogate (PEP 383)."""
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")) or 0 in content[:2]:  # also without a mark
         raise Unreadable("is UTF-16; save the file as UTF-8")
     return content.decode("utf-8-sig", errors="surrogateescape")
 

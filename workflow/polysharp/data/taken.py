@@ -11,6 +11,7 @@ from polysharp.config.sources import Source, share_of, slip, split_meant
 from polysharp.core.errors import nearest
 from polysharp.core.terms import SPLITS
 from polysharp.data.cells import as_text
+from polysharp.data.languages import is_meant
 from polysharp.data.readers import FileTable
 
 SHOWN = 20  # values of a column in a message
@@ -70,7 +71,7 @@ class Taken:
         if source.language_column is not None:
             wanted = str(source.language_value)
             for value in sorted(self._values["language"]):
-                if value.casefold() != wanted.casefold() and slip(value, [wanted]):
+                if value.casefold() != wanted.casefold() and is_meant(value, wanted):
                     told = self._told("language", source.language_column, value, wanted)
                     yield "misspelt_value", self._first["language", value], told
         if source.split_column is not None:

@@ -34,7 +34,8 @@ def load_encoder(
     Raises
     ------
     UserError
-        When weights of the encoder are missing, or are left over. Heads and poolers may be either.
+        When weights of the encoder are missing or left over, which heads and poolers may be, or hold what is
+        no number.
     """
     import torch
     from transformers import AutoConfig
@@ -61,6 +62,12 @@ def load_encoder(
             for weights in (missing, unexpected)
         )
     check_weights(name, model, missing, unexpected)
+    broken = sorted(weight for weight, tensor in model.named_parameters() if not tensor.isfinite().all())
+    if broken:
+        raise UserError(
+            f"model {name}: {len(broken)} weights hold what is no number (NaN or infinite):"
+            f" {list_some(broken)}; its training or saving failed, choose another"
+        )
     return model, missing
 
 
