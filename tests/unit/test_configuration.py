@@ -196,6 +196,22 @@ def test_mistakes_have_file_and_line(tmp_path: Path) -> None:
     assert "config.yaml: threads: 0: expected greater than or equal to 1" in lines  # from nowhere in it
 
 
+@pytest.mark.parametrize(("name", "meant"), [("spansih", True), ("Spanish", False), ("german", False)])
+def test_a_model_of_a_misspelt_language_is_told(name: str, meant: bool, tmp_path: Path) -> None:
+    """Models of languages that a study leaves out are no mistake: one file may serve several studies."""
+    write_source(tmp_path / "data", {split: {} for split in ("train", "val", "test")})
+    (tmp_path / "sheet.tsv").write_text("language\tlabel_type\tsource\nspanish\tsingle\tdata")
+    content = {"datasets": "sheet.tsv", "models": {name.lower(): {"name": "a/b"}, "default": {"name": "a/c"}}}
+    if meant:
+        (line,) = study_errors(tmp_path, f"models:\n  {name}: {{name: a/b}}\n", content)
+        assert (
+            line
+            == f"config.yaml, line 2: models.{name}: no data set is in this language; did you mean 'spanish'?"
+        )
+    else:
+        load_study(content, [tmp_path])
+
+
 def test_the_command_line_can_leave_out_what_a_file_can(tmp_path: Path) -> None:
     write_source(tmp_path / "data", {split: {} for split in ("train", "val", "test")})
     (tmp_path / "sheet.tsv").write_text("language\tlabel_type\tsource\nenglish\tsingle\tdata")

@@ -102,6 +102,7 @@ def test_a_severity_of_ones_own(tmp_path: Path) -> None:
     assert [entry["check"] for entry in json.loads(kept["findings.json"])] == [
         "text",
         "copy_in_another_split",
+        "contradiction",
     ]
     with pytest.raises(UserError, match=r"train.json, row 1 \(train\): the same text as"):
         severities = {"text": "warning", "labels": "ignore", "copy_in_another_split": "error"}

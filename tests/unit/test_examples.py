@@ -332,11 +332,14 @@ def test_a_text_of_signs_that_nobody_sees_is_empty(text: str, tmp_path: Path) ->
 @pytest.mark.parametrize(
     "label", ["nan", "NaN", "NA", "None", "none", "null", "#N/A", "<NA>", "\\N", "#REF!"]
 )
-def test_labels_that_look_like_nothing_are_said_and_kept(label: str, tmp_path: Path) -> None:
+def test_labels_and_texts_that_look_like_nothing_are_said_and_kept(label: str, tmp_path: Path) -> None:
     path = write(tmp_path, {"Text": "a", "Labels": label}, {"Text": "b", "Labels": "x"})
     examples, problems = read_examples(Source(str(path)), "single")
     assert [example.labels for example in examples] == [(label,), ("x",)]
     assert problems == [Problem("missing_label", f"{path}, row 1", f"label {label!r}", fatal=False)]
+    told = Problem("missing_text", f"{path}, row 1", f"text {label!r}", fatal=False)
+    write(tmp_path, {"Text": label, "Labels": "x"})
+    assert read_examples(Source(str(path)), "single")[1] == [told]
     assert labels_of(tmp_path, "single", "Nan", "Na", "nonsense") == [("Nan",), ("Na",), ("nonsense",)]
 
 

@@ -98,6 +98,20 @@ def test_texts_that_stand_there_again() -> None:
     ]
 
 
+def test_a_copy_in_another_split_with_another_label_is_a_contradiction() -> None:
+    examples = [
+        example("train", 1, "one", "a"),
+        example("test", 1, "One", "b"),
+        example("test", 2, "two", "a"),
+    ]
+    kept, seen = remove_leaks(examples)
+    assert kept == examples[1:]
+    assert seen == [
+        ("copy_in_another_split", "train, row 1 (train): the same text as test, row 1 (test)"),
+        ("contradiction", "train, row 1: 'a', but 'b' in test, row 1"),
+    ]
+
+
 def test_groups_in_two_splits() -> None:
     examples = [
         example("train", 1, "x", "a", group="Merkel"),
@@ -110,6 +124,27 @@ def test_groups_in_two_splits() -> None:
 
 
 # --- Labels ---------------------------------------------------------------------------------------
+
+
+def test_a_label_is_compared_with_the_most_frequent_of_its_spellings() -> None:
+    labels = ["Economía", "economia", *["economía"] * 30, *["salud"] * 30]
+    examples = [example("train", row, f"t{row}", label) for row, label in enumerate(labels)]
+    seen = [place for check, place in label_findings(examples) if check == "similar_labels"]
+    assert seen == [
+        "'Economía' (train, row 0) and 'economía' (train, row 2)",
+        "'economia' (train, row 1) and 'economía' (train, row 2)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("label", "found"),
+    [("health, economy", True), ("health/economy", True), ("health, schools", False), ("health,", False)],
+)
+def test_labels_that_name_several_others(label: str, found: bool) -> None:
+    labels = [label, *["health"] * 9, *["economy"] * 9]
+    examples = [example("train", row, f"t{row}", name) for row, name in enumerate(labels)]
+    seen = [place for check, place in label_findings(examples) if check == "joined_label"]
+    assert seen == ([f"train, row 0: label {label!r}"] if found else [])
 
 
 def test_labels_that_cannot_be_learnt_or_judged() -> None:
@@ -125,7 +160,7 @@ def test_labels_that_cannot_be_learnt_or_judged() -> None:
     assert sorted(label_findings(examples)) == [
         ("imbalance", "'c': 3, against 101"),
         ("rare_label", "'c': 3"),
-        ("similar_labels", "'alpha' (train, row 0) and 'Alpha' (test, row 1)"),
+        ("similar_labels", "'Alpha' (test, row 1) and 'alpha' (train, row 0)"),
         ("small_split", "test: 1"),
         ("small_split", "validation: 1"),
         ("untested_label", "'Alpha' in validation"),

@@ -247,7 +247,7 @@ DEFECTS: dict[str, tuple[Callable[[Files], None], str]] = {
         typo_in_a_multi_label,
         "test.csv, row 4 (test): no training text has the label 'musik'; did you mean 'music'?",
     ),
-    "labels in two spellings": (lambda f: f.set("train", 4, Labels="Food "), "similar_labels: 'food' ("),
+    "labels in two spellings": (lambda f: f.set("train", 4, Labels="Food "), "similar_labels: 'Food' ("),
     "a column of 0, 1 and something else": (
         indicators,
         "val.csv, row 5: 'yes' in column 'food': expected 0 or 1",

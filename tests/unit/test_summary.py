@@ -176,7 +176,7 @@ def test_the_overview_has_what_was_found_everywhere(model: Path, tmp_path: Path)
         f"the first: main, turkish, single: {reason}; what to do: mend what it says"
     )
     assert lines[1].startswith(
-        "warning (copy): texts that stand there again, with the same labels: 2 in 2 data sets; the first: "
+        "warning (copy): duplicate texts with the same labels: 2 in 2 data sets; the first: "
     )
     assert reason in rows(paths.results / "check.tsv")[3]["places"]
 

@@ -18,8 +18,10 @@ CheckName = Literal[
     "group_in_two_splits",
     "unlabelled",
     "blank_indicator",
+    "missing_text",
     "missing_label",
     "missing_group",
+    "joined_label",
     "quotes",
     "other_split",
     "copy_in_another_split",
@@ -92,6 +94,11 @@ CHECKS: dict[CheckName, Check] = {
         "rows with 0 and 1 in which some labels have neither, which counts as 0",
         "write 0, or where nobody has decided, remove the rows",
     ),
+    "missing_text": Check(
+        "warning",
+        "texts that look like a missing value, and are taken as they stand",
+        "where nothing is known, remove the rows; nothing if the text is meant",
+    ),
     "missing_label": Check(
         "warning",
         "labels that look like a missing value, and are taken as they stand",
@@ -101,6 +108,11 @@ CHECKS: dict[CheckName, Check] = {
         "warning",
         "groups that look like a missing value, whose texts count as without a group",
         "write who it is; where that is a name, write it in another way",
+    ),
+    "joined_label": Check(
+        "warning",
+        "labels that name several others, and are taken as labels of their own",
+        "where texts have several labels, use multi, and their delimiter; nothing if the label is meant",
     ),
     "quotes": Check(
         "warning",
@@ -122,10 +134,8 @@ CHECKS: dict[CheckName, Check] = {
         "texts that are nearly the same as one in a later split",
         "look at them: what is learnt by heart makes test scores too good",
     ),
-    "contradiction": Check(
-        "warning", "texts that stand there again with other labels", "decide for one of them"
-    ),
-    "copy": Check("warning", "texts that stand there again, with the same labels", "remove those not meant"),
+    "contradiction": Check("warning", "duplicate texts with conflicting labels", "decide on one of them"),
+    "copy": Check("warning", "duplicate texts with the same labels", "remove those not meant"),
     "near_copy": Check(
         "warning", "texts nearly the same as another of their split", "remove those not meant"
     ),
@@ -144,9 +154,7 @@ CHECKS: dict[CheckName, Check] = {
         "languages that cannot be told from others here",
         "nothing: whether the texts are in it was not looked at",
     ),
-    "similar_labels": Check(
-        "warning", "labels that are nearly written as another", "write each label in one way"
-    ),
+    "similar_labels": Check("warning", "labels that are spelt almost alike", "write each label in one way"),
     "small_split": Check(
         "warning",
         f"splits with fewer than {SMALL} texts",

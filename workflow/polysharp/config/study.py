@@ -14,6 +14,7 @@ from polysharp.config.messages import Places
 from polysharp.config.sample_sheet import Dataset, find, read_datasets
 from polysharp.config.settings import Configuration
 from polysharp.config.slugs import slug
+from polysharp.config.sources import slip
 from polysharp.core.errors import UserError
 from polysharp.core.terms import Kind
 
@@ -119,11 +120,24 @@ def load_study(
         datasets = read_datasets(sheet, configuration, bases)
     except UserError as error:
         lines += error.lines
+    lines += [places.locate(line) for line in _misspelt_languages(configuration, datasets)]
     configuration, absent = _with_outside_files(configuration, bases)
     lines += [places.locate(line) for line in absent]
     if lines:
         raise UserError(*lines)
     return configuration, expand(configuration, datasets)
+
+
+def _misspelt_languages(configuration: Configuration, datasets: Sequence[Dataset]) -> Iterator[str]:
+    """Yield a line for every model of no language that is nearly written as one without a model.
+
+    That language would be trained with the default. Other languages may have models that a study leaves out.
+    """
+    languages = {dataset.language for dataset in datasets}
+    without = sorted(languages - configuration.models.keys())
+    for name in sorted(configuration.models.keys() - languages - {"default"}):
+        if slug(name) == name and (meant := slip(name, without)):  # what is no slug is told elsewhere
+            yield f"models.{name}: no data set is in this language; did you mean {meant!r}?"
 
 
 def _with_outside_files(

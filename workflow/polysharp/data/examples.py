@@ -156,6 +156,8 @@ def _rows(
             yield Problem("control_characters", place, f"U+{ord(match[0]):04X} in {at!r}", fatal=False)
         if len(text) > LONGEST_TEXT:
             yield Problem("size", place, f"a text of {len(text):,} characters", fatal=False)
+        if looks_missing(text):
+            yield Problem("missing_text", place, f"text {text!r}", fatal=False)
         for check, told in _doubts(source, labels, columns, given, indicators):
             yield Problem(check, place, told, fatal=False)
         group = None if source.group is None else as_group(table.columns[source.group][index])

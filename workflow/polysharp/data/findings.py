@@ -67,6 +67,8 @@ def remove_leaks(examples: Sequence[Example]) -> tuple[list[Example], list[Seen]
         else:
             where = f"{example.place} ({example.split}): the same text as {copy.place} ({copy.split})"
             seen.append(("copy_in_another_split", where))
+            if copy.labels != example.labels:
+                seen.append(("contradiction", _contradiction(example, copy)))
     return kept, seen
 
 
@@ -79,8 +81,7 @@ def text_findings(examples: Sequence[Example]) -> Iterator[Seen]:
             if other.labels == example.labels:
                 yield "copy", f"{example.place}: the same as {other.place}"
             else:
-                one, two = _named(other.labels), _named(example.labels)
-                yield "contradiction", f"{example.place}: {two}, but {one} in {other.place}"
+                yield "contradiction", _contradiction(example, other)
     # From the last split on, so that every near copy is named beside the one that it would flatter.
     order = sorted(first.values(), key=lambda example: -SPLITS.index(_split(example)))
     for flattered, learnt in near_copies([example.key for example in order]):
@@ -125,13 +126,19 @@ def label_findings(examples: Sequence[Example]) -> Iterator[Seen]:
     train = counts["train"]
     names = label_order(example.labels for example in examples)
     frequent, most = [name for name in names if train[name] >= RARE], max(train.values(), default=0)
-    alike: dict[str, str] = {}
+    all_texts = sum(counts.values(), Counter())
+    usual: dict[str, str] = {}  # of the ways in which a label is written, the most frequent
+    for name in sorted(names, key=lambda name: -all_texts[name]):
+        usual.setdefault(_bare(name), name)
     for name in names:
-        other = alike.setdefault(_bare(name), name)
-        if other == name and sum(counts[split][name] for split in SPLITS) < RARE:
+        other = usual[_bare(name)]
+        if other == name and all_texts[name] < RARE:
             other = _misspelt(name, frequent) or name
         if other != name:
             yield "similar_labels", f"{name!r} ({first[name].place}) and {other!r} ({first[other].place})"
+        parts = [part.strip() for part in re.split(r"[,;|/+&]", name)]
+        if len(parts) > 1 and all(part in first for part in parts):
+            yield "joined_label", f"{first[name].place}: label {name!r}"
         for split in SPLITS[1:]:
             if not counts[split][name]:
                 yield "untested_label", f"{name!r} in {split}"
@@ -152,6 +159,10 @@ def _split(example: Example) -> str:
 
 def _named(labels: Sequence[str]) -> str:
     return ", ".join(map(repr, labels)) or "no label"
+
+
+def _contradiction(example: Example, other: Example) -> str:
+    return f"{example.place}: {_named(example.labels)}, but {_named(other.labels)} in {other.place}"
 
 
 def _misspelt(name: str, frequent: Sequence[str]) -> str | None:
