@@ -1,18 +1,17 @@
-# make demo        install into .venv, run the embedded example, say where the report is
-# make test        static checks, unit, integration and browser tests: 12 minutes on 2 cores; docs/development.md
-# make test-all    the same with the slow tests, and the workflow on a Slurm cluster of its own (root, Slurm); CI
-# make test-slurm  the tests on that cluster alone
+# make demo        install into .venv, run the embedded example, print where the report is
+# make test        static checks, unit, integration and browser tests: about 10 minutes on 2 cores
+# make test-all    these, slow tests, and tests on a Slurm cluster of its own (needs root and Slurm)
+# make test-slurm  only the tests on that cluster
 # make test-long   repetitions: every kind of kill, many examples, sixty cells on the cluster; hours
-# make coverage    lines that the tests of `make test` and the slow ones do not reach
-# make lint        the static checks alone
-# make chaos N=100  on such a cluster, kill trainers, nodes and the command at random; same bytes?
-# make fuzz N=20000  damaged files for every reader of data: each ends in data, or in one clear error? And tables
-#                  as pandas, polars, Excel and Python write them: does each come back as it was?
+# make lint        only the static checks
+# make coverage    lines that no test reaches
 # make plan        what a study will take: cells, jobs, hours, disk; CONFIG=my/config.yaml DIRECTORY=my
-# make doctor      on the login node of a Slurm cluster: what does not fit, and a profile; CONFIG=my/config.yaml
+# make doctor      on the login node of a Slurm cluster: examine it, write a profile; CONFIG=my/config.yaml
 # make schemas     write workflow/schemas, profiles/slurm and docs/tables.md from their definitions
-# make bench       measure against the tutorial's loop and SetFit; needs SIB-200's data folder: SIB200=...
-# make example-data  build the embedded example's texts from the Debian archive, through apt
+# make chaos       kill trainers, nodes and the command at random on such a cluster; N=100
+# make fuzz        read N damaged data files, and tables as pandas, polars, Excel and Python write them
+# make bench       measure against the tutorial's loop and SetFit; SIB200=folder of SIB-200
+# make example-data  build the embedded example's texts from the Debian archive, with apt
 
 PYTHON ?= python3
 CORES ?= 4
@@ -27,8 +26,12 @@ BIN := .venv/bin
 PYTEST := $(BIN)/pytest -n logical --maxprocesses=$(WORKERS) --dist loadscope --no-loadscope-reorder
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: install demo lint test test-all test-here test-slurm test-long coverage chaos fuzz plan doctor schemas \
+.DEFAULT_GOAL := help
+.PHONY: help install demo lint test test-all test-here test-slurm test-long coverage chaos fuzz plan doctor schemas \
   bench example-data
+
+help:
+	@sed '/^$$/q; s/^# //' Makefile
 
 install: .venv/installed
 

@@ -35,7 +35,7 @@ def test_from_a_spreadsheet_with_a_wrong_label_to_a_report(tmp_path: Path) -> No
     refused = study.run("-c2", "--keep-going", "check")
     assert refused.returncode == 1
     assert "Traceback" not in refused.stderr
-    message = "speeches.xlsx, row 13: no label; expected a string or a whole number"
+    message = "speeches.xlsx, row 13: the label is missing; expected a string or a whole number"
     assert message in refused.stderr
     rows = {(row["language"], row["check"]): row for row in study.table("check.tsv")}
     assert rows["english", "labels"]["severity"] == "error"

@@ -124,11 +124,11 @@ def test_a_column_for_every_label(tmp_path: Path) -> None:
             "labels \"[__import__('os')]\": expected a list, as label_type is 'multi': ['a', 'b'], "
             "or [] for none; or say 'single', or give the delimiter of the labels",
         ),
-        ("t", None, "single", "labels", "no label; expected a string or a whole number"),
+        ("t", None, "single", "labels", "the label is missing; expected a string or a whole number"),
         ("t", 1.5, "single", "labels", "label 1.5: expected a string or a whole number"),
         ("t", [["a"]], "multi", "labels", "label ['a']: expected a string or a whole number"),
-        ("t", " ", "single", "labels", "label ' ': expected a name, it is empty"),
-        ("t", ["a", ""], "multi", "labels", "label '': expected a name, it is empty"),
+        ("t", " ", "single", "labels", "label ' ': it is empty; expected a name"),
+        ("t", ["a", ""], "multi", "labels", "label '': it is empty; expected a name"),
         ("a\x00b", "a", "single", "control_characters", "U+0000 in 'a\\x00b'"),
         ("t", "a\x07", "single", "control_characters", "U+0007 in 'a\\x07'"),
         ("t" * (LONGEST_TEXT + 1), "a", "single", "size", "a text of 100,001 characters"),
@@ -320,7 +320,7 @@ def test_signs_of_no_width_at_the_edges_of_labels_go(tmp_path: Path) -> None:
     kept = ["می\u200cخواهم", "क\u094d\u200dष", "👩\u200d🔬", "❤\ufe0f", "🏴\U000e0067\U000e0062\U000e007f"]
     assert labels_of(tmp_path, "single", *kept) == [(label,) for label in kept]
     check, text = problem(tmp_path, "single", {"Text": "t", "Labels": "\u200b"})
-    assert (check, text) == ("labels", "label '\\u200b': expected a name, it is empty")
+    assert (check, text) == ("labels", "label '\\u200b': it is empty; expected a name")
 
 
 @pytest.mark.parametrize("text", ["\u200b", " \u200b\ufeff\n", "\u2060", "\u00ad", "\u200e\u200f", "\u3164"])

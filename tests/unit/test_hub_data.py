@@ -160,7 +160,7 @@ def test_rows_of_the_hub_are_said_as_those_of_its_splits(fetched: tuple[Path, di
         "test.parquet:1",
     ]
     assert [(problem.place, problem.text) for problem in problems] == [
-        (f"{folder}/0/train.parquet, row 3", "no label; expected a string or a whole number")
+        (f"{folder}/0/train.parquet, row 3", "the label is missing; expected a string or a whole number")
     ]
 
 

@@ -49,7 +49,7 @@ def test_without_anything_nothing_is_promised(matrix: Matrix, paths: Paths) -> N
     assert plan.longest_seconds is None and plan.disk_bytes is None
     assert plan.unknown_models == ["some/model"]
     text = "\n".join(lines(plan, 2))
-    assert "hours of a GPU" not in text and "not known yet" in text
+    assert "hours of a GPU" not in text and "length not known yet" in text
 
 
 def test_estimates_come_from_the_nearest_cells(matrix: Matrix, paths: Paths) -> None:
@@ -65,7 +65,7 @@ def test_estimates_come_from_the_nearest_cells(matrix: Matrix, paths: Paths) -> 
     assert plan.longest is not None and len(plan.longest.cells) == 2 and plan.longest_seconds == 400
     text = "\n".join(lines(plan, 2))
     assert "fine-tuning: 0.6 hours of a GPU" in text
-    assert "(2 seeds): about 7 minutes; it asks for 120 minutes" in text
+    assert "(2 seeds): about 7 minutes; its time limit on Slurm is 120 minutes" in text
 
 
 def test_cells_of_other_settings_are_left(matrix: Matrix, paths: Paths, tmp_path: Path) -> None:

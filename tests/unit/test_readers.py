@@ -155,12 +155,12 @@ def test_a_byte_order_mark_and_space_are_no_part_of_the_header(tmp_path: Path) -
         (
             b'Text,Labels\nt,a\n"u,b\nv, w,a\n',
             "t.csv, row 3: unexpected end of data; "
-            "a text that holds double quotes has them doubled, and stands in double quotes",
+            "a field that begins with a double quote ends with one, and those inside are doubled; else remove the quote",
         ),
         (
             b'Text,Labels\n"u" v,b\n"w, x",a\n',
             "t.csv, row 2: ',' expected after '\"'; "
-            "a text that holds double quotes has them doubled, and stands in double quotes",
+            "a field that begins with a double quote ends with one, and those inside are doubled; else remove the quote",
         ),
         ("Text,Labels\nt,a\n".encode("utf-16"), "t.csv: is UTF-16; save the file as UTF-8"),
         ("Text,Labels\nt,a\n".encode("utf-16-le"), "t.csv: is UTF-16; save the file as UTF-8"),

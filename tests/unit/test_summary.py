@@ -173,7 +173,7 @@ def test_the_overview_has_what_was_found_everywhere(model: Path, tmp_path: Path)
     lines = overview.lines()
     assert lines[0] == (
         "error (refused): data sets that cannot be read, or whose model cannot be had: 2 in 2 data sets; "
-        f"the first: main, turkish, single: {reason}; what to do: mend what it says"
+        f"the first: main, turkish, single: {reason}; what to do: fix what is listed"
     )
     assert lines[1].startswith(
         "warning (copy): duplicate texts with the same labels: 2 in 2 data sets; the first: "

@@ -1,4 +1,4 @@
-"""Look at this Slurm cluster, say what does not fit and how to mend it, and write a profile for it.
+"""Look at this Slurm cluster, say what does not fit and how to fix it, and write a profile for it.
 
 To be run on the login node, in the folder where the study is going to run. Nothing is submitted: Slurm
 is asked whether it would take the jobs. The profile is written to profiles/here, unless --output says

@@ -1,4 +1,4 @@
-"""A look at a Slurm cluster: what does not fit, how to mend it, and a profile that fits."""
+"""A look at a Slurm cluster: what does not fit, how to fix it, and a profile that fits."""
 
 from __future__ import annotations
 

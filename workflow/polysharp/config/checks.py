@@ -64,7 +64,7 @@ class Check:
 CHECKS: dict[CheckName, Check] = {
     "encoding": Check("error", "texts or labels that are not UTF-8", "save the file as UTF-8"),
     "text": Check("error", "rows without a text", "write the text, or remove the row"),
-    "labels": Check("error", "rows whose labels cannot be used", "mend the label, or remove the row"),
+    "labels": Check("error", "rows whose labels cannot be used", "correct the label, or remove the row"),
     "control_characters": Check(
         "error", "texts or labels with control characters", "remove them; they come from damaged files"
     ),
@@ -79,7 +79,7 @@ CHECKS: dict[CheckName, Check] = {
     "untrained_label": Check(
         "error",
         "labels in validation or test that no training text has",
-        "mend the label, or give it a training text: it cannot be learnt, and counts as 0",
+        "correct the label, or give it a training text: it cannot be learnt, and counts as 0",
     ),
     "group_in_two_splits": Check(
         "error", "groups with texts in two splits", "split by group: splits 80%,10%,10%"
@@ -147,7 +147,7 @@ CHECKS: dict[CheckName, Check] = {
     "unknown_language": Check(
         "warning",
         "names of languages that are not known",
-        "mend the name; otherwise nothing: whether the texts are in it was not looked at",
+        "correct the name; otherwise nothing: whether the texts are in it was not looked at",
     ),
     "uncovered_language": Check(
         "warning",

@@ -44,8 +44,8 @@ _PLAIN = {
     "int_parsing": "a whole number",
     "int_from_float": "a whole number",
     "float_parsing": "a number",
-    "dict_type": "keys with values",
-    "model_type": "keys with values",
+    "dict_type": "one key per line, each followed by a colon and its value",
+    "model_type": "one key per line, each followed by a colon and its value",
     "list_type": "a list",
     "too_short": "at least one entry",
 }

@@ -32,7 +32,7 @@ from polysharp.data.taken import Taken
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # in a text, which may have lines and tabs
 _CONTROL_IN_LABEL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _MISSING = "missing; the columns are"  # of a column, as polysharp.data.readers says it
-_NAMED = "the columns 'text' and 'labels' of the sample sheet say how its columns are called"
+_NAMED = "in the sample sheet, set 'text' and 'labels' to the names that this file uses"
 _TRUTH = {"1": True, "0": False, "1.0": True, "0.0": False, "true": True, "false": False, "": False}
 
 
@@ -266,13 +266,13 @@ def _of_indicators(label_type: LabelType, columns: Sequence[str], given: Sequenc
 
 def _check_label(label: Any) -> str:
     if label is None:
-        raise _Wrong("labels", "no label; expected a string or a whole number")
+        raise _Wrong("labels", "the label is missing; expected a string or a whole number")
     label = without_decimals(label)
     if isinstance(label, bool) or not isinstance(label, str | int):
         raise _Wrong("labels", f"label {label!r}: expected a string or a whole number")
     name = trimmed(str(label))
     if not name:
-        raise _Wrong("labels", f"label {label!r}: expected a name, it is empty")
+        raise _Wrong("labels", f"label {label!r}: it is empty; expected a name")
     if wrong := decoding_error(name):
         raise _Wrong("encoding", wrong)
     return name

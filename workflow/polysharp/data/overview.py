@@ -20,7 +20,7 @@ REFUSED = {
     "severity": "error",
     "count": 1,
     "finding": "data sets that cannot be read, or whose model cannot be had",
-    "remedy": "mend what it says",
+    "remedy": "fix what is listed",
 }
 
 

@@ -20,7 +20,7 @@ COLUMNS = FAILURES.names
 AGAIN = "give the same command again"
 GO_ON = ": trainings go on where they were"  # those of fine-tuning; baselines take too little time to save
 REMEDIES = {
-    "input": f"mend what the reason names, and {AGAIN}",
+    "input": f"fix what the reason names, and {AGAIN}",
     "memory": f"raise mem_mb in the profile, or lower micro_batch_size or max_length, and {AGAIN}",
     "time": f"raise runtime in the profile, and {AGAIN}{GO_ON}",
     "preempted": f"{AGAIN}{GO_ON}",
@@ -28,7 +28,7 @@ REMEDIES = {
     "cancelled": f"{AGAIN}{GO_ON}",
     "stopped": f"{AGAIN}{GO_ON}",
     "killed": f"look at the end of the log; often it was memory. Then {AGAIN}",
-    "refused": f"mend the profile (`make doctor` says what this cluster takes), and {AGAIN}",
+    "refused": f"correct the profile (`make doctor` says what this cluster takes), and {AGAIN}",
     "gpu": f"install a build of torch for the nodes' driver (docs/cluster.md, step 2), and {AGAIN}",
     "nan": f"lower learning_rate, or set precision to float32, and {AGAIN}",
     "disk": f"make space, and {AGAIN}{GO_ON}",
