@@ -118,7 +118,7 @@ def test_a_training_whose_terminal_is_closed_goes_on_with_the_same_command(tmp_p
     assert "SIGHUP: stopping as soon as the state is saved" in (study.folder / LOG).read_text()
     assert not locks(study) and not drivers(study)
     (row,) = study.table("runs.tsv")
-    assert row["status"] == "failed" and "started again it goes on there" in row["reason"]
+    assert row["status"] == "failed" and "rerun to resume there" in row["reason"]
 
     study.completed("-c2", *forced)
     assert "resumed from the snapshot step-" in (study.folder / LOG).read_text()

@@ -195,7 +195,7 @@ def test_baselines_alone_leave_no_classifier_and_one_method_no_ranking(copied: S
     write_report(study.configuration, study.paths, study.paths.results / "report.html")
     text = text_of(study)
     assert "How to use a classifier" not in text and "import polysharp.classifier" not in text
-    assert "cannot be judged" not in text and "cannot be told apart" not in text
+    assert "cannot be judged" not in text and "cannot be distinguished" not in text
 
 
 def test_how_to_use_reads_as_a_model_does(study: Study) -> None:
@@ -210,7 +210,7 @@ def test_it_says_what_won_and_what_did_not(study: Study) -> None:
     best = Counter((row["label_type"], row["method"]) for row in comparison if row["standing"] == "best")
     said = len(re.findall(r"<li>\w+ is best in \d languages?\.</li>", text))
     assert said == len(best)
-    assert "twin and adamw cannot be told apart: .000" in text
+    assert "twin and adamw cannot be distinguished: .000" in text
 
 
 def test_curves_are_those_of_the_table(study: Study) -> None:

@@ -65,7 +65,7 @@ def main(arguments: argparse.Namespace) -> None:
         )
     wrong = [finding for finding in found if finding.level == "wrong"]
     if wrong:
-        print(f"{len(wrong)} of the findings above are wrong and have to be mended first.")
+        print(f"{len(wrong)} of the findings above are wrong and have to be fixed first.")
         sys.exit(1)
 
 

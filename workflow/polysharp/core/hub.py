@@ -210,7 +210,7 @@ def _verify(repository: Repository, snapshot: Snapshot, patterns: Sequence[str])
         damaged = _persistently(compare, repository)
         if not damaged:
             return
-        log.warning("%s: %s came damaged; fetched again", repository.title, ", ".join(damaged))
+        log.warning("%s: checksum mismatch in %s; downloading again", repository.title, ", ".join(damaged))
         for file in damaged:
             (snapshot.folder / file).resolve().unlink(missing_ok=True)
             (snapshot.folder / file).unlink(missing_ok=True)

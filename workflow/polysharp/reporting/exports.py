@@ -33,7 +33,7 @@ def write_latex(rows: Sequence[Row], path: Path) -> None:
     """Write the headline scores as a table for LaTeX (booktabs): a row per data set, a column per method.
 
     A cell has mean and 95 % interval. It is bold where the method is the best, starred where it and the
-    reference are told apart, and has a dagger where seeds are not there.
+    reference can be distinguished, and has a dagger where seeds are missing.
     """
     names = ["task", "language", "label_type"][len({row["task"] for row in rows}) == 1 :]
     methods = list(dict.fromkeys(row["method"] for row in rows))

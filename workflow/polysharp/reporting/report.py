@@ -115,7 +115,7 @@ def _headlines(tables: Mapping[str, list[Row]]) -> Iterator[tuple[str, list[str]
             f"{method} is best in {_number(number, 'language')}." for method, number in best.most_common()
         ]
         if tied:
-            lines.append(f"In {_number(tied, 'language')} the highest methods cannot be told apart.")
+            lines.append(f"In {_number(tied, 'language')} the highest methods cannot be distinguished.")
         if unjudged:
             lines.append(f"{_number(unjudged, 'language')} cannot be judged, as cells are missing.")
         lines += [
@@ -131,7 +131,7 @@ def _compared(row: Row) -> str:
     said = {
         "better": f"{row['method']} is better than {row['reference']}",
         "worse": f"{row['method']} is worse than {row['reference']}",
-        "tie": f"{row['method']} and {row['reference']} cannot be told apart",
+        "tie": f"{row['method']} and {row['reference']} cannot be distinguished",
     }[row["verdict"]]
     low, high = (signed(row[f"difference_ci_{end}"]) for end in ("low", "high"))
     interval = f"95 % interval {low} to {high}" if low else "no interval, as no resample of the texts differs"

@@ -199,7 +199,7 @@ class FineTuning:
         self.device.wait_for_everyone()
         snapshots.taken()
         if self.steps.anywhere(snapshots.asked_to_stop):
-            raise Interrupted(f"stopped after step {self._progress.step}; started again it goes on there")
+            raise Interrupted(f"stopped after step {self._progress.step}; rerun to resume there")
 
     def _seconds(self) -> float:
         return self._progress.seconds + time.monotonic() - self._started
