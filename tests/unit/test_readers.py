@@ -155,12 +155,12 @@ def test_a_byte_order_mark_and_space_are_no_part_of_the_header(tmp_path: Path) -
         (
             b'Text,Labels\nt,a\n"u,b\nv, w,a\n',
             "t.csv, row 3: unexpected end of data; "
-            "a field that begins with a double quote ends with one, and those inside are doubled; else remove the quote",
+            "a field in double quotes ends with one, and those inside are doubled; or remove the quote",
         ),
         (
             b'Text,Labels\n"u" v,b\n"w, x",a\n',
             "t.csv, row 2: ',' expected after '\"'; "
-            "a field that begins with a double quote ends with one, and those inside are doubled; else remove the quote",
+            "a field in double quotes ends with one, and those inside are doubled; or remove the quote",
         ),
         ("Text,Labels\nt,a\n".encode("utf-16"), "t.csv: is UTF-16; save the file as UTF-8"),
         ("Text,Labels\nt,a\n".encode("utf-16-le"), "t.csv: is UTF-16; save the file as UTF-8"),
@@ -175,8 +175,8 @@ def test_a_byte_order_mark_and_space_are_no_part_of_the_header(tmp_path: Path) -
         ),
         (
             b'"Text","Labels"\n"he \\"said\\" so","a"\n',
-            "t.csv, row 2: ',' expected after '\"'; a text that holds double quotes has them doubled, and "
-            "stands in double quotes (R: qmethod = 'double')",
+            "t.csv, row 2: ',' expected after '\"'; a field in double quotes ends with one, and those inside are "
+            "doubled; or remove the quote (R: qmethod = 'double')",
         ),
     ],
 )

@@ -57,7 +57,8 @@ def older_results(matrix: Matrix, records: Path = RECORDS) -> list[str]:
     """Return results that are older than the files they are made from, and of which no record says more.
 
     Snakemake's records hold the SHA-256 that a result was made from. Without them, as where `.snakemake`
-    was removed, times alone say that a file may be another one.
+    was removed, times alone say that a file may be another one: those of the contents, which a copy of the
+    whole study keeps.
     """
     paths = Paths()
     made_from = {
@@ -82,7 +83,8 @@ def _is_older(result: str, files: Sequence[Path], records: Path) -> bool:
     if (records / urlsafe_b64encode(result.encode()).decode()).exists():
         return False
     try:
-        return any(max(_state(path)[1:3]) > max(_state(Path(result))[1:3]) for path in files)
+        made = Path(result).stat().st_mtime_ns
+        return any(path.stat().st_mtime_ns > made for path in files)
     except OSError:  # the result is not there, or is said to be missing elsewhere
         return False
 

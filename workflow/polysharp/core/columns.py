@@ -103,8 +103,8 @@ COMPARISON = Table(
         "test_ci_high": "upper end",
         "accuracy_mean": "accuracy on test, mean over seeds",
         "ece_mean": "expected calibration error on test, mean over seeds: by how much stated "
-        "probabilities miss the shares that come true. Of values of C with the same validation score the smallest "
-        "is taken, whose probabilities are the most cautious: with perfect scores it may be large",
+        "probabilities miss the shares that come true. Of values of C with the same validation score the "
+        "smallest is taken, whose probabilities are the most cautious: with perfect scores it may be large",
         "unmapped": "of predictions from outside: test texts whose answer stands for no label, or of "
         "`single` for several; they count as wrong in the accuracy, and as no label in the other scores",
         **_DIFFERENCE,

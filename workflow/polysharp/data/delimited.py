@@ -16,7 +16,7 @@ HEADER = 1 << 16  # characters in which a header has to end
 SEPARATORS = ",;\t|"  # that a CSV file may have; the one by which the columns are found is taken
 SURE = 4  # from which evidence on lines inside of quotes are rows: see Enclosed.evidence
 _LONE_RETURN = "\ud80d"  # for one that ends no line: half a character, which no file can have
-_ADVICE = "a field that begins with a double quote ends with one, and those inside are doubled; else remove the quote"
+_ADVICE = "a field in double quotes ends with one, and those inside are doubled; or remove the quote"
 
 
 def read_delimited(content: bytes, wanted: Sequence[str], separators: str = SEPARATORS) -> Columns:

@@ -184,7 +184,11 @@ def lines(plan: Plan, seeds_per_job: int) -> list[str]:
         said.append(f"\nfine-tuning: {total:.1f} hours of a GPU, or of what the earlier cells ran on")
     if plan.longest:
         cells = f"{len(plan.longest.cells)} seeds" if len(plan.longest.cells) > 1 else "one seed"
-        length = f"about {plan.longest_seconds / 60:.0f} minutes" if plan.longest_seconds else "length not known yet"
+        length = (
+            f"about {plan.longest_seconds / 60:.0f} minutes"
+            if plan.longest_seconds
+            else "length not known yet"
+        )
         asked = f"its time limit on Slurm is {plan.longest.minutes} minutes"
         said.append(f"longest job: {plan.longest.path} ({cells}): {length}; {asked}")
     if seeds_per_job == 1 and any(one.left > one.jobs / 2 > 0 for one in finetuning):
