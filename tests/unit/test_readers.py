@@ -175,8 +175,8 @@ def test_a_byte_order_mark_and_space_are_no_part_of_the_header(tmp_path: Path) -
         ),
         (
             b'"Text","Labels"\n"he \\"said\\" so","a"\n',
-            "t.csv, row 2: ',' expected after '\"'; a field in double quotes ends with one, and those inside are "
-            "doubled; or remove the quote (R: qmethod = 'double')",
+            "t.csv, row 2: ',' expected after '\"'; a field in double quotes ends with one, and those inside "
+            "are doubled; or remove the quote (R: qmethod = 'double')",
         ),
     ],
 )
