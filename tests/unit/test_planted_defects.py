@@ -221,7 +221,7 @@ DEFECTS: dict[str, tuple[Callable[[Files], None], str]] = {
     ),
     "a label that is missing": (
         lambda f: f.set("train", 4, Labels=""),
-        "train.csv, row 4: label '': expected a name",
+        "train.csv, row 4: label '': it is empty; expected a name",
     ),
     "a list in place of a label": (
         lambda f: f.as_json("val", lambda content: content["Labels"].__setitem__(3, ["food"])),
@@ -339,4 +339,4 @@ def test_other_names_of_columns_are_said_to_belong_into_the_sheet(files: Files, 
     with pytest.raises(UserError) as caught:
         prepare_data(files.source, "single", {}, 0, tmp_path / "out")
     assert "row 1: column 'Text': missing; the columns are 'metin', 'konu'" in caught.value.lines[0]
-    assert "the columns 'text' and 'labels' of the sample sheet" in caught.value.lines[-1]
+    assert "in the sample sheet, set 'text' and 'labels'" in caught.value.lines[-1]
