@@ -112,7 +112,8 @@ def test_what_cells_fail_of_is_said_and_the_others_are_trained(
     mended = ("refused", "memory", "work-full", "results-full")
     study = same_trainings(undisturbed, tmp_path / "failing", mended, snapshot_seconds=0)
     wild = {"base": "adamw", "learning_rate": 1e30, "head_learning_rate": 1e30, "epochs": 2}
-    good = {METHOD: None, "tfidf": None, **{name: {"base": METHOD} for name in mended}}
+    good: dict[str, object] = {METHOD: None, "tfidf": None}
+    good |= {name: {"base": METHOD} for name in mended}
     study.write_model("turkish")
     write_data(study.folder / "data/turkish/single", "turkish", "single")
     poisoned = study.folder / "data/turkish/single/val.json"

@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from base64 import urlsafe_b64encode
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,7 @@ def study_contents(matrix: Matrix, look: bool, record: Path = RECORD) -> dict[st
     }
 
 
-def older_results(matrix: Matrix, records: Path = RECORDS) -> list[str]:
+def older_results(matrix: Matrix) -> list[str]:
     """Return results that are older than the files they are made from, and of which no record says more.
 
     Snakemake's records hold the SHA-256 that a result was made from. Without them, as where `.snakemake`
@@ -61,29 +61,24 @@ def older_results(matrix: Matrix, records: Path = RECORDS) -> list[str]:
     whole study keeps.
     """
     paths = Paths()
-    made_from = {
-        **{str(paths.data(key) / LABELS): files for key, files in _of_kind(matrix, "data/")},
-        **{str(paths.models / key / IDENTITY): files for key, files in _of_kind(matrix, "models/")},
-        **{
-            str(paths.run(cell.path) / REPORT): [Path(path)]
-            for cell in matrix.cells
-            if (path := predictions_of(cell)) is not None
-        },
-    }
-    return [result for result, files in made_from.items() if _is_older(result, files, records)]
-
-
-def _of_kind(matrix: Matrix, kind: str) -> Iterator[tuple[str, Sequence[Path]]]:
+    made_from: dict[Path, Sequence[Path]] = {}
     for key, files in _files(matrix).items():
-        if key.startswith(kind):
-            yield key.removeprefix(kind), files
+        kind, _, name = key.partition("/")
+        if kind == "data":
+            made_from[paths.data(name) / LABELS] = files
+        elif kind == "models":
+            made_from[paths.models / name / IDENTITY] = files
+    for cell in matrix.cells:
+        if (path := predictions_of(cell)) is not None:
+            made_from[paths.run(cell.path) / REPORT] = [Path(path)]
+    return [str(result) for result, files in made_from.items() if _is_older(result, files)]
 
 
-def _is_older(result: str, files: Sequence[Path], records: Path) -> bool:
-    if (records / urlsafe_b64encode(result.encode()).decode()).exists():
+def _is_older(result: Path, files: Sequence[Path]) -> bool:
+    if (RECORDS / urlsafe_b64encode(str(result).encode()).decode()).exists():
         return False
     try:
-        made = Path(result).stat().st_mtime_ns
+        made = result.stat().st_mtime_ns
         return any(path.stat().st_mtime_ns > made for path in files)
     except OSError:  # the result is not there, or is said to be missing elsewhere
         return False
