@@ -4,7 +4,7 @@
 # make test-slurm  only the tests on that cluster
 # make test-long   repetitions: every kind of kill, many examples, sixty cells on the cluster; hours
 # make lint        only the static checks
-# make coverage    lines that no test reaches
+# make coverage    lines that no test of this machine reaches, those on the cluster left out
 # make plan        what a study will take: cells, jobs, hours, disk; CONFIG=my/config.yaml DIRECTORY=my
 # make doctor      on the login node of a Slurm cluster: examine it, write a profile; CONFIG=my/config.yaml
 # make schemas     write workflow/schemas, profiles/slurm and docs/tables.md from their definitions
@@ -35,7 +35,7 @@ help:
 
 install: .venv/installed
 
-# A pip that is twice as fast as the one of Python 3.11. Python compiles what it imports: a tenth of what pip would.
+# A pip that is twice as fast as the one of Python 3.11. Python compiles what it imports, pip would compile everything.
 PIP := $(BIN)/python -m pip install --quiet --no-compile
 unexport PYTHONDONTWRITEBYTECODE
 

@@ -59,7 +59,7 @@ def test_the_tutorial_runs_with_models_and_data_of_a_hub(
     study = Study(tmp_path / "study")
     (study.folder / "config").mkdir(parents=True)
     rows = ["language\tlabel_type\tsource\ttext\tlabels"]
-    for language, label_type in (("english", "single"), ("german", "multi")):
+    for language, label_type in (("english", "single"), ("german", "multi"), ("french", "single")):
         write_data(study.folder / "data" / language, language, label_type)
         rows.append(f"{language}\t{label_type}\tdata/{language}\t\t")
     rows.append(f"turkish\tsingle\thub:parliament/speeches@{COMMIT}\ttext\ttopic")
@@ -88,7 +88,7 @@ def test_the_tutorial_runs_with_models_and_data_of_a_hub(
     assert trained.returncode == 0, trained.stdout + trained.stderr
 
     runs = {row["language"]: row for row in study.table("runs.tsv")}
-    assert len(runs) == 3 and {row["status"] for row in runs.values()} == {"complete"}
+    assert len(runs) == 4 and {row["status"] for row in runs.values()} == {"complete"}
     assert {row["model_revision"] for row in runs.values()} == {COMMIT}
     assert runs["english"]["model"] == "roberta-base"
     best = study.folder / "results/best/main"

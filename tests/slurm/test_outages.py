@@ -112,7 +112,7 @@ def test_what_cells_fail_of_is_said_and_the_others_are_trained(
     mended = ("refused", "memory", "work-full", "results-full")
     study = same_trainings(undisturbed, tmp_path / "failing", mended, snapshot_seconds=0)
     wild = {"base": "adamw", "learning_rate": 1e30, "head_learning_rate": 1e30, "epochs": 2}
-    good: dict[str, object] = {METHOD: None, "tfidf": None}
+    good: dict[str, object] = {METHOD: None, "probe": None, "tfidf": None}
     good |= {name: {"base": METHOD} for name in mended}
     study.write_model("turkish")
     write_data(study.folder / "data/turkish/single", "turkish", "single")
@@ -150,7 +150,7 @@ def test_what_cells_fail_of_is_said_and_the_others_are_trained(
         assert "raise mem_mb in the profile" in rows[cell("memory")]["remedy"]
         assert all(rows[cell(name)]["slurm_job"] for name in ("memory", "results-full", "wild"))
         status = {(row["language"], row["method"]): row["status"] for row in study.table("report.tsv")}
-        assert {status["english", method] for method in (METHOD, "tfidf")} == {"complete"}
+        assert {status["english", method] for method in (METHOD, "probe", "tfidf")} == {"complete"}
         last = driver.output[-6000:]
         assert f"failed (refused): {cell('refused')}: sbatch: " in last
         assert last.count("failed (disk)") >= 2 and "no space left on the disk" in last
