@@ -71,7 +71,7 @@ def test_a_limit_on_the_jobs_in_the_queue_is_kept_to(
     cluster: Cluster, undisturbed: Study, tmp_path: Path
 ) -> None:
     """Submissions wait; with the driver that ends they are given up, and the last one completes the study."""
-    study = tfidf_study(undisturbed, tmp_path / "one at a time", jobs=3)
+    study = tfidf_study(undisturbed, tmp_path / "one at a time", jobs=4)
     limited = ("--set-resources", f"tfidf:slurm_account={LIMITED}")
     for jobs, number in enumerate((signal.SIGINT, signal.SIGTERM), start=1):
         with Driver(cluster, study, *limited) as driver:
@@ -85,7 +85,7 @@ def test_a_limit_on_the_jobs_in_the_queue_is_kept_to(
         driver.ends_well()
     assert "MaxSubmitJob" in driver.output and "trying again" in driver.output
     assert "Trying to restart job" not in driver.output
-    assert [row["status"] for row in study.table("runs.tsv")] == ["complete"] * 3
+    assert [row["status"] for row in study.table("runs.tsv")] == ["complete"] * 4
 
 
 @contextmanager
