@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import random
+import signal
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -41,6 +42,7 @@ SERVER = pytest.StashKey[warm.Server]()
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # what tests start inherits nothing of a nohup before them
     handle, os.environ[warm.CPU] = tempfile.mkstemp(prefix="polysharp-cpu-")
     os.close(handle)
     if not hasattr(config, "workerinput") and warm.COLD not in os.environ:

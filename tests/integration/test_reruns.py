@@ -28,7 +28,7 @@ def trained(rule: str, method: str, *seeds: int) -> set[str]:
 def test_a_finished_run_has_nothing_to_do(finished: Study) -> None:
     result = finished.run("-n")
     assert result.returncode == 0
-    assert "Nothing to be done" in result.stdout
+    assert "Nothing to be done" in result.stderr
 
 
 def test_a_language_more_trains_that_language_only(study: Study) -> None:

@@ -15,7 +15,7 @@ from polysharp.core.columns import TABLES
 from polysharp.core.files import sha256
 from tests import warm
 from tests.integration.conftest import DATASETS
-from tests.integration.study import ROOT, Study, copy_of_the_repository, counts, snakemake
+from tests.integration.study import PLAIN_DRY_RUN, ROOT, Study, copy_of_the_repository, counts, snakemake
 
 CELL = ["task", "language", "label_type", "method"]
 EXAMPLE = {
@@ -161,7 +161,7 @@ def test_the_example_is_planned_from_elsewhere(tmp_path: Path, profile: str | No
 @pytest.mark.parametrize("arguments", [(), ("--profile", "profiles/slurm")])
 def test_the_example_is_planned_from_the_repositorys_folder(tmp_path: Path, arguments: tuple[str]) -> None:
     copy = copy_of_the_repository(tmp_path / "a copy of 'polysharp'")
-    assert counts(snakemake("-n", *arguments, cwd=copy)) == EXAMPLE
+    assert counts(snakemake(*PLAIN_DRY_RUN, *arguments, cwd=copy)) == EXAMPLE
 
 
 def test_the_example_is_planned_in_four_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -260,7 +260,7 @@ def test_data_and_a_baseline_by_their_commands(tmp_path: Path) -> None:
 
     done = call("prepare-data", "--source", source, "--label-type", "multi", *common, data)
     assert (done.returncode, failure.exists()) == (0, False)
-    assert "findings in" in done.stderr
+    assert "findings: " in done.stderr
 
     done = call("train-tfidf", "--data", data, "--set", "C=1", "train_size=5", *common, output)
     assert done.returncode == 1 and "--set C: not a known key" in done.stderr

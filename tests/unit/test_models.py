@@ -312,7 +312,7 @@ def test_same_bytes_in_every_process(tmp_path: Path) -> None:
     source = write_tiny_model(tmp_path / "source", "camembert", TEXTS)
     for seed in ("1", "2"):
         code, said = prepare_in_a_process(str(source), tmp_path / seed, PYTHONHASHSEED=seed)
-        assert code == 0 and "prepared source (CamembertModel, revision None)" in said
+        assert code == 0 and "prepared source (CamembertModel)" in said
     first, second = (
         {file.name: file.read_bytes() for file in (tmp_path / seed).iterdir()} for seed in ("1", "2")
     )

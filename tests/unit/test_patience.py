@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from polysharp.cluster.driver import Process, process_here
+from polysharp.cluster.driver import DRIVER, Process, process_here
+from polysharp.cluster.driver_files import take_told
 from tests.conftest import ROOT, write_command
 
 SHIMS = ROOT / "workflow/slurm"
@@ -55,6 +56,26 @@ def call(
         check=False,
         timeout=90,
     )
+
+
+class Driver:
+    """A process in the driver's place, and what it was told to say."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._process = subprocess.Popen(["sleep", "60"])
+        self.process = process_here(self._process.pid)
+        monkeypatch.chdir(folder)
+        monkeypatch.setenv(DRIVER, str(self.process))
+
+    def said(self) -> list[str]:
+        self._process.kill()
+        self._process.wait()
+        return take_told()
+
+
+@pytest.fixture
+def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Driver:
+    return Driver(tmp_path, monkeypatch)
 
 
 def test_what_is_taken_is_passed_on(tmp_path: Path) -> None:
@@ -169,12 +190,11 @@ def test_where_the_queue_is_not_known_the_end_of_a_job_stays_open(tmp_path: Path
     assert done.stdout == "4|PREEMPTED\n"
 
 
-def test_an_account_is_asked_for_until_the_controller_answers(tmp_path: Path) -> None:
-    terminal = Terminal(tmp_path / "terminal")
+def test_an_account_is_asked_for_until_the_controller_answers(tmp_path: Path, driver: Driver) -> None:
     once = f"[ -e tried ] || {{ touch tried; echo '{AWAY}' >&2; exit 1; }}; echo study"
-    done = call(tmp_path, "sshare", once, "-U", driver=terminal.driver)
+    done = call(tmp_path, "sshare", once, "-U", driver=driver.process)
     assert (done.stdout, done.returncode) == ("study\n", 0)
-    (said,) = terminal.said()
+    (said,) = driver.said()
     assert "sshare: " in said and "trying again every 1 s" in said
     refused = call(tmp_path, "sacctmgr", "echo 'connection refused' >&2; exit 1", "-n")
     assert refused.returncode == 1  # at once: sshare is asked next
@@ -240,49 +260,31 @@ def test_nothing_is_waited_for_without_a_driver(tmp_path: Path) -> None:
     assert "contact slurm controller" in json.loads((tmp_path / FAILURE).read_text())["reason"]
 
 
-class Terminal:
-    """A process in the driver's place, and what is said on its terminal."""
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        with file.open("w") as stream:
-            self._process = subprocess.Popen(["sleep", "60"], stderr=stream)
-        self.driver = process_here(self._process.pid)
-
-    def said(self) -> list[str]:
-        self._process.kill()
-        self._process.wait()
-        return self._file.read_text().splitlines()
-
-
 @pytest.mark.parametrize("name", ["sacct", "squeue"])
-def test_a_status_that_does_not_come_is_said_once(name: str, tmp_path: Path) -> None:
-    terminal = Terminal(tmp_path / "terminal")
+def test_a_status_that_does_not_come_is_said_once(name: str, tmp_path: Path, driver: Driver) -> None:
     for _ in range(2):
         for asked in ("--format=JobIdRaw,State", "--format=%i|%T", "--format=Account"):
-            done = call(tmp_path, name, "echo 'no answer' >&2; exit 1", asked, driver=terminal.driver)
+            done = call(tmp_path, name, "echo 'no answer' >&2; exit 1", asked, driver=driver.process)
             assert done.returncode == 1 and done.stderr == "no answer\n"
-    (said,) = terminal.said()
+    (said,) = driver.said()
     assert f"{name}: no answer; how jobs ended is not known until it answers" in said
 
 
-def test_a_status_that_takes_too_long_is_said(tmp_path: Path) -> None:
-    terminal = Terminal(tmp_path / "terminal")
-    done = call(tmp_path, "sacct", "exec sleep 70", "--format=State", driver=terminal.driver)
+def test_a_status_that_takes_too_long_is_said(tmp_path: Path, driver: Driver) -> None:
+    done = call(tmp_path, "sacct", "exec sleep 70", "--format=State", driver=driver.process)
     assert done.returncode == 1
-    (said,) = terminal.said()
+    (said,) = driver.said()
     assert "sacct: no answer within 2 s; how jobs ended" in said
 
 
-def test_a_job_that_waits_for_ever_is_said(tmp_path: Path) -> None:
-    terminal = Terminal(tmp_path / "terminal")
+def test_a_job_that_waits_for_ever_is_said(tmp_path: Path, driver: Driver) -> None:
     here = tmp_path.resolve()
     reasons = ["PartitionTimeLimit", "Priority", "JobHoldMaxRequeue", "AssocGrpCPURunMinutesLimit"]
     lines = [f"{7 + number}|{reason}|{here}" for number, reason in enumerate(reasons)]
     lines.append("6|PartitionTimeLimit|/elsewhere")
     put(tmp_path, "squeue", "\n".join(f"echo '{line}'" for line in lines))
-    assert call(tmp_path, "sacct", "echo fine", driver=terminal.driver).stdout == "fine\n"
-    long, held = terminal.said()
+    assert call(tmp_path, "sacct", "echo fine", driver=driver.process).stdout == "fine\n"
+    long, held = driver.said()
     assert "Slurm job 7 waits for ever (PartitionTimeLimit): lower what the profile asks for" in long
     assert "Slurm job 9 waits for ever (JobHoldMaxRequeue): `scontrol release 9`" in held
 
@@ -292,14 +294,13 @@ def test_a_job_that_waits_for_ever_is_said(tmp_path: Path) -> None:
     [("4:00:00", "240"), ("1:00:00\n2:00:00", "120"), ("infinite", "300"), ("", "300"), ("6:00:00", "300")],
 )
 def test_no_more_time_is_asked_for_than_the_partition_allows(
-    limits: str, expected: str, tmp_path: Path
+    limits: str, expected: str, tmp_path: Path, driver: Driver
 ) -> None:
-    terminal = Terminal(tmp_path / "terminal")
     put(tmp_path, "sinfo", f"printf '{limits}'")
     options = ("-p", "gpu", "-t", "300", "--mem", "16000")
-    done = call(tmp_path, "sbatch", 'echo "$@"', *options, driver=terminal.driver)
+    done = call(tmp_path, "sbatch", 'echo "$@"', *options, driver=driver.process)
     assert done.stdout == f"-p gpu -t {expected} --mem 16000\n"
-    assert ["allows" in line for line in terminal.said()] == ([True] if expected != "300" else [])
+    assert ["allows" in line for line in driver.said()] == ([True] if expected != "300" else [])
 
 
 def test_from_its_signal_on_a_driver_submits_nothing(tmp_path: Path) -> None:
@@ -335,13 +336,14 @@ def test_drivers_on_two_machines_with_the_same_number_keep_their_own_files(tmp_p
     assert hosts == ["login1", "node-7"]
 
 
-def test_a_process_with_the_drivers_number_on_another_machine_is_not_spoken_to(tmp_path: Path) -> None:
-    terminal = Terminal(tmp_path / "terminal")
-    elsewhere = Process("elsewhere", terminal.driver.number)
+def test_a_process_with_the_drivers_number_on_another_machine_is_not_spoken_to(
+    tmp_path: Path, driver: Driver
+) -> None:
+    elsewhere = Process("elsewhere", driver.process.number)
     done = call(tmp_path, "sbatch", f"echo '{AWAY}' >&2; exit 1", "--wrap", JOB, driver=elsewhere)
     assert done.returncode == 1  # at once: nobody here waits for it
     call(tmp_path, "sacct", "echo 'no answer' >&2; exit 1", "--format=State", driver=elsewhere)
-    assert terminal.said() == []
+    assert driver.said() == []
 
 
 @pytest.mark.parametrize("mode", ["default", "remote"])
@@ -360,25 +362,3 @@ def test_only_the_main_snakemake_is_the_driver(mode: str, tmp_path: Path) -> Non
     done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert ("handler polysharp.cluster.driver_files" in done.stderr) == (mode == "default")
     assert any((tmp_path / "work/said").iterdir()) == (mode != "default")
-
-
-def test_what_is_said_stays_in_a_file_that_the_driver_writes_to(tmp_path: Path) -> None:
-    script = (
-        "import subprocess, sys\n"
-        "from polysharp.cluster.driver_files import register_driver\nregister_driver()\n"
-        "print('before', flush=True)\n"
-        "subprocess.run(['sacct', '--format=State'], capture_output=True)\nprint('after')\n"
-    )
-    put(tmp_path, "sacct", "echo no slurmdbd >&2; exit 1")
-    path = [str(SHIMS), str(tmp_path / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]]
-    with (tmp_path / "log").open("w") as log:
-        subprocess.run(
-            [sys.executable, "-c", script],
-            cwd=tmp_path,
-            env=os.environ | {"PATH": os.pathsep.join(path), "PYTHONPATH": str(ROOT / "workflow")},
-            stdout=log,
-            stderr=log,
-            check=True,
-        )
-    before, said, after = (tmp_path / "log").read_text().splitlines()
-    assert (before, after) == ("before", "after") and "no slurmdbd" in said

@@ -1,7 +1,7 @@
 # Shared by all the files of rules: the library, the checked configuration, the matrix of cells.
 #
 # Inputs:  config/config.yaml (or --configfile), the sample sheet it names
-# Defines: STUDY, MATRIX, CONTENTS, JOBS, TRAINED, DATASETS, MODELS, FETCHED, PUBLISHED, FIGURES, TABLES, SEVERITIES, SUMMARISED, failure_file, remove_failures, job_of, dataset_of, prepared, needed
+# Defines: LINES, STUDY, MATRIX, CONTENTS, JOBS, TRAINED, DATASETS, MODELS, FETCHED, PUBLISHED, FIGURES, TABLES, SEVERITIES, SUMMARISED, failure_file, remove_failures, job_of, dataset_of, prepared, needed
 import atexit
 import os
 import shlex
@@ -24,6 +24,7 @@ os.environ.update(
     # For workflows that call $POLYSHARP_SCRIPTS/cancel_orphans.py; it goes with release 0.2.
     POLYSHARP_SCRIPTS=str(WORKFLOW / "scripts"),
     TOKENIZERS_PARALLELISM="false",
+    TQDM_DISABLE="1",  # bars of several processes tear one another, and the one of Snakemake
 )
 
 from polysharp.core import columns
@@ -33,6 +34,7 @@ from polysharp.core.failure_file import failure_file, remove_failures
 from polysharp.config.contents import older_results, study_contents
 from polysharp.config.study import load_study, predictions_of
 from polysharp.core.paths import Paths, prepared_files
+from polysharp.cluster.terminal import ProgressLines, read_log
 from polysharp.cluster.wrappers import cancel_what_is_left
 from polysharp.cluster.driver_files import end_in_order_on_hangup, register_driver, stop_submitting_on
 from polysharp.config.slugs import hub_slug, model_slug
@@ -45,6 +47,7 @@ if workflow.is_main_process:
         sys.exit(f"work: {error.strerror}; expected a folder that can be written")
     stop_submitting_on(signal.SIGINT)  # SIGTERM comes in hooks.smk: what it does is set later
     end_in_order_on_hangup(lambda: workflow.local_exec)
+    LINES = ProgressLines(logger, hides_logs="rich" in workflow.output_settings.log_handler_settings)
     # Snakemake looks at the locks later, when it knows the jobs.
     for run in locks.remove_stale():
         print(f"The lock of an earlier run, {run}, which is over, is removed.", file=sys.stderr)
@@ -58,7 +61,7 @@ if workflow.is_main_process:
 BASES = [Path(), WORKFLOW.parent]
 EXAMPLE = next(path for base in BASES if (path := base / "config" / "config.yaml").is_file())
 if not workflow.configfiles:
-    if workflow.is_main_process and not config and Path.cwd() != WORKFLOW.parent:
+    if workflow.is_main_process and not config and EXAMPLE.is_absolute():
         print("Without --configfile this is the embedded example:", EXAMPLE, file=sys.stderr)
 
     configfile: str(EXAMPLE)

@@ -26,16 +26,26 @@ onstart:
         settings = workflow.executor_settings  # not known yet while this file is read
         prefix = getattr(settings, "jobname_prefix", None) or "polysharp"
         local = [] if hasattr(settings, "jobname_prefix") else ["--local"]
-        shell("python -P -m polysharp cancel-orphans --prefix {prefix:q} {local:q}")
+        shell(
+            "python -P -m polysharp cancel-orphans --prefix {prefix:q} {local:q} --log logs/cancel_orphans.log"
+        )
+        for line in read_log(Path("logs/cancel_orphans.log")):
+            logger.warning(line)
 
 
 onsuccess:
     driver.end(driver.process_here())
     if alone("check"):
-        print("All data sets can be trained on. What was found:", Path("results/check.tsv").resolve())
+        LINES.say_last(
+            [f"All data sets can be trained on. What was found: {Path('results/check.tsv').resolve()}"]
+        )
     elif alone("partial") or not workflow.dag_settings.targets:
-        print("The report:", Path("results/report.html").resolve())
-        print("The merged classification reports:", Path("results/report.tsv").resolve())
+        LINES.say_last(
+            [
+                f"The report: {Path('results/report.html').resolve()}",
+                f"The merged classification reports: {Path('results/report.tsv').resolve()}",
+            ]
+        )
 
 
 # When cells failed, the tables are brought up to date from what there is, the failed ones shown. They
@@ -47,10 +57,12 @@ onerror:
         "python -P -m polysharp merge-findings --datasets {datasets:q} --log logs/merge_findings.log"
         " || true"
     )
+    LINES.say_last(read_log(Path("logs/merge_findings.log")))
     if not alone("check"):
         shell(
             "python -P -m polysharp merge-reports {STUDY_ARGUMENTS:q} --partial --log logs/merge_reports.log"
         )
+        LINES.say_last(read_log(Path("logs/merge_reports.log")))
         shell(
             "python -P -m polysharp build-report {STUDY_ARGUMENTS:q} --output results/report.html"
             " --log logs/build_report.log"

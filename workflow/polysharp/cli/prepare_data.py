@@ -91,7 +91,8 @@ def main(arguments: argparse.Namespace) -> None:
             log.info("all that was found: %s", arguments.failure.parent / FINDINGS)
         raise
     log_findings(findings)
-    log.info("%d kinds of findings in %s", len(findings), arguments.output / FINDINGS)
+    names = ", ".join(f"{finding.check} ({finding.count})" for finding in findings)
+    log.info("findings: %s", f"{names}; see {arguments.output / FINDINGS}" if names else "none")
 
 
 def run(argv: Sequence[str]) -> None:

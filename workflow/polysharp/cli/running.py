@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from polysharp.cluster import slurm
+from polysharp.cluster.driver_files import has_driver_here
 from polysharp.config.checks import CHECKS, Finding
 from polysharp.core.errors import Interrupted, UserError
 from polysharp.core.failure_file import FailureNote, remove_failure, write_failure
@@ -78,20 +79,32 @@ def _stop(number: int, _frame: FrameType | None) -> None:
 
 
 def start_logging(file: Path | None, name: str) -> None:
-    """Log to the terminal, where `name` tells apart what several commands write at once, and to a file."""
+    """Log to a file, and to the terminal, where every line begins with `name`.
+
+    What a workflow has started logs to the file alone: the workflow says what matters of it.
+    """
     logging.raiseExceptions = False  # a log that cannot be written is no reason for a traceback
-    handlers: list[logging.Handler] = [logging.StreamHandler()]
-    handlers[0].setFormatter(logging.Formatter(f"%(asctime)s [{name}] %(message)s", "%H:%M:%S"))
+    terminal = logging.StreamHandler()
+    terminal.setFormatter(logging.Formatter(f"%(asctime)s [{name}] %(message)s", "%H:%M:%S"))
+    handlers: list[logging.Handler] = [terminal]
     if file and _first():
         file.parent.mkdir(parents=True, exist_ok=True)
         file.unlink(missing_ok=True)  # not cut: another process may not have noticed yet that it is over
-        file_handler = logging.FileHandler(file, encoding="utf-8")
+        file_handler = _LogFile(file, encoding="utf-8")
         file_handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
-        handlers.append(file_handler)
+        handlers = [file_handler] if has_driver_here() else [terminal, file_handler]
     log.handlers, log.propagate = handlers, False
     log.setLevel(logging.INFO)
     if job := os.environ.get("SLURM_JOB_ID"):
         log.info("Slurm job %s on %s", job, platform.node())
+
+
+class _LogFile(logging.FileHandler):
+    """A log that goes to the terminal where the disk is full."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Print what cannot be written."""
+        print(self.format(record), file=sys.stderr)
 
 
 def attempt(work: Callable[[], None], failures: Sequence[Path]) -> int:

@@ -7,6 +7,7 @@ A seed that fails leaves the others alone; a cell that is complete is left as it
 """
 
 import argparse
+import logging
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -17,6 +18,8 @@ from polysharp.cli.running import UNFINISHED, attempt, importing, limit_threads,
 from polysharp.config.checking import parse_settings
 from polysharp.config.settings import ModelSettings, TrainingSettings
 from polysharp.core.errors import UserError
+
+log = logging.getLogger("polysharp.train")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -76,7 +79,9 @@ def main(arguments: argparse.Namespace) -> None:
     with importing():
         from polysharp.data.prepared import read_prepared
         from polysharp.models.folder import read_identity
+        from polysharp.results.completeness import read_report
         from polysharp.results.runs import write_receipt
+        from polysharp.results.status import validation_score
         from polysharp.training.cells import format_seed, keep_best_checkpoints, train_cell
         from polysharp.training.hardware import accelerator
         from polysharp.training.inputs import SharedTrainingInputs
@@ -110,7 +115,17 @@ def main(arguments: argparse.Namespace) -> None:
             )
     if any(ends):
         sys.exit(max(ends))
-    if arguments.receipt and device.is_main_process:
+    if not device.is_main_process:
+        return
+    reports = [read_report(format_seed(arguments.output, seed)) for seed in seeds]
+    reached = [validation_score(report, arguments.metric) for report in reports if report]
+    log.info(
+        "validation %s of seed %s: %s",
+        arguments.metric,
+        ", ".join(map(str, seeds)),
+        ", ".join(f"{score:.3f}" for score in reached if score is not None),
+    )
+    if arguments.receipt:
         write_receipt(arguments.receipt, {seed: format_seed(arguments.output, seed) for seed in seeds})
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import signal
@@ -20,17 +19,13 @@ SAID = Path("work/said")  # of the study: a file for every thing that was said; 
 
 
 def register_driver() -> None:
-    """Let the commands below find this process, and write on its terminal.
+    """Let the commands below find this process, and tell it what belongs on its terminal.
 
     Only the main Snakemake of a run is its driver. The jobs that run Snakemake again inherit the variable.
-    Where the terminal is a file, everything is appended, so that nothing overwrites what they write.
     """
     os.environ[driver.DRIVER] = str(driver.process_here())
-    for file in (ending_file(), _jobs()):  # of an earlier process with this number
+    for file in (ending_file(), _jobs(), _told()):  # of an earlier process with this number
         file.unlink(missing_ok=True)
-    for stream in (1, 2):
-        with suppress(OSError):
-            fcntl.fcntl(stream, fcntl.F_SETFL, fcntl.fcntl(stream, fcntl.F_GETFL) | os.O_APPEND)
 
 
 def stop_submitting_on(number: signal.Signals) -> None:
@@ -113,16 +108,36 @@ def ending_file() -> Path:
     return _of_driver("ending")
 
 
+def has_driver_here() -> bool:
+    """Whether a run of this machine has started this process."""
+    process = driver.own_driver()
+    return process is not None and process.is_here  # elsewhere its number is another process's
+
+
 def driver_waits() -> bool:
     """Whether the driver is a process of this machine that still runs."""
     process = driver.own_driver()
     return process is not None and process.is_here and driver.lives(process)
 
 
+def _told() -> Path:
+    """Return the file with the lines that the driver has to show."""
+    return _of_driver("told")
+
+
+def take_told() -> list[str]:
+    """Return the lines that the driver was told since it was asked last."""
+    taken = _told().with_name(f"{_told().name}-taken")
+    try:
+        _told().rename(taken)  # what is told from now on comes into a new file
+        return taken.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
+
+
 def tell_driver(what: str, line: str) -> None:
-    """Write a line on the driver's terminal, as it shows nothing of what we print; not too often."""
-    process = driver.own_driver()
-    if process is None or not process.is_here:  # its number is another process's on this machine
+    """Have the driver say a line, as it shows nothing of what we print; not too often."""
+    if not has_driver_here():
         return
     said = _of_driver(re.sub(r"\W", "_", what))
     with suppress(OSError):
@@ -130,5 +145,5 @@ def tell_driver(what: str, line: str) -> None:
             return
         said.parent.mkdir(parents=True, exist_ok=True)
         said.touch()
-        with Path(f"/proc/{process.number}/fd/2").open("a") as terminal:
-            terminal.write(f"{time.strftime('%H:%M:%S')} {line}\n")
+        with _told().open("a", encoding="utf-8") as stream:
+            stream.write(f"{time.strftime('%H:%M:%S')} {line}\n")

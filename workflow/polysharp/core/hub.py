@@ -153,6 +153,9 @@ def _fetched(
     """Return the folder of a repository's snapshot in the cache, with the files that match."""
     from huggingface_hub import snapshot_download
 
+    if online:
+        log.info("getting %s from the hub", repository.title)
+
     def fetch() -> Path:
         folder = snapshot_download(
             repository.name,

@@ -92,7 +92,7 @@ def prepare_model(name: str, revision: str | None, destination: Path) -> None:
         write_json(staging / IDENTITY, identity)
     if reads_padding:
         log.warning("model %s: %s", shown, CHECKS["padding"].title)
-    log.info("prepared %s (%s, revision %s)", shown, architecture, resolved)
+    log.info("prepared %s (%s%s)", shown, architecture, f", revision {resolved}" if resolved else "")
 
 
 def _write_encoder(name: str, revision: str | None, staging: Path) -> tuple[str, str | None]:
