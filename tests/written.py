@@ -100,7 +100,7 @@ NAMES = [
 # What stands at the edges of a label and is not a part of it. Written here once more, not imported.
 EDGES = " \t\n\r\v\f\x1c\x1d\x1e\x1f\x85\u00a0\u2028\u2029\u3000\u200b\u200d\ufeff\u202e\u2066\u00ad"
 UNSEEN = re.compile("[\\s\u200b\u200d\ufeff\u202e\u2066\u00ad\u2800]*")
-ASKED = re.compile(r", row \d+: the lines \d+ to \d+ are one text in double quotes, or \d+ rows of which ")
+ASKED = re.compile(r", row \d+: lines \d+ to \d+ are one text in double quotes, or \d+ rows of which ")
 
 
 @dataclass

@@ -73,8 +73,8 @@ def test_results_that_were_damaged_since_are_named_with_what_to_do(study: Study)
     assert failed.returncode != 0 and "MissingOutputException" not in failed.stderr
     said = [line.partition("error: ")[2] for line in failed.stderr.splitlines() if "error: main/" in line]
     assert said == [
-        f"{cell}: results/runs/{cell}/{name} is damaged or gone; remove results/runs/{cell} and every "
-        "job.json beside it, and give the same command again"
+        f"{cell}: results/runs/{cell}/{name} is damaged or missing; remove results/runs/{cell} and every "
+        "job.json next to it, and run the same command again"
         for cell, name in damaged.items()
     ]
     missing = {row["reason"] for row in study.table("runs.tsv") if row["status"] == "missing"}

@@ -99,7 +99,7 @@ def test_tables_and_plan_agree_with_what_a_change_of_the_model_trains_again(stud
     other = {"name": "./encoders/turkish", "max_length": 32}
     study.configure(models={"english": other, "french": {"name": "./encoders/french", "max_length": 32}})
     found = states()
-    retrained = found.pop("trained with another model; not yet again with this one")
+    retrained = found.pop("trained with another model; not retrained yet")
     assert retrained == {"english/sam", "english/probe"}
     assert found == {"": {"english/tfidf", "french/sam", "french/probe", "french/tfidf"}}
     (row,) = [r for r in study.table("comparison.tsv") if (r["language"], r["method"]) == ("english", "sam")]

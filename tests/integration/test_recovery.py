@@ -83,7 +83,7 @@ def test_a_killed_run_goes_on_with_the_same_command_and_a_stopped_one_keeps_its_
         # Another run of the same files is refused, and says who has them. A look at the tables is none.
         refused = study.run("-c2")
         assert refused.returncode != 0
-        lives = f"This folder is in use: process {killed.run.pid} on {platform.node()} is at work in it."
+        lives = f"This folder is in use: process {killed.run.pid} on {platform.node()} is running in it."
         assert lives in refused.stderr and "LockException" in refused.stderr
         study.completed("-c1", "partial")
         assert locks(study) == held
@@ -92,7 +92,7 @@ def test_a_killed_run_goes_on_with_the_same_command_and_a_stopped_one_keeps_its_
         assert locks(study) == held
         again = study.run("-c2")
     assert again.returncode == 0, again.stdout + again.stderr
-    over = f"process {killed.run.pid} on {platform.node()}, which is over, is removed."
+    over = f"process {killed.run.pid} on {platform.node()}, which has ended, is removed."
     assert f"The lock of an earlier run, {over}" in again.stderr
     assert {row["status"] for row in study.table("runs.tsv")} == {"complete"}
     assert not locks(study) and not drivers(study)

@@ -37,7 +37,7 @@ def test_a_failing_run_is_short_and_ends_with_its_cause(broken: Study) -> None:
     failed = broken.run("-c2", "--keep-going")
     lines = failed.stderr.splitlines()
     assert failed.returncode == 1 and failed.stdout == ""
-    cause = "data/german/single/train.json: 30 in 'Text', 29 in 'Labels'; expected as many values in each"
+    cause = "data/german/single/train.json: 30 in 'Text', 29 in 'Labels'; expected the same number in each"
     assert any(cause in line for line in lines[-5:])  # below what Snakemake says at the end
     assert sum(cause in line for line in lines) == 3  # at once, as a finding, and as what made cells fail
     assert (
@@ -56,7 +56,7 @@ def test_without_the_plugin_snakemakes_own_output_has_the_same_lines(broken: Stu
     )  # fmt: skip
     lines = failed.stderr.splitlines()
     assert failed.returncode == 1 and "Error in rule prepare_data:" in failed.stderr
-    cause = "data/german/single/train.json: 30 in 'Text', 29 in 'Labels'; expected as many values in each"
+    cause = "data/german/single/train.json: 30 in 'Text', 29 in 'Labels'; expected the same number in each"
     assert sum(cause in line for line in lines) == 2 and any(cause in line for line in lines[-5:])
 
 

@@ -45,13 +45,13 @@ def test_the_doctor_writes_a_profile_that_works(
     doctor = [sys.executable, "-m", "polysharp", "doctor"]
     examined = cluster.run(*doctor, cwd=study.folder)
     assert "ok     partition with GPUs: gpu (2 nodes, 128000 MB, at most 240 min" in examined.stdout
-    assert "ok     Slurm would take a job of fine-tuning: --partition=gpu --time=60" in examined.stdout
+    assert "ok     Slurm would accept a fine-tuning job: --partition=gpu --time=60" in examined.stdout
     assert "wrong" not in examined.stdout
     with_gpus = "gpu, gpulow, scavenge, urgent, spare"
     for mistake, expected in (
-        (["--gpu-partition", "gup"], f"'gup': not there; expected one of cpu, {with_gpus}; did you"),
-        (["--gpu-partition", "cpu"], f"partition cpu: has no GPUs; those that have: {with_gpus}"),
-        (["--gpu-kind", "a10"], "the kinds there: a100; did you mean 'a100'?"),
+        (["--gpu-partition", "gup"], f"'gup': not found; expected one of cpu, {with_gpus}; did you"),
+        (["--gpu-partition", "cpu"], f"partition cpu: has no GPUs; these have: {with_gpus}"),
+        (["--gpu-kind", "a10"], "available kinds: a100; did you mean 'a100'?"),
         (["--account", "studies"], "account 'studies': not yours; yours are"),
     ):  # fmt: skip
         wrong = cluster.run(*doctor, *mistake, cwd=study.folder, check=False)

@@ -43,18 +43,18 @@ def test_a_slurm_that_is_away_is_waited_for(
         cluster.kill("slurmctld")
         driver = drivers.enter_context(Driver(cluster, study))
         driver.wait(lambda: "sbatch: " in driver.output)
-        assert "contact slurm controller" in driver.output and "trying again every 10 s" in driver.output
+        assert "contact slurm controller" in driver.output and "retrying every 10 s" in driver.output
         cluster.kill("slurmdbd", signal.SIGTERM)
         second = drivers.enter_context(Driver(cluster, other, *account))
         second.wait(lambda: "sshare: " in second.output)
-        assert "trying again every 10 s" in second.output
+        assert "retrying every 10 s" in second.output
         cluster.start_slurmdbd()
         cluster.start_controller()
         (training,) = driver.hold(METHOD)
         second.ends_well()
 
         cluster.kill("slurmdbd")
-        driver.wait(lambda: "how jobs ended is not known until it answers" in driver.output)
+        driver.wait(lambda: "job states are not known until it answers" in driver.output)
         cluster.start_slurmdbd()
         cluster.kill("slurmctld")
         training.go_on()
@@ -83,7 +83,7 @@ def test_a_limit_on_the_jobs_in_the_queue_is_kept_to(
         assert len(accounted(cluster, study, "JobID")) == jobs
     with Driver(cluster, study, *limited) as driver:
         driver.ends_well()
-    assert "MaxSubmitJob" in driver.output and "trying again" in driver.output
+    assert "MaxSubmitJob" in driver.output and "retrying" in driver.output
     assert "Trying to restart job" not in driver.output
     assert [row["status"] for row in study.table("runs.tsv")] == ["complete"] * 4
 

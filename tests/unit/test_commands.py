@@ -154,7 +154,7 @@ def test_a_full_disk_is_told_in_a_sentence(
     with pytest.raises(SystemExit):
         run_command(wrapped, arguments, "cell")
     (line,) = capsys.readouterr().err.splitlines()
-    assert "error: no space left on the disk" in line and "give the same command again" in line
+    assert "error: no space left on the disk" in line and "run the same command again" in line
     assert read_json(arguments.failure)["class"] == "disk"
 
 
@@ -253,9 +253,9 @@ def test_data_and_a_baseline_by_their_commands(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     where, *errors = done.stderr.splitlines()
-    assert f"all that was found: {tmp_path / 'findings.tsv'}" in where
+    assert f"all findings: {tmp_path / 'findings.tsv'}" in where
     assert errors and all("error: " in line for line in errors)
-    assert "expected one label, as label_type is 'single'; or say 'multi'" in read_json(failure)["reason"]
+    assert "expected one label, as label_type is 'single'; or use 'multi'" in read_json(failure)["reason"]
     assert not data.exists()
 
     done = call("prepare-data", "--source", source, "--label-type", "multi", *common, data)
@@ -292,7 +292,10 @@ def test_one_file_is_split_by_shares_where_nothing_is_said(tmp_path: Path) -> No
     done = call(*common, "--splits", "train,val,test", "--output", tmp_path / "other")
     assert done.returncode == 1 and "is one file; expected shares" in done.stderr
     done = call(*common, "--language-column", "lang", "--output", tmp_path / "other")
-    assert done.returncode == 1 and "--language-column: expected --language-value beside it" in done.stderr
+    assert (
+        done.returncode == 1
+        and "--language-column: expected --language-value or --language as well" in done.stderr
+    )
     done = call(*common, "--language-column", "lang", "--language", "en", "--output", tmp_path / "other")
     assert done.returncode == 0, done.stderr
 

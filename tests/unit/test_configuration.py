@@ -72,7 +72,7 @@ def test_every_mistake_is_told_at_once() -> None:
             "methods.sma",
             "expected one of sam, sam-full, asam, adamw, probe, tfidf, outside; did you mean 'sam'?",
         ),
-        ("methods.sma", "or a key 'base' that says which of them it varies"),
+        ("methods.sma", "or a key 'base' that names the one it varies"),
         ("methods.wide.learnig_rate", "did you mean 'learning_rate'?"),
         (
             "methods.other.base",
@@ -173,7 +173,7 @@ def test_methods_are_not_compared_on_unequal_sizes_by_an_oversight() -> None:
     few = {"train_size": 100}
     assert lines_of(training=few) == [
         "training.train_size: 100: expected the same in every section, so that methods are compared on "
-        "equal numbers of texts (probe: null, tfidf: null); for one method alone, set it in methods"
+        "equal numbers of texts (probe: null, tfidf: null); for a single method, set it in methods"
     ]
     (line,) = lines_of(training=few, probe=few, tfidf={"train_size": 50})
     assert line.startswith("training.train_size: 100: ") and "(probe: 100, tfidf: 50)" in line
@@ -206,7 +206,7 @@ def test_a_model_of_a_misspelt_language_is_told(name: str, meant: bool, tmp_path
         (line,) = study_errors(tmp_path, f"models:\n  {name}: {{name: a/b}}\n", content)
         assert (
             line
-            == f"config.yaml, line 2: models.{name}: no data set is in this language; did you mean 'spanish'?"
+            == f"config.yaml, line 2: models.{name}: no data set has this language; did you mean 'spanish'?"
         )
     else:
         load_study(content, [tmp_path])
@@ -263,8 +263,8 @@ def test_later_files_take_precedence(tmp_path: Path) -> None:
 def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
     text = "seeds: [1]\nmethods:\n  sam: {}\n  sam: {rho: 1}\nseeds: [2]\n"
     assert study_errors(tmp_path, text, {}) == (
-        "config.yaml, line 4: methods.sam: expected once, stands there again",
-        "config.yaml, line 5: seeds: expected once, stands there again",
+        "config.yaml, line 4: methods.sam: appears twice; expected once",
+        "config.yaml, line 5: seeds: appears twice; expected once",
     )
 
 

@@ -118,7 +118,7 @@ def test_a_damaged_record_costs_time_alone(damage: str, matrix: Matrix) -> None:
 
 def test_a_file_that_cannot_be_read_is_named(matrix: Matrix) -> None:
     Path("answers.tsv").unlink()
-    with pytest.raises(UserError, match=r"answers\.tsv: No such file or directory; expected a file that can"):
+    with pytest.raises(UserError, match=r"answers\.tsv: No such file or directory; expected a readable file"):
         study_contents(matrix, look=True)
 
 

@@ -147,7 +147,7 @@ def test_labels_that_are_the_same_everywhere_teach_nothing(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (everything_leaks, "every text of validation stands in another split too"),
+        (everything_leaks, "every text of validation also occurs in another split"),
         (one_label, r"the training texts have the labels \['food'\]; expected two or more"),
         (broken_row, "test.json, row 4: the label is missing"),
         (only_broken_rows, "train.json, row 1: the text is empty"),
@@ -253,12 +253,14 @@ def test_rows_that_were_refused_are_told_before_too_few_are_left(tmp_path: Path)
         prepare_data(Source(str(path), splits=("80%", "10%", "10%")), "single", {}, 0, tmp_path / "out")
     first, second, *_, last = caught.value.lines
     assert first == f"{path}, row 3: the text is empty; expected at least one word"
-    assert second.startswith(f"{path}, row 4: label '': it is empty; expected a name")
+    assert second.startswith(f"{path}, row 4: label '': empty; expected a name")
     assert last.startswith(f"{path}: 1 texts are too few for splits 80%,10%,10%")
 
 
 def test_one_file_with_names_of_splits(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("Text,Labels\none,a\ntwo,b\n", encoding="utf-8")
-    with pytest.raises(UserError, match=r"is one file; expected shares, as in '80%,10%,10%', or the column"):
+    with pytest.raises(
+        UserError, match=r"is one file; expected shares, as in '80%,10%,10%', or split_column"
+    ):
         prepare_data(Source(str(path)), "single", {}, 0, tmp_path / "out")

@@ -98,19 +98,19 @@ def test_what_a_change_of_the_study_leaves_undone(
 ) -> None:
     found = not_done(expand(tmp_path, **changes), paths)
     assert " ".join(found) == methods
-    assert all(text.startswith(f"trained with {reason}; not yet again with") for text in found.values())
+    assert all(text == f"trained with {reason}; not retrained yet" for text in found.values())
 
 
 def test_another_selection_metric_leaves_every_cell_undone(matrix: Matrix, paths: Paths) -> None:
     found = not_done(matrix, paths, "accuracy")
     assert list(found) == ["sam", "probe", "tfidf", "outside"]
-    assert set(found.values()) == {"trained with another selection metric; not yet again with this one"}
+    assert set(found.values()) == {"trained with another selection metric; not retrained yet"}
 
 
 def test_other_data_leave_every_cell_undone(matrix: Matrix, paths: Paths) -> None:
     examples, _ = prepared_files(paths.data("main/english/single"))
     write_text(examples, "other texts")
-    assert set(not_done(matrix, paths).values()) == {"trained on other data; not yet again on these"}
+    assert set(not_done(matrix, paths).values()) == {"trained on other data; not retrained yet"}
     examples.unlink()
     assert set(not_done(matrix, paths).values()) == {done.NOT_PREPARED}
 
@@ -142,7 +142,7 @@ def test_another_content_of_the_predictions_leaves_their_cell_undone(
     write_json(path, read_json(path) | {"predictions_sha256": sha256(answers)})
     assert not not_done(matrix, paths)
     write_text(answers, "others")
-    assert not_done(matrix, paths) == {"outside": "read from a file that has changed; not yet again"}
+    assert not_done(matrix, paths) == {"outside": "read from a file that has changed; not read again yet"}
 
 
 def test_of_a_local_model_the_last_part_of_its_folder_is_compared(
@@ -182,8 +182,8 @@ def test_results_that_are_damaged_or_gone_leave_a_cell_undone(matrix: Matrix, pa
     (paths.run(second.cell.path) / REPORT).write_text('{"a":')
     first, second, *others = read_runs(matrix.cells, "macro_f1", paths)
     assert (first.status, second.status) == ("missing", "missing")
-    assert f"{PREDICTIONS} is damaged or gone; remove " in first.reason
-    assert f"{REPORT} is damaged or gone; remove " in second.reason
+    assert f"{PREDICTIONS} is damaged or missing; remove " in first.reason
+    assert f"{REPORT} is damaged or missing; remove " in second.reason
     assert {run.status for run in others} == {"complete"}
 
 

@@ -99,14 +99,14 @@ def test_a_column_for_every_label(tmp_path: Path) -> None:
             ["a"],
             "single",
             "labels",
-            "labels ['a']: expected one label, as label_type is 'single'; or say 'multi'",
+            "labels ['a']: expected one label, as label_type is 'single'; or use 'multi'",
         ),
         (
             "t",
             7,
             "multi",
             "labels",
-            "labels 7: expected a list, as label_type is 'multi'; or say 'single'",
+            "labels 7: expected a list, as label_type is 'multi'; or use 'single'",
         ),
         (
             "t",
@@ -114,7 +114,7 @@ def test_a_column_for_every_label(tmp_path: Path) -> None:
             "multi",
             "labels",
             "labels 'a;b': expected a list, as label_type is 'multi': ['a', 'b'], or [] for none; "
-            "or say 'single'; or name the sign between the labels as delimiter (';')",
+            "or use 'single'; or set delimiter to the separator of the labels (';')",
         ),
         (
             "t",
@@ -122,13 +122,13 @@ def test_a_column_for_every_label(tmp_path: Path) -> None:
             "multi",
             "labels",
             "labels \"[__import__('os')]\": expected a list, as label_type is 'multi': ['a', 'b'], "
-            "or [] for none; or say 'single', or give the delimiter of the labels",
+            "or [] for none; or use 'single', or set delimiter to the separator of the labels",
         ),
         ("t", None, "single", "labels", "the label is missing; expected a string or a whole number"),
         ("t", 1.5, "single", "labels", "label 1.5: expected a string or a whole number"),
         ("t", [["a"]], "multi", "labels", "label ['a']: expected a string or a whole number"),
-        ("t", " ", "single", "labels", "label ' ': it is empty; expected a name"),
-        ("t", ["a", ""], "multi", "labels", "label '': it is empty; expected a name"),
+        ("t", " ", "single", "labels", "label ' ': empty; expected a name"),
+        ("t", ["a", ""], "multi", "labels", "label '': empty; expected a name"),
         ("a\x00b", "a", "single", "control_characters", "U+0000 in 'a\\x00b'"),
         ("t", "a\x07", "single", "control_characters", "U+0007 in 'a\\x07'"),
         ("t" * (LONGEST_TEXT + 1), "a", "single", "size", "a text of 100,001 characters"),
@@ -158,7 +158,7 @@ def test_a_file_of_several_languages(tmp_path: Path) -> None:
     path = str(write(tmp_path, *rows))
     examples, _ = read_examples(Source(path, language_column="lang", language_value="de"), "single")
     assert [(example.text, example.row) for example in examples] == [("eins", 1), ("zwei", 3)]
-    with pytest.raises(UserError, match="no row has 'fr' in column 'lang'; there are 'DE', 'de', 'en'"):
+    with pytest.raises(UserError, match="no row has 'fr' in column 'lang'; its values are 'DE', 'de', 'en'"):
         read_examples(Source(path, language_column="lang", language_value="fr"), "single")
 
 
@@ -185,7 +185,7 @@ def test_a_column_that_says_the_split(tmp_path: Path) -> None:
         ("t2", "validation"),
     ]
     with pytest.raises(
-        UserError, match=r"no row has 'dev' in column 'part'; there are .*; did you mean 'de'\?"
+        UserError, match=r"no row has 'dev' in column 'part'; its values are .*; did you mean 'de'\?"
     ):
         read_examples(Source(path, split_column="part", splits=("tr", "dev", "te")), "single")
 
@@ -298,7 +298,7 @@ def test_a_list_is_no_label_of_a_single_label_task(tmp_path: Path) -> None:
         check, text = problem(tmp_path, "single", {"Text": "t", "Labels": cell})
         assert (check, text) == (
             "labels",
-            f"labels {cell!r}: expected one label, as label_type is 'single'; or say 'multi'",
+            f"labels {cell!r}: expected one label, as label_type is 'single'; or use 'multi'",
         )
     names = ["c(x)", "list", "[other]", "(none)", "[a-z]", "{x}", "(trade, tax)", "Economy (trade, tax)"]
     assert labels_of(tmp_path, "single", *names) == [(name,) for name in names]
@@ -307,7 +307,7 @@ def test_a_list_is_no_label_of_a_single_label_task(tmp_path: Path) -> None:
 def test_zeros_and_ones_in_turn_are_no_labels(tmp_path: Path) -> None:
     for cell in ("[0 1 1 0]", "[0, 0]", [1, 1, 0], [1.0, 0.0, 0.0]):
         check, text = problem(tmp_path, "multi", {"Text": "t", "Labels": cell})
-        assert check == "labels" and text.endswith("for 0 and 1 in turn, give every label a column")
+        assert check == "labels" and text.endswith("for lists of 0 and 1, use one column per label")
 
 
 # --- What nobody sees -----------------------------------------------------------------------------
@@ -320,7 +320,7 @@ def test_signs_of_no_width_at_the_edges_of_labels_go(tmp_path: Path) -> None:
     kept = ["می\u200cخواهم", "क\u094d\u200dष", "👩\u200d🔬", "❤\ufe0f", "🏴\U000e0067\U000e0062\U000e007f"]
     assert labels_of(tmp_path, "single", *kept) == [(label,) for label in kept]
     check, text = problem(tmp_path, "single", {"Text": "t", "Labels": "\u200b"})
-    assert (check, text) == ("labels", "label '\\u200b': it is empty; expected a name")
+    assert (check, text) == ("labels", "label '\\u200b': empty; expected a name")
 
 
 @pytest.mark.parametrize("text", ["\u200b", " \u200b\ufeff\n", "\u2060", "\u00ad", "\u200e\u200f", "\u3164"])
@@ -378,7 +378,7 @@ def test_truth_values_in_every_format(name: str, tmp_path: Path) -> None:
     examples, problems = read_examples(Source(path, labels=("x", "y")), "multi")
     assert [example.labels for example in examples] == [("x",), ("y",), ("x",)]
     row = 4 if name.endswith(("csv", "xlsx")) else 3
-    told = "nothing in 'y', which counts as 0"
+    told = "'y' empty, which counts as 0"
     assert problems == [Problem("blank_indicator", f"{path}, row {row}", told, fatal=False)]
     examples, problems = read_examples(Source(path, labels=("x",)), "single")
     assert [example.labels[0].lower() for example in examples] == ["true", "false", "true"]
@@ -411,9 +411,9 @@ def test_splits_that_are_not_taken_are_counted(tmp_path: Path) -> None:
     values = ["train", "val", "test", "unlabelled", "unlabelled", None, "test_hard"]
     found = left_out(tmp_path, values, ("train", "val", "test"))
     assert [(one.check, one.place.rpartition(", ")[2], one.text) for one in found] == [
-        ("other_split", "row 6", "'' in column 'part' (1 row) is not taken"),
-        ("other_split", "row 7", "'test_hard' in column 'part' (1 row) is not taken"),
-        ("other_split", "row 4", "'unlabelled' in column 'part' (2 rows) is not taken"),
+        ("other_split", "row 6", "'' in column 'part' (1 row) is not used"),
+        ("other_split", "row 7", "'test_hard' in column 'part' (1 row) is not used"),
+        ("other_split", "row 4", "'unlabelled' in column 'part' (2 rows) is not used"),
     ]
 
 
@@ -434,7 +434,7 @@ def test_a_near_miss_of_a_split_is_an_error(value: str, meant: str | None, tmp_p
     (found,) = left_out(tmp_path, ["train", "val", "test", value], ("train", "val", "test"))
     assert CHECKS[found.check].severity == "error" and found.place.endswith("row 4")
     meant = meant or "test"
-    assert found.text == f"{value.strip()!r} in column 'part' (1 row) is not taken; did you mean {meant!r}?"
+    assert found.text == f"{value.strip()!r} in column 'part' (1 row) is not used; did you mean {meant!r}?"
 
 
 def test_numbers_tell_splits_apart(tmp_path: Path) -> None:
@@ -477,5 +477,5 @@ def test_another_word_for_the_language_is_an_error(
     _, problems = read_examples(Source(path, language_column="lang", language_value=wanted), "single")
     assert [one.check for one in problems] == ["misspelt_value"] * len(found)
     assert [one.text for one in problems] == [
-        f"{value!r} in column 'lang' (1 row) is not taken; did you mean {wanted!r}?" for value in found
+        f"{value!r} in column 'lang' (1 row) is not used; did you mean {wanted!r}?" for value in found
     ]

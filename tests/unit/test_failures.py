@@ -147,18 +147,16 @@ def test_a_refused_job_is_every_seeds_failure(matrix: Matrix, paths: Paths) -> N
 
 
 @pytest.mark.parametrize("failure_class", ["disk", "stopped", "time", "preempted"])
-def test_only_fine_tuning_is_said_to_go_on_where_it_was(
-    failure_class: str, matrix: Matrix, paths: Paths
-) -> None:
+def test_only_fine_tuning_is_said_to_resume(failure_class: str, matrix: Matrix, paths: Paths) -> None:
     told = {"class": failure_class, "reason": "no space left", "slurm_job": None}
     for method, seed in (("sam", 1), ("tfidf", 0)):
         write_json(paths.work / "runs" / cell(matrix, "english", method, seed).path / "failure.json", told)
     found = find_failures(runs(matrix, paths), matrix, paths)
     remedies = {failure.cell.method: failure.as_row()["remedy"] for failure in found}
-    assert remedies["sam"] == f"{remedies['tfidf']}: trainings go on where they were"
-    assert remedies["tfidf"].endswith("give the same command again")
+    assert remedies["sam"] == f"{remedies['tfidf']}: trainings resume"
+    assert remedies["tfidf"].endswith("run the same command again")
     for line in summary(found, 16):
-        assert ("trainings go on" in line) == ("/sam/" in line)
+        assert ("trainings resume" in line) == ("/sam/" in line)
 
 
 def test_the_table_comes_and_goes(matrix: Matrix, paths: Paths) -> None:

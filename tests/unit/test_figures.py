@@ -54,7 +54,7 @@ def test_the_comparison_has_every_score_and_interval(tmp_path: Path) -> None:
     intervals = [list(line.get_xdata()) for line in axes.lines if len(line.get_xdata()) == 2]
     assert intervals == [[0.6, 0.85], [0.4, 0.85]]
     assert {text.get_text() for text in axes.texts} == {
-        " adamw: partial, 2 of 3 seeds", " sam: missing, 0 of 3 seeds",
+        " adamw: 2 of 3 seeds", " sam: 0 of 3 seeds",
     }  # fmt: skip
     left, _ = axes.get_xlim()
     assert left > 0.3  # the axis follows the scores, and no note begins beside it
@@ -104,6 +104,23 @@ def test_curves_have_every_epoch_and_its_band(tmp_path: Path) -> None:
     plt.close("all")
 
 
+def test_what_is_compared_has_one_scale(tmp_path: Path) -> None:
+    content = [
+        row | {"metric": "macro_f1", "epoch": epoch, "validation_mean": 0.1 * (number + epoch)}
+        | {"loss_mean": 5.0 * number + epoch, "label_type": ("single", "multi")[number % 2]}
+        for number, row in enumerate(rows(4)[::2]) for epoch in range(3)
+    ]  # fmt: skip
+    figure = curves_figure(_read(table(CURVES, content, tmp_path)), ["sam"])
+    limits = [axes.get_ylim() for axes in figure.axes]
+    for column in (0, 1):
+        first, second, third, fourth = limits[column::2]
+        assert first == third and second == fourth and first != second
+        drawn = [line.get_ydata() for axes in figure.axes[column::4] for line in axes.lines]
+        values = [float(value) for line in drawn for value in line]
+        assert first[0] < min(values) and first[1] > max(values)
+    plt.close("all")
+
+
 @pytest.mark.parametrize(
     ("languages", "times"),
     [(0, 2), (1, 2), pytest.param(MAX_CURVES + 1, 1, marks=pytest.mark.slow)],
@@ -112,7 +129,7 @@ def test_figures_are_the_same_bytes_when_drawn_again(languages: int, times: int,
     curve = {"metric": "macro_f1", "epoch": 0, "validation_mean": 0.5}
     table(COMPARISON, [row | NUMBERS for row in rows(max(languages, 1))], tmp_path)
     curves = table(CURVES, [row | curve for row in rows(languages)], tmp_path)
-    for draw, name in ((draw_comparison, "comparison"), (draw_curves, "curves")):
+    for draw, name, inches in ((draw_comparison, "comparison", 3.3), (draw_curves, "curves", 6.3)):
         drawn = []
         for _ in range(times):
             draw(tmp_path)
@@ -120,6 +137,6 @@ def test_figures_are_the_same_bytes_when_drawn_again(languages: int, times: int,
         assert drawn[0] == drawn[-1]
         assert drawn[0][1].startswith(b"%PDF")
         with Image.open(tmp_path / f"{name}.png") as image:
-            assert 1100 < image.width < 1300
+            assert image.width == 300 * inches  # a column of a paper, or its page
     assert len(curves_figure(_read(curves), ["sam"]).axes) == 2 * min(max(languages, 1), MAX_CURVES)
     plt.close("all")

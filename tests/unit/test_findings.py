@@ -90,11 +90,11 @@ def test_texts_that_stand_there_again() -> None:
     assert sorted(text_findings(examples)) == [
         ("contradiction", "train, row 3: 'b', but 'a' in train, row 1"),
         ("copy", "train, row 2: the same as train, row 1"),
-        ("near_copy_in_another_split", "train, row 4 (train): nearly test, row 1 (test)"),
-        ("near_copy_in_another_split", "train, row 5 (train): nearly test, row 1 (test)"),
+        ("near_copy_in_another_split", "train, row 4 (train): nearly the same as test, row 1 (test)"),
+        ("near_copy_in_another_split", "train, row 5 (train): nearly the same as test, row 1 (test)"),
     ]
     assert list(text_findings(examples[3:5])) == [
-        ("near_copy", "train, row 5 (train): nearly train, row 4 (train)")
+        ("near_copy", "train, row 5 (train): nearly the same as train, row 4 (train)")
     ]
 
 

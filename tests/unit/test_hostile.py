@@ -44,7 +44,7 @@ def test_names_become_harmless_parts_of_paths_or_are_refused(tmp_path: Path) -> 
         try:
             assert SLUG.fullmatch(slug(name)), name
         except ValueError as error:
-            assert "expected a name with latin letters or digits" in str(error)
+            assert "expected a name with Latin letters or digits" in str(error)
         assert SLUG.fullmatch(model_slug(ModelSettings(name=name, revision=name))), name
         assert SLUG.fullmatch(hub_slug(HubSource(name, name, name))), name
         with sheet.open("w", encoding="utf-8", newline="") as stream:

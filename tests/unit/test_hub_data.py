@@ -64,14 +64,14 @@ print(json.dumps(said))
 GOOD = ["hub:group/speeches#english", f"hub:group/speeches@{COMMIT}#german", "hub:group/tables"]
 GOOD += ["hub:group/script@refs/convert/parquet#english"]
 BAD = {
-    "hub:group/speeches": "has the configurations english, german; say which",
+    "hub:group/speeches": "has the configurations english, german; choose one",
     "hub:group/speeches#englisch": "no configuration 'englisch'; it has english, german; did you mean 'en",
     "hub:group/tables#english": "no configuration 'english'; it has data",
-    "hub:group/script": "has a script of its own, which is never run",
-    "hub:group/pickled": "no files of texts that can be read",
+    "hub:group/script": "its own script is never run",
+    "hub:group/pickled": "no readable files of texts",
     "hub:group/damaged": "cannot be read: ",
     "hub:group/card": "its README.md cannot be read",
-    "hub:group/absent": "not on the hub",
+    "hub:group/absent": "neither on the hub nor",
     "hub:group/speeches@v7#english": "no revision 'v7'",
 }
 

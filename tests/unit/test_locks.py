@@ -51,7 +51,7 @@ def kill(run: subprocess.Popen[bytes]) -> None:
 def test_the_lock_of_a_run_goes_when_it_is_killed_and_not_before(run: subprocess.Popen[bytes]) -> None:
     assert locks.remove_stale() == [] and LOCK.exists()
     (line,) = locks.who_holds()
-    assert line == f"This folder is in use: process {run.pid} on {process_here().host} is at work in it."
+    assert line == f"This folder is in use: process {run.pid} on {process_here().host} is running in it."
     run.kill()
     while processes.lives(read_json(note(run))):  # nobody has asked yet how it ended: a zombie
         time.sleep(0.01)
@@ -100,7 +100,7 @@ def test_a_lock_that_another_run_has_taken_since_stays(run: subprocess.Popen[byt
     assert locks.remove_stale() == [] and LOCK.exists()
     assert not note(run).exists()
     (line,) = locks.who_holds()
-    assert "no note of who holds it" in line and "--unlock" in line
+    assert "no record by whom" in line and "--unlock" in line
 
 
 def test_locks_of_others_that_snakemake_has_removed_are_put_back(run: subprocess.Popen[bytes]) -> None:

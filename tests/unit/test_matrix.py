@@ -58,7 +58,7 @@ def test_slugs(name: str, expected: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "...", "/", "日本語", "--", "__", "\x00"])
 def test_names_without_a_slug(name: str) -> None:
-    with pytest.raises(ValueError, match="expected a name with latin letters or digits"):
+    with pytest.raises(ValueError, match="expected a name with Latin letters or digits"):
         slug(name)
 
 
@@ -109,14 +109,14 @@ def test_names_that_share_a_path_are_refused(tmp_path: Path) -> None:
     lines = refusal(tmp_path, "english\tsingle\tsingle", methods=methods)
     assert lines == (
         "configuration: methods.sam-wide: 'sam-wide' and 'SAM wide' would share the path 'sam-wide'",
-        "configuration: methods.日本: '日本': expected a name with latin letters or digits",
+        "configuration: methods.日本: '日本': expected a name with Latin letters or digits",
     )
 
 
 def test_models_are_named_as_languages_stand_in_paths(tmp_path: Path) -> None:
     models = {"English": {"name": "x"}, "default": {"name": "y"}}
     lines = refusal(tmp_path, "English\tsingle\tsingle", models=models)
-    assert lines == ("configuration: models.English: expected 'english', the language as it stands in paths",)
+    assert lines == ("configuration: models.English: expected 'english', the language as written in paths",)
 
 
 # --- The sample sheet -----------------------------------------------------------------------------
@@ -165,8 +165,8 @@ def test_every_row_that_is_wrong_is_told_with_its_number(tmp_path: Path) -> None
         "datasets.tsv, row 4: label_type: 'deciding': expected 'single' or 'multi'; did you mean 'multi'?",
         "datasets.tsv, row 5: label_type: 'singel': expected 'single' or 'multi'; did you mean 'single'?",
         "datasets.tsv, row 6: language: empty",
-        "datasets.tsv, row 7: language: '日本': expected a name with latin letters or digits",
-        "datasets.tsv, row 8: source: 'singel': no such folder or file in FOLDER, nor a pattern of files; "
+        "datasets.tsv, row 7: language: '日本': expected a name with Latin letters or digits",
+        "datasets.tsv, row 8: source: 'singel': no such folder or file in FOLDER, and no file matches it; "
         "did you mean 'single'?",
         "datasets.tsv, row 9: 2 more values than columns; expected one value per column",
         "datasets.tsv, row 10: source: empty",
@@ -176,7 +176,7 @@ def test_every_row_that_is_wrong_is_told_with_its_number(tmp_path: Path) -> None
 def test_data_sets_that_share_a_path(tmp_path: Path) -> None:
     lines = refusal(tmp_path, "Français\tsingle\tsingle", "francais\tsingle\tother", "francais\tmulti\tmulti")
     assert lines == (
-        "datasets.tsv, row 3: the same path 'main/francais/single' as row 2; expected every data set once",
+        "datasets.tsv, row 3: the same path 'main/francais/single' as row 2; expected each data set once",
     )
 
 
@@ -195,7 +195,7 @@ def test_data_sets_that_share_a_path(tmp_path: Path) -> None:
             ),
         ),
         ("language\tsource", ("column 'label_type': missing",)),
-        ("language\tlabel_type\tsource\tsource", ("column 'source': stands there twice",)),
+        ("language\tlabel_type\tsource\tsource", ("column 'source': appears twice",)),
     ],
 )
 def test_headers_that_cannot_be(header: str, expected: tuple[str, ...], tmp_path: Path) -> None:

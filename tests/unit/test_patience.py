@@ -195,7 +195,7 @@ def test_an_account_is_asked_for_until_the_controller_answers(tmp_path: Path, dr
     done = call(tmp_path, "sshare", once, "-U", driver=driver.process)
     assert (done.stdout, done.returncode) == ("study\n", 0)
     (said,) = driver.said()
-    assert "sshare: " in said and "trying again every 1 s" in said
+    assert "sshare: " in said and "retrying every 1 s" in said
     refused = call(tmp_path, "sacctmgr", "echo 'connection refused' >&2; exit 1", "-n")
     assert refused.returncode == 1  # at once: sshare is asked next
 
@@ -267,14 +267,14 @@ def test_a_status_that_does_not_come_is_said_once(name: str, tmp_path: Path, dri
             done = call(tmp_path, name, "echo 'no answer' >&2; exit 1", asked, driver=driver.process)
             assert done.returncode == 1 and done.stderr == "no answer\n"
     (said,) = driver.said()
-    assert f"{name}: no answer; how jobs ended is not known until it answers" in said
+    assert f"{name}: no answer; job states are not known until it answers" in said
 
 
 def test_a_status_that_takes_too_long_is_said(tmp_path: Path, driver: Driver) -> None:
     done = call(tmp_path, "sacct", "exec sleep 70", "--format=State", driver=driver.process)
     assert done.returncode == 1
     (said,) = driver.said()
-    assert "sacct: no answer within 2 s; how jobs ended" in said
+    assert "sacct: no answer within 2 s; job states" in said
 
 
 def test_a_job_that_waits_for_ever_is_said(tmp_path: Path, driver: Driver) -> None:
@@ -285,7 +285,7 @@ def test_a_job_that_waits_for_ever_is_said(tmp_path: Path, driver: Driver) -> No
     put(tmp_path, "squeue", "\n".join(f"echo '{line}'" for line in lines))
     assert call(tmp_path, "sacct", "echo fine", driver=driver.process).stdout == "fine\n"
     long, held = driver.said()
-    assert "Slurm job 7 waits for ever (PartitionTimeLimit): lower what the profile asks for" in long
+    assert "Slurm job 7 waits for ever (PartitionTimeLimit): lower what the profile requests" in long
     assert "Slurm job 9 waits for ever (JobHoldMaxRequeue): `scontrol release 9`" in held
 
 

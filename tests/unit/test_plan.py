@@ -49,7 +49,7 @@ def test_without_anything_nothing_is_promised(matrix: Matrix, paths: Paths) -> N
     assert plan.longest_seconds is None and plan.disk_bytes is None
     assert plan.unknown_models == ["some/model"]
     text = "\n".join(lines(plan, 2))
-    assert "hours of a GPU" not in text and "length not known yet" in text
+    assert "hours on a GPU" not in text and "duration not known yet" in text
 
 
 def test_estimates_come_from_the_nearest_cells(matrix: Matrix, paths: Paths) -> None:
@@ -60,11 +60,11 @@ def test_estimates_come_from_the_nearest_cells(matrix: Matrix, paths: Paths) -> 
     sam, adamw, tfidf = plan.methods
     # One more in English at 200 s, and, for want of any in French, three there at the method's mean.
     assert (sam.left, sam.jobs, sam.seconds) == (4, 3, 800)
-    assert (adamw.left, adamw.seconds, adamw.estimated_by) == (6, 1200, "by methods of the same kind")
+    assert (adamw.left, adamw.seconds, adamw.estimated_by) == (6, 1200, "from methods of the same kind")
     assert (tfidf.left, tfidf.jobs, tfidf.seconds) == (1, 1, 10)
     assert plan.longest is not None and len(plan.longest.cells) == 2 and plan.longest_seconds == 400
     text = "\n".join(lines(plan, 2))
-    assert "fine-tuning: 0.6 hours of a GPU" in text
+    assert "fine-tuning: 0.6 hours on a GPU" in text
     assert "(2 seeds): about 7 minutes; its time limit on Slurm is 120 minutes" in text
 
 
@@ -75,7 +75,7 @@ def test_cells_of_other_settings_are_left(matrix: Matrix, paths: Paths, tmp_path
     changed = load_study(STUDY | {"training": {"epochs": 9}}, [tmp_path])[1]
     sam, adamw, tfidf = make_plan(changed, "macro_f1", paths).methods
     assert (sam.left, adamw.left, tfidf.left, sam.seconds) == (6, 6, 0, 600)
-    assert sam.estimated_by == "by the same data set and method, before the study was changed"
+    assert sam.estimated_by == "from the same data set and method, before the study was changed"
 
 
 def test_the_disk_holds_every_models_weights_and_the_best_of_every_method(

@@ -174,15 +174,15 @@ DEFECTS: dict[str, tuple[Callable[[Files], None], str]] = {
     ),
     "a header twice": (
         lambda f: f.edit("val.csv", lambda content: content.replace(b"Speaker", b"Labels", 1)),
-        "val.csv, row 1: column 'Labels': stands there 2 times",
+        "val.csv, row 1: column 'Labels': appears 2 times",
     ),
     "a key twice": (
         lambda f: f.as_json("val", lambda content: json.dumps(content).replace('"Labels"', '"Text"')),
-        "val.json: key 'Text': stands there 2 times",
+        "val.json: key 'Text': appears 2 times",
     ),
     "a label less than texts": (
         lambda f: f.as_json("val", lambda content: content["Labels"].__delitem__(-1)),
-        "val.json: 24 in 'Text', 23 in 'Labels'; expected as many values in each",
+        "val.json: 24 in 'Text', 23 in 'Labels'; expected the same number in each",
     ),
     "JSON that was cut off": (
         lambda f: f.as_json("val", lambda content: json.dumps(content)[:-20]),
@@ -217,11 +217,11 @@ DEFECTS: dict[str, tuple[Callable[[Files], None], str]] = {
     ),
     "a split in capitals": (
         split_in_capitals,
-        "all.csv, row 32: 'Train' in column 'part' (1 row) is not taken; did you mean 'train'?",
+        "all.csv, row 32: 'Train' in column 'part' (1 row) is not used; did you mean 'train'?",
     ),
     "a label that is missing": (
         lambda f: f.set("train", 4, Labels=""),
-        "train.csv, row 4: label '': it is empty; expected a name",
+        "train.csv, row 4: label '': empty; expected a name",
     ),
     "a list in place of a label": (
         lambda f: f.as_json("val", lambda content: content["Labels"].__setitem__(3, ["food"])),
@@ -275,7 +275,7 @@ DEFECTS: dict[str, tuple[Callable[[Files], None], str]] = {
     ),
     "a test text in training, nearly": (
         lambda f: in_two_splits(f, lambda text: text.replace("every report", "each report")),
-        "near_copy_in_another_split: train.csv, row 6 (train): nearly test.csv, row 3 (test)",
+        "near_copy_in_another_split: train.csv, row 6 (train): nearly the same as test.csv, row 3 (test)",
     ),
     "a text twice": (with_copy, "copy: train.csv, row 10: the same as train.csv, row 7"),
     "a text twice, in capitals": (
@@ -295,12 +295,12 @@ DEFECTS: dict[str, tuple[Callable[[Files], None], str]] = {
     "labels of very unequal numbers": (unbalanced, "imbalance: 'food': "),
     "another language's name": (
         other_language,
-        "no row has 'dee' in column 'lang'; there are 'de'; did you mean 'de'?",
+        "no row has 'dee' in column 'lang'; its values are 'de'; did you mean 'de'?",
     ),
     "labels that are left empty": (unlabelled, "unlabelled: train.csv, row 7: no label"),
     "another split's name": (
         unknown_split,
-        "no row has 'dev' in column 'part'; there are 'test', 'train', 'val'",
+        "no row has 'dev' in column 'part'; its values are 'test', 'train', 'val'",
     ),
 }
 
@@ -329,7 +329,7 @@ def test_a_split_without_a_usable_text_is_not_taken_for_copies(files: Files, tmp
     with pytest.raises(UserError) as caught:
         prepare_data(files.source, "single", {}, 0, tmp_path / "out")
     assert caught.value.lines[0].endswith("(from Excel: as 'CSV UTF-8')")
-    assert caught.value.lines[-1] == f"{tmp_path}: no text of validation can be used; expected some"
+    assert caught.value.lines[-1] == f"{tmp_path}: no text of validation can be used; expected at least one"
 
 
 def test_other_names_of_columns_are_said_to_belong_into_the_sheet(files: Files, tmp_path: Path) -> None:

@@ -224,5 +224,5 @@ def test_tfidf_on_a_drawn_part(small_data: Callable[[str], PreparedData]) -> Non
 def test_texts_without_words_are_told_in_words(small_data: Callable[[str], PreparedData]) -> None:
     data = small_data("single")
     wordless = replace(data, examples=data.examples.with_columns(pl.lit("!").alias("text")))
-    with pytest.raises(UserError, match="the training texts cannot be read as words"):
+    with pytest.raises(UserError, match="no words found in the training texts"):
         train_tfidf(wordless, TfidfSettings(), "macro_f1", 0)

@@ -54,7 +54,7 @@ def test_quotations_do_not_swallow_rows(name: str, separator: str, columns: str,
     table = read(tmp_path / name, without_quotes(SPEECH, separator, columns))
     assert rows(table) == SPEECH
     assert table.rows == [*range(2, 10)]
-    text = "the quotation mark was read as a part of the text"
+    text = "the quotation mark was read as part of the text"
     assert table.doubts == [(4, f"'\"We shall go on to the end': {text}")]
 
 
@@ -77,11 +77,11 @@ def test_rows_or_one_text_is_asked_where_it_cannot_be_told(tmp_path: Path) -> No
     text = without_quotes([("a", "left"), ('"Yes', "left"), ('no"', "right")], ",")
     line = refusal(tmp_path / "t.csv", text)
     assert line.startswith(
-        ", row 3: the lines 3 to 4 are one text in double quotes, or 2 rows of which the first begins "
+        ", row 3: lines 3 to 4 are one text in double quotes, or 2 rows of which the first begins "
     )
     # One of the lines that were swallowed has a field too many: the file cannot be read without quotes.
     broken = without_quotes(SPEECH, "\t").replace("d\tleft", "d\tleft\tx")
-    assert refusal(tmp_path / "t.tsv", broken).startswith(", row 4: the lines 4 to 8 are one text in double ")
+    assert refusal(tmp_path / "t.tsv", broken).startswith(", row 4: lines 4 to 8 are one text in double ")
 
 
 @pytest.mark.parametrize("quoting", [csv.QUOTE_MINIMAL, csv.QUOTE_ALL])
@@ -136,7 +136,7 @@ def test_a_quote_that_was_lost_tears_no_text_apart(tmp_path: Path) -> None:
         read(tmp_path / "t.csv", TORN)
     damaged, question = caught.value.lines
     assert ", row 4: ',' expected after '\"'" in damaged
-    assert ", row 5: the lines 5 to 6 are one text in double quotes, or 2 rows" in question
+    assert ", row 5: lines 5 to 6 are one text in double quotes, or 2 rows" in question
     as_rows = TORN.replace(", and", ",health")  # which other rows have, too
     assert rows(read(tmp_path / "t.csv", as_rows))[2:5] == [
         ('"lost', "economy"), ('"first line', "health"), ('second line"', "health"),

@@ -105,13 +105,13 @@ def test_an_archive_of_several_files(tmp_path: Path) -> None:
         archive.writestr("a.csv", b"")
         archive.writestr("b.csv", b"")
     assert refusal(tmp_path / "t.csv.zip", (tmp_path / "t.csv.zip").read_bytes()) == (
-        "t.csv.zip: packs 2 files; expected one",
+        "t.csv.zip: contains 2 files; expected one",
     )
 
 
 def test_an_ending_that_names_no_format(tmp_path: Path) -> None:
     (line,) = refusal(tmp_path / "t.cvs", b"")
-    assert line.startswith("t.cvs: the ending '.cvs' names no known format; expected .json,")
+    assert line.startswith("t.cvs: unknown ending '.cvs'; expected .json,")
     assert line.endswith("did you mean '.csv'?")
 
 
@@ -146,37 +146,37 @@ def test_a_byte_order_mark_and_space_are_no_part_of_the_header(tmp_path: Path) -
             b"Text,Label\nt,a\n",
             "t.csv, row 1: column 'Labels': missing; the columns are 'Text', 'Label'; did you mean 'Label'?",
         ),
-        (b"Text,Labels,Text\nt,a,u\n", "t.csv, row 1: column 'Text': stands there 2 times; expected once"),
+        (b"Text,Labels,Text\nt,a,u\n", "t.csv, row 1: column 'Text': appears 2 times; expected once"),
         (
             b"Text,Labels\nt,a\nu, v,b\n",
             "t.csv, row 3: 3 fields; expected 2, as in the header "
-            "(a text that holds ',' has to stand in double quotes)",
+            "(a text that contains ',' needs double quotes)",
         ),
         (
             b'Text,Labels\nt,a\n"u,b\nv, w,a\n',
             "t.csv, row 3: unexpected end of data; "
-            "a field in double quotes ends with one, and those inside are doubled; or remove the quote",
+            "end the field with a double quote and double those inside it, or remove the quote",
         ),
         (
             b'Text,Labels\n"u" v,b\n"w, x",a\n',
             "t.csv, row 2: ',' expected after '\"'; "
-            "a field in double quotes ends with one, and those inside are doubled; or remove the quote",
+            "end the field with a double quote and double those inside it, or remove the quote",
         ),
         ("Text,Labels\nt,a\n".encode("utf-16"), "t.csv: is UTF-16; save the file as UTF-8"),
         ("Text,Labels\nt,a\n".encode("utf-16-le"), "t.csv: is UTF-16; save the file as UTF-8"),
         (
             b'"Text" "Labels"\n"1" "t" "a"\n',
-            "t.csv, row 1: ',' expected after '\"'; expected names of columns with ',' between them",
+            "t.csv, row 1: ',' expected after '\"'; expected column names separated by ','",
         ),
         (
             b'"Text","Labels"\n"1","t","a"\n"2","u","b"\n',
-            "t.csv, row 1: 2 fields, and one more in every row; expected as many, with a name for each "
-            "column (R writes the names of rows so; write row.names = FALSE, or col.names = NA)",
+            "t.csv, row 1: 2 fields, but one more in every row; expected a name for each "
+            "column (R writes row names like this; use row.names = FALSE, or col.names = NA)",
         ),
         (
             b'"Text","Labels"\n"he \\"said\\" so","a"\n',
-            "t.csv, row 2: ',' expected after '\"'; a field in double quotes ends with one, and those inside "
-            "are doubled; or remove the quote (R: qmethod = 'double')",
+            "t.csv, row 2: ',' expected after '\"'; end the field with a double quote and double those "
+            "inside it, or remove the quote (R: qmethod = 'double')",
         ),
     ],
 )
@@ -241,12 +241,12 @@ def test_lines_of_json_are_counted_as_an_editor_does(tmp_path: Path) -> None:
         (
             "t.json",
             b'{"Text": ["a", "b"], "Labels": ["x"]}',
-            "t.json: 2 in 'Text', 1 in 'Labels'; expected as many values in each",
+            "t.json: 2 in 'Text', 1 in 'Labels'; expected the same number in each",
         ),
         (
             "t.json",
             b'{"Text": {"0": "a", "1": "b"}, "Labels": {"0": "x", "2": "y"}}',
-            "t.json: 'Text' has the key '1', 'Labels' has not; expected the same keys in each",
+            "t.json: 'Text' has the key '1', but 'Labels' does not; expected the same keys in each",
         ),
         (
             "t.json",
@@ -264,10 +264,10 @@ def test_lines_of_json_are_counted_as_an_editor_does(tmp_path: Path) -> None:
         (
             "t.json",
             b'{"Text": ["a"], "Text": ["b"], "Labels": ["x"]}',
-            "t.json: key 'Text': stands there 2 times; expected once",
+            "t.json: key 'Text': appears 2 times; expected once",
         ),
-        ("t.json", b"[" * 100_000, "t.json: JSON that is nested too deep; expected texts and labels"),
-        ("t.json", b"[" + b"9" * 5000 + b"]", "t.json: not JSON that can be read: Exceeds the limit"),
+        ("t.json", b"[" * 100_000, "t.json: JSON that is nested too deeply; expected texts and labels"),
+        ("t.json", b"[" + b"9" * 5000 + b"]", "t.json: JSON that cannot be read: Exceeds the limit"),
         (
             "t.jsonl",
             b'{"Text": "a", "Labels": 1}\n{"Text"\n',
@@ -277,8 +277,8 @@ def test_lines_of_json_are_counted_as_an_editor_does(tmp_path: Path) -> None:
         (
             "t.json",
             b'{"Text": "a", "Labels": 1}\n{"Text": "b", "Labels": 2}\n',
-            "t.json, line 2, column 1: not JSON: Extra data; where each line is an object, "
-            "name the file .jsonl",
+            "t.json, line 2, column 1: not JSON: Extra data; if each line is an object, "
+            "use the ending .jsonl",
         ),
     ],
 )
@@ -301,10 +301,10 @@ def test_sheets_of_a_workbook(tmp_path: Path) -> None:
     content = workbook(tmp_path / "t.xlsx", {"notes": [["x"]], "texts": rows})
     assert read(tmp_path / "t.xlsx", content, sheet="texts")[1] == [2]
     assert refusal(tmp_path / "t.xlsx", content) == (
-        "t.xlsx: has the sheets 'notes', 'texts'; say which after a '#', as in '#notes'",
+        "t.xlsx: has the sheets 'notes', 'texts'; choose one with '#', as in '#notes'",
     )
     assert refusal(tmp_path / "t.xlsx", content, sheet="text") == (
-        "t.xlsx: no sheet 'text'; it has 'notes', 'texts'; did you mean 'texts'?",
+        "t.xlsx: no sheet 'text'; the sheets are 'notes', 'texts'; did you mean 'texts'?",
     )
 
 

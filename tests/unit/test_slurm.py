@@ -114,7 +114,7 @@ def test_of_several_kinds_the_one_that_is_there_most_is_asked_for(cluster: Path)
     assert settings.gpu_node_memory == 512000  # not that of a node without GPUs
     assert (settings.status_command, settings.first_check) == ("squeue", 20)
     assert "partition mixed are cancelled (PreemptMode=CANCEL)" in said(examination, "look")
-    assert "a quota of yours is not seen" in said(examination, "ok") + said(examination, "look")
+    assert "a quota is not taken into account" in said(examination, "ok") + said(examination, "look")
 
 
 def test_a_large_disk_is_named(cluster: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_a_partition_that_refuses_gives_way_to_the_next(cluster: Path) -> None:
     (cluster / "refused").write_text("partition=mixed")
     examination = examine(Choice(qos="long", constraint="fast"), cluster)
     assert examination.settings is not None and examination.settings.gpu_partition == "parts"
-    assert "partition mixed: not taken: no" in said(examination, "look")
+    assert "partition mixed: not used: no" in said(examination, "look")
     asked = (cluster / "asked").read_text().splitlines()
     assert all(("--constraint=fast" in line) == ("--gres" in line) for line in asked)
     assert all("--qos=long" in line for line in asked)
@@ -161,6 +161,6 @@ def test_a_kind_that_the_executor_cannot_ask_for(cluster: Path) -> None:
     sinfo = cluster / "bin/sinfo"
     sinfo.write_text(sinfo.read_text().replace("v100", "nvidia_a100-sxm4"))
     settings = examine(Choice(), cluster).settings
-    assert settings is not None and settings.gres == "gpu:1" and "starts anew" in settings.gres_reason
-    with pytest.raises(UserError, match="the executor asks for kinds of letters, digits"):
+    assert settings is not None and settings.gres == "gpu:1" and "starts again" in settings.gres_reason
+    with pytest.raises(UserError, match="the executor can only request kinds of letters, digits"):
         examine(Choice(gpu_kind="nvidia_a100-sxm4"), cluster)

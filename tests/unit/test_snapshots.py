@@ -81,7 +81,7 @@ def test_a_damaged_snapshot_gives_way_to_the_one_before(file: str, damage: str, 
 def test_what_belongs_to_other_work_is_left_alone(written: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO", logger="polysharp"):
         assert newest_step(written, IDENTITY | {"seed": 2}) is None
-    assert "are of other settings, data, model, code or hardware" in caplog.text
+    assert "settings, data, model, code or hardware differ" in caplog.text
     Snapshots(written, IDENTITY | {"seed": 2}, 0).write(5, state(5))
     assert newest_step(written, IDENTITY | {"seed": 2}) == 5
     assert newest_step(written) == 30

@@ -85,7 +85,7 @@ def test_a_snapshot_outlives_what_decides_on_no_number(hashes: Callable[..., lis
     training, library = hashes()
     future = "from __future__ import annotations\n"
     for edit in (
-        ("training/progress.py", '"""How far a training is. ', '"""How far the training is. '),
+        ("training/progress.py", '"""The progress of a training. ', '"""The progress of the training. '),
         (
             "training/finetuning.py",
             "# between two lines of progress",

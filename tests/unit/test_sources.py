@@ -136,10 +136,10 @@ def test_files_that_are_not_there(tmp_path: Path) -> None:
     files(tmp_path, "data/training.json", "data/test.json", "data/test.csv")
     assert refusal(tmp_path) == (
         "source: data: no file 'train' for train; there are test, training; did you mean 'training'?; "
-        "with texts that are not split, say splits 80%,10%,10%",
+        "if the texts are not split, set splits to 80%,10%,10%",
         "source: data: no file 'val' for validation; there are test, training; "
-        "with texts that are not split, say splits 80%,10%,10%",
-        "source: data: test.csv and test.json for test; expected one, or a pattern as source",
+        "if the texts are not split, set splits to 80%,10%,10%",
+        "source: data: test.csv and test.json for test; expected one file, or a pattern as source",
     )
     (line,) = refusal(tmp_path, source="dato")
     assert line.startswith("source: 'dato': no such folder or file in ") and "did you mean 'data'?" in line
@@ -148,14 +148,14 @@ def test_files_that_are_not_there(tmp_path: Path) -> None:
 def test_a_folder_without_a_file_that_can_be_read(tmp_path: Path) -> None:
     files(tmp_path, "data/train.doc")
     (line,) = refusal(tmp_path)
-    assert line.startswith("source: data: no file that can be read; expected one of .json, .jsonl,")
+    assert line.startswith("source: data: no file of a known format; expected one of .json, .jsonl,")
 
 
 @pytest.mark.parametrize(
     ("columns", "line"),
     [
-        ({"labels": "a,,b"}, "labels: 'a,,b': expected names of columns, as in 'economy,welfare'"),
-        ({"delimiter": ";"}, "delimiter: ';': expected none, as label_type is 'single'; or say 'multi'"),
+        ({"labels": "a,,b"}, "labels: 'a,,b': expected column names, as in 'economy,welfare'"),
+        ({"delimiter": ";"}, "delimiter: ';': expected none, as label_type is 'single'; or use 'multi'"),
         (
             {"label_type": "multi", "delimiter": ";", "labels": "a,b"},
             "delimiter: ';': expected none, as labels names several columns",
@@ -168,10 +168,10 @@ def test_a_folder_without_a_file_that_can_be_read(tmp_path: Path) -> None:
         (
             {"source": "all.csv", "splits": "train,10%,test"},
             "splits: 'train,10%,test': all.csv is one file; expected shares, as in '80%,10%,10%', "
-            "or the column that names the split, as split_column",
+            "or split_column, the column that holds the split",
         ),
-        ({"source": "{x}.csv"}, "source: '{x}.csv': expected no braces, which are wildcards to Snakemake"),
-        ({"source": "d*"}, "source: 'd/{y}.csv': expected no braces, which are wildcards to Snakemake"),
+        ({"source": "{x}.csv"}, "source: '{x}.csv': expected no braces, which Snakemake reads as wildcards"),
+        ({"source": "d*"}, "source: 'd/{y}.csv': expected no braces, which Snakemake reads as wildcards"),
     ],
 )
 def test_rows_that_cannot_be(columns: dict[str, str], line: str, tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_a_file_that_is_nearly_named_like_a_split_is_not_passed_over(tmp_path: P
     files(tmp_path, *(f"{folder}/{name}.csv" for folder in "ab" for name in ("train", "val", "test")))
     files(tmp_path, "c/Test.csv", "c/notes.csv", "c/train2.csv")
     assert refusal(tmp_path, source="*/*.csv", splits="train,val,test") == (
-        "source: c/Test.csv: is not taken; did you mean 'test'?",
+        "source: c/Test.csv: not used; did you mean 'test'?",
     )
 
 

@@ -156,7 +156,10 @@ def test_the_overview_has_what_was_found_everywhere(model: Path, tmp_path: Path)
     )
     reason = "my/turkish/train.json, row 3: the text is empty"
     write_json(paths.work / "data" / path("turkish") / "failure.json", {"reason": reason})
-    write_json(paths.work / "models/some/failure.json", {"reason": "model some: not on the hub"})
+    write_json(
+        paths.work / "models/some/failure.json",
+        {"reason": "model some: neither on the hub nor a local folder"},
+    )
     needed = {path(language): ["models/other"] for language in ("german", "english", "turkish", "welsh")}
     needed[path("irish")] = ["models/some"]
     overview = write_overview(needed, paths)
@@ -172,11 +175,11 @@ def test_the_overview_has_what_was_found_everywhere(model: Path, tmp_path: Path)
     assert not (paths.results / "check.json").exists()
     lines = overview.lines()
     assert lines[0] == (
-        "error (refused): data sets that cannot be read, or whose model cannot be had: 2 in 2 data sets; "
-        f"the first: main, turkish, single: {reason}; what to do: fix what is listed"
+        "error (refused): data sets that cannot be read, or whose model is not available: 2 in 2 data sets; "
+        f"first: main, turkish, single: {reason}; what to do: fix the listed mistakes"
     )
     assert lines[1].startswith(
-        "warning (copy): duplicate texts with the same labels: 2 in 2 data sets; the first: "
+        "warning (copy): duplicate texts with the same labels: 2 in 2 data sets; first: "
     )
     assert reason in rows(paths.results / "check.tsv")[3]["places"]
 

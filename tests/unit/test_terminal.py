@@ -79,10 +79,12 @@ def test_a_failed_job_says_why_in_place_of_its_command(snakemake: Snakemake) -> 
     snakemake.event("job_info", jobid=3, log=[RUN])
     write_log(RUN, "seed 1", *[f"error: row {row}" for row in range(1, 7)])
     snakemake.event("error", 'RuleException:\nCalledProcessError in file "train.smk", line 9:\nCommand ...')
-    snakemake.event("job_error", jobid=3)
+    state = "SLURM-job '7' failed, SLURM status is: 'TIMEOUT'."
+    snakemake.event("job_error", jobid=3, rule_msg=state)
     snakemake.event("error", "WorkflowError:\nAt least one job did not complete successfully.")
     name = "runs/main/german/single/sam/seed-1"
     assert snakemake.said == [
+        f"{name}: {state}",
         *[f"{name}: error: row {row}" for row in range(1, 5)],
         f"{name}: and 2 more: {RUN}",
     ]
@@ -95,8 +97,8 @@ def test_the_log_of_an_earlier_attempt_says_nothing(snakemake: Snakemake) -> Non
     os.utime(RUN, (time.time() - 60,) * 2)
     snakemake.event("job_info", jobid=3, log=[RUN])
     assert not snakemake.lines.running()
-    snakemake.event("job_error", jobid=3)
-    assert snakemake.said == [f"runs/main/german/single/sam/seed-1: failed; log: {RUN}"]
+    snakemake.event("job_error", jobid=3, log=[RUN, "logs/slurm/7.log"])
+    assert snakemake.said == [f"runs/main/german/single/sam/seed-1: failed; log: {RUN}, logs/slurm/7.log"]
 
 
 def test_what_is_running_is_said_with_its_last_line(snakemake: Snakemake) -> None:

@@ -1,4 +1,4 @@
-"""What published checkpoints import, so that transformers can load them: the classifier is in models."""
+"""Imported by published checkpoints, so that transformers can load them. The code is in polysharp.models."""
 
 from polysharp.models.classifier import PooledClassifier, PooledClassifierConfig
 

@@ -1,4 +1,4 @@
-# What the data hold, and what was found in them: `snakemake -c2 check`, and beside every run.
+# Summaries of the data sets and findings of the data check: `snakemake -c2 check`, and part of every run.
 #
 # Inputs:  results/data/{task}/{language}/{label_type}/, models/{model}/
 # Outputs: results/data/{task}/{language}/{label_type}/summary.{tsv,json,png}, results/check.{tsv,json}
@@ -20,8 +20,8 @@ rule summarise_data:
         "results/data/{task}/{language}/{label_type}/summary.png",
     log:
         "logs/data/{task}/{language}/{label_type}/summary.log",
-    priority: 1  # what is wrong shows before anything is trained
-    retries: 0  # a mistake stays one
+    priority: 1  # problems show before anything is trained
+    retries: 0  # a retry would fail in the same way
     conda:
         "../../envs/tables.yaml"
     params:
@@ -41,11 +41,11 @@ rule merge_findings:
         [f"results/data/{path}/summary.json" for path in SUMMARISED],
     output:
         "results/check.tsv",
-        "results/check.json",  # there only when no data set is missing or refused
+        "results/check.json",  # only made if no data set is missing or refused
     log:
         "logs/merge_findings.log",
-    priority: 1  # what is wrong shows before anything is trained
-    retries: 0  # a mistake stays one
+    priority: 1  # problems show before anything is trained
+    retries: 0  # a retry would fail in the same way
     conda:
         "../../envs/tables.yaml"
     params:

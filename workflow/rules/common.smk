@@ -1,4 +1,4 @@
-# Shared by all the files of rules: the library, the checked configuration, the matrix of cells.
+# Shared by all rule files: the library, the checked configuration, the matrix of cells.
 #
 # Inputs:  config/config.yaml (or --configfile), the sample sheet it names
 # Defines: LINES, STUDY, MATRIX, CONTENTS, JOBS, TRAINED, DATASETS, MODELS, FETCHED, PUBLISHED, FIGURES, TABLES, SEVERITIES, SUMMARISED, failure_file, remove_failures, job_of, dataset_of, prepared, needed
@@ -13,18 +13,18 @@ from shutil import which
 WORKFLOW = Path(str(workflow.current_basedir)).parent
 
 # Jobs inherit these. The library is found without installation, and `python` is the one that runs
-# Snakemake unless a conda environment or a container brings its own. Rules call it with -P, so that a
-# study's own files, such as random.py, are no modules. Where there is Slurm, sbatch,
-# squeue and their like are those of workflow/slurm, which have patience with it.
+# Snakemake, unless a conda environment or a container has its own. Rules call it with -P, so that a
+# study's own files, such as random.py, are not imported. If there is Slurm, sbatch, squeue and similar
+# commands are those of workflow/slurm, which wait when Slurm does not answer.
 sys.path.insert(0, str(WORKFLOW))
 FIRST = [str(Path(sys.executable).parent), *([str(WORKFLOW / "slurm")] if which("sbatch") else [])]
 os.environ.update(
     PATH=os.pathsep.join([*FIRST, *os.get_exec_path()]),
     PYTHONPATH=os.pathsep.join(filter(None, [str(WORKFLOW), os.environ.get("PYTHONPATH")])),
-    # For workflows that call $POLYSHARP_SCRIPTS/cancel_orphans.py; it goes with release 0.2.
+    # For workflows that call $POLYSHARP_SCRIPTS/cancel_orphans.py; to be removed in release 0.2.
     POLYSHARP_SCRIPTS=str(WORKFLOW / "scripts"),
     TOKENIZERS_PARALLELISM="false",
-    TQDM_DISABLE="1",  # bars of several processes tear one another, and the one of Snakemake
+    TQDM_DISABLE="1",  # progress bars of several processes would garble each other and Snakemake's
 )
 
 from polysharp.core import columns
@@ -39,25 +39,25 @@ from polysharp.cluster.wrappers import cancel_what_is_left
 from polysharp.cluster.driver_files import end_in_order_on_hangup, register_driver, stop_submitting_on
 from polysharp.config.slugs import hub_slug, model_slug
 
-# Jobs on Slurm, and some local ones, run Snakemake again, which reads this file, too: they are no drivers.
+# Jobs on Slurm, and some local ones, run Snakemake again, which reads this file, too: they are not drivers.
 if workflow.is_main_process:
     try:
         register_driver()
     except OSError as error:
         sys.exit(f"work: {error.strerror}; expected a folder that can be written")
-    stop_submitting_on(signal.SIGINT)  # SIGTERM comes in hooks.smk: what it does is set later
+    stop_submitting_on(signal.SIGINT)  # SIGTERM follows in hooks.smk: Snakemake sets its handler later
     end_in_order_on_hangup(lambda: workflow.local_exec)
     LINES = ProgressLines(logger, hides_logs="rich" in workflow.output_settings.log_handler_settings)
-    # Snakemake looks at the locks later, when it knows the jobs.
+    # Snakemake checks the locks later, when it knows the jobs.
     for run in locks.remove_stale():
-        print(f"The lock of an earlier run, {run}, which is over, is removed.", file=sys.stderr)
+        print(f"The lock of an earlier run, {run}, which has ended, is removed.", file=sys.stderr)
     if "--unlock" not in sys.argv:
         for line in locks.who_holds():
             print(line, file=sys.stderr)
-        atexit.register(locks.put_back, Path.cwd())  # Snakemake leaves the study's folder before
+        atexit.register(locks.put_back, Path.cwd())  # by then Snakemake has left the study's folder
 
-# A file given by --configfile replaces the example; merged with it, its methods would mix with ours.
-# Relative paths are looked for where Snakemake runs, then in the folder that holds this workflow.
+# A file given by --configfile replaces the example: merging would mix the methods of both.
+# Relative paths are looked for in the folder where Snakemake runs, then in the one that has this workflow.
 BASES = [Path(), WORKFLOW.parent]
 EXAMPLE = next(path for base in BASES if (path := base / "config" / "config.yaml").is_file())
 if not workflow.configfiles:
@@ -69,26 +69,26 @@ if not workflow.configfiles:
 
 try:
     STUDY, MATRIX = load_study(config, BASES, workflow.configfiles, workflow.config_settings.config)
-    # What files contain is among the params of the rules that read them: Snakemake compares times alone, and
-    # of models it knows no file. Jobs take what was found here, so that they decide as the driver does.
+    # The content of files is a param of the rules that read them: Snakemake itself compares only times, and
+    # knows no files of models. Jobs use the values found here, so that they decide as the driver does.
     CONTENTS = study_contents(MATRIX, look=workflow.is_main_process)
-except UserError as error:  # one line for each mistake, and no line of this file
+except UserError as error:  # one line for each mistake, without lines of this file
     sys.exit("\n".join(["The configuration cannot be used:", *error.lines]))
 
-# Where .snakemake was removed nothing says whether files are still those that results were made from, and
-# Snakemake would call the study complete.
+# If .snakemake was removed, it is not known whether results were made from the files as they are now, and
+# Snakemake would consider the study complete.
 if workflow.is_main_process and not {"--forcerun", "-R", "--touch", "-t", "--unlock"} & set(sys.argv):
     if older := older_results(MATRIX):
         sys.exit(
             "These results are older than the files they are made from, and Snakemake's records of them (.snakemake)"
             " are gone:\n"
             + "\n".join(older)
-            + "\nGive the same command with this behind it, to make them again:"
-            f"\n  --forcerun {shlex.join(older)}\nor, where the files are still the same:"
+            + "\nTo make them again, run the same command with this at its end:"
+            f"\n  --forcerun {shlex.join(older)}\nor, if the files have not changed:"
             f"\n  --touch --forcerun {shlex.join(older)}"
         )
 
-# Not among a rule's params, as no cell has other results for them: nothing has to run again.
+# Not params of a rule: they do not affect the results of a cell, so nothing has to run again.
 os.environ.update(
     POLYSHARP_SNAPSHOT_SECONDS=str(STUDY.snapshot_seconds),
     POLYSHARP_SEEDS=" ".join(map(str, STUDY.seeds)),
@@ -99,12 +99,12 @@ DATASETS = {dataset.path: dataset for dataset in MATRIX.datasets}
 MODELS = {model_slug(dataset.model): dataset.model for dataset in MATRIX.datasets}
 FETCHED = {hub_slug(dataset.hub): dataset.hub for dataset in MATRIX.datasets if dataset.hub}
 PUBLISHED = sorted({cell.dataset.path for cell in MATRIX.cells if cell.has_checkpoint})
-FIGURES = ["comparison", *(["curves"] if PUBLISHED else [])]  # tables that are drawn as well
+FIGURES = ["comparison", *(["curves"] if PUBLISHED else [])]  # tables that are also drawn
 TABLES = {table.file.removesuffix(".tsv"): f"results/{table.file}" for table in columns.TABLES}
 SEVERITIES = [f"--severity={check}={severity}" for check, severity in STUDY.checks.items()]
-# Without a method that has a model nothing says how many tokens a text has.
+# Without a method that has a model, tokens cannot be counted.
 SUMMARISED = sorted({cell.dataset.path for cell in MATRIX.cells if cell.has_model})
-# What the tables depend on, as an argument of the commands that look at the whole study.
+# What the tables depend on, as arguments of the commands that use the whole study.
 STUDY_ARGUMENTS = ["--config", STUDY.model_dump_json(), *(f"--base={base}" for base in BASES)]
 
 
@@ -138,19 +138,19 @@ def job_of(wildcards):
 
 
 def files_of(wildcards):
-    """Return the files of a data set, whose content decides and not their times; or the note of the hub's."""
+    """Return the files of a data set, whose content matters, not their times; or the record of a download."""
     dataset = dataset_of(wildcards)
     return dataset.inputs if dataset.hub else ancient(dataset.inputs)
 
 
 def content_of_data(wildcards):
-    """Return the SHA-256 of the files of a data set; of one on the hub no other param than before."""
+    """Return the SHA-256 of the files of a data set; for one on the hub, its source, as before."""
     dataset = dataset_of(wildcards)
     return CONTENTS.get(f"data/{dataset.path}", dataset.source.as_arguments())
 
 
 def outside_of(wildcards):
-    """Return the file of predictions that a method from outside reads."""
+    """Return the file of predictions that an outside method reads."""
     return predictions_of(job_of(wildcards).cells[0])
 
 
@@ -165,7 +165,7 @@ def prepared(dataset):
 
 
 def needed(path):
-    """Return a data set's path with the folders in work/ of what it needs, as an argument of the commands."""
+    """Return a data set's path and the folders in work/ of what it needs, as an argument of the commands."""
     dataset = DATASETS[path]
     folders = [f"sources/{hub_slug(dataset.hub)}"] if dataset.hub else []
     folders += [f"models/{model_slug(dataset.model)}"] if path in SUMMARISED else []

@@ -5,21 +5,21 @@
 
 
 def held_locks():
-    """Return the lock files that this run holds. Snakemake has no public name for them."""
+    """Return the lock files that this run holds. Snakemake has no public API for them."""
     return [Path(lock) for lock in getattr(workflow.persistence, "_lockfile", {}).values()]
 
 
 def alone(target):
-    """Return whether this is all that is asked for, and nothing is to be trained."""
+    """Return whether this is the only target, so that nothing is trained."""
     return set(workflow.dag_settings.targets) == {target}
 
 
-# A run that is killed leaves its lock, which a later one takes away where it knows whose it was. It may also
-# have left jobs in the queue, which this one would submit a second time.
+# A run that is killed leaves its lock, which a later run removes if it knows whose it was. It may also have
+# left jobs in the queue, which this run would submit a second time.
 onstart:
     if not alone("partial"):
         driver.start(driver.process_here(), held_locks())
-        # Reasons of an earlier run, for what may have been mended since; what still is wrong says so again.
+        # Reasons of an earlier run: they may have been fixed since; what is still wrong is reported again.
         for step in ("data", "models", "sources"):
             remove_failures(step)
         stop_submitting_on(signal.SIGTERM)
@@ -48,8 +48,8 @@ onsuccess:
         )
 
 
-# When cells failed, the tables are brought up to date from what there is, the failed ones shown. They
-# come without a manifest, which makes merge_reports run again as soon as every cell is there.
+# If cells failed, the tables are made from what is complete, and show the failed cells. There is no manifest
+# then, so that merge_reports runs again as soon as every cell is complete.
 onerror:
     cancel_what_is_left()
     datasets = [needed(path) for path in DATASETS]

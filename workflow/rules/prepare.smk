@@ -1,7 +1,7 @@
-# Models and data in the one form that training reads. On a cluster these run on the login node,
-# which is where the internet is.
+# Models and data in the form that training reads. On a cluster these rules run on the login node,
+# which has access to the internet.
 #
-# Inputs:  what the configuration names a model; the files of a data set, or what the hub has of it
+# Inputs:  the models that the configuration names; the files of data sets, or data sets of the hub
 # Outputs: models/{model}/, sources/{source}/, results/data/{task}/{language}/{label_type}/
 
 
@@ -11,7 +11,7 @@ localrules:
     prepare_data,
 
 
-# The text of a shell command decides whether Snakemake runs a rule again: these paths stay as they are.
+# Do not change these paths: Snakemake reruns a rule if the text of its shell command changes.
 MODEL_FAILURE = failure_file("models/{wildcards.model}")
 SOURCE_FAILURE = failure_file("sources/{wildcards.source}")
 DATA_FAILURE = failure_file("data/{wildcards.task}/{wildcards.language}/{wildcards.label_type}")
@@ -23,14 +23,14 @@ rule prepare_model:
         "models/{model}/model.safetensors",
     log:
         "logs/models/{model}.log",
-    priority: 1  # what is wrong shows before anything is trained
-    retries: 0  # a mistake stays one
+    priority: 1  # problems show before anything is trained
+    retries: 0  # a retry would fail in the same way
     conda:
         "../../envs/training.yaml"
     params:
         name=lambda wildcards: MODELS[wildcards.model].name,
         revision=lambda wildcards: [f"--revision={r}" for r in [MODELS[wildcards.model].revision] if r],
-        # Of the hub's models the revision says what they hold; the name again is no other param than before.
+        # The content of a model on the hub is known by its revision; repeating the name changes no params.
         content=lambda wildcards: CONTENTS.get(f"models/{wildcards.model}", MODELS[wildcards.model].name),
     shell:
         "exec python -P -m polysharp prepare-model --name {params.name:q} {params.revision:q}"
@@ -44,8 +44,8 @@ rule fetch_data:
         "sources/{source}/fetched.json",
     log:
         "logs/sources/{source}.log",
-    priority: 1  # what is wrong shows before anything is trained
-    retries: 0  # a mistake stays one
+    priority: 1  # problems show before anything is trained
+    retries: 0  # a retry would fail in the same way
     conda:
         "../../envs/tables.yaml"
     params:
@@ -67,8 +67,8 @@ rule prepare_data:
         "results/data/{task}/{language}/{label_type}/findings.json",
     log:
         "logs/data/{task}/{language}/{label_type}.log",
-    priority: 1  # what is wrong shows before anything is trained
-    retries: 0  # a mistake stays one
+    priority: 1  # problems show before anything is trained
+    retries: 0  # a retry would fail in the same way
     conda:
         "../../envs/tables.yaml"
     params:

@@ -1,4 +1,4 @@
-# The tables that people read, and their picture.
+# Tables, figures and the report.
 #
 # Inputs:  results/runs/, results/data/
 # Outputs: results/report.html, report.tsv, comparison.{tsv,parquet,tex,png,pdf}, averages.tsv, confusions.tsv,
@@ -26,13 +26,13 @@ rule merge_reports:
     conda:
         "../../envs/tables.yaml"
     params:
-        # A function, as braces in a text prefix are no wildcards.
+        # A function, so that braces in a text prefix are not taken for wildcards.
         study=lambda wildcards: STUDY_ARGUMENTS,
     shell:
         "exec python -P -m polysharp merge-reports {params.study:q} --log {log:q}"
 
 
-# All tables, figures and the report from what is finished, while the rest is at work: `snakemake -c1 partial`.
+# All tables, figures and the report from what is complete, while the rest is running: `snakemake -c1 partial`.
 rule partial:
     log:
         "logs/partial.log",

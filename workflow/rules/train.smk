@@ -1,10 +1,11 @@
-# One cell: a data set, a method, a seed; of fine-tuning several seeds where one job takes more of them.
+# One cell: a data set, a method, a seed. A job of fine-tuning may train several seeds.
 # A method from outside trains nothing: its predictions are read.
 #
 # Inputs:  results/data/{task}/{language}/{label_type}/, models/{model}/
 # Outputs: results/runs/{task}/{language}/{label_type}/{method}/seed-{seed}/
-# Beside:  work/runs/.../checkpoint and snapshots, which a failed job must not lose: no declared outputs.
-#          For the same reason fine-tuning declares a receipt in place of results: one seed may fail.
+# Also:    work/runs/.../checkpoint and snapshots, which a failed job must not lose: they are not declared as
+#          outputs, as Snakemake deletes those of a failed job. For the same reason fine-tuning declares a
+#          receipt instead of results: one seed may fail.
 
 
 localrules:
@@ -132,7 +133,7 @@ rule outside:
         f"logs/runs/{CELL}.log",
     wildcard_constraints:
         method=methods_of("outside"),
-    retries: 0  # a mistake stays one
+    retries: 0  # a retry would fail in the same way
     conda:
         "../../envs/tables.yaml"
     params:

@@ -1,8 +1,8 @@
 """The command ``polysharp`` and its sub-commands, each in the module of its name.
 
-The module of a sub-command has ``parser`` (its options), ``main`` (what it does) and ``run(argv)``, which
-parses, calls ``main`` and exits with a status. Only the module of the given command is imported, as a
-study starts thousands of these processes.
+The module of a sub-command has ``parser`` (its options), ``main`` (its work) and ``run(argv)``, which
+parses, calls ``main`` and exits with a status. Only the module of the given command is imported, because
+a study starts thousands of these processes.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from importlib import import_module
 from polysharp import VERSION
 from polysharp.core.errors import nearest
 
-# By what a person does, in the order in which they do it.
+# Grouped by task, in the order in which a user meets them.
 COMMANDS: dict[str, dict[str, str]] = {
     "plan a study": {
-        "plan": "say what the study will take: cells, jobs, hours, disk",
+        "plan": "estimate what a study takes: cells, jobs, hours, disk",
         "doctor": "examine a Slurm cluster and write a profile for it",
     },
     "prepare models and data, check the data": {
-        "prepare-model": "turn a hub id, a folder or a package into one local model folder",
+        "prepare-model": "convert a model (hub id, folder or package) into a local model folder",
         "fetch-data": "download a data set from the Hugging Face hub",
         "prepare-data": "read, check, split and store one data set",
         "summarise-data": "count and draw the texts, labels and tokens of a data set",
@@ -48,7 +48,7 @@ NAMES = [name for group in COMMANDS.values() for name in group]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the sub-command that `argv`, by default the command line, begins with."""
+    """Run the sub-command at the start of `argv`, by default the command line."""
     given = list(sys.argv[1:] if argv is None else argv)
     if not given or given[0] in ("-h", "--help"):
         print(_help())
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f"polysharp {VERSION}")
     elif given[0] not in NAMES:
         hint = nearest(given[0], NAMES) or "; `polysharp --help` lists the commands"
-        sys.exit(f"polysharp: {given[0]!r}: no such command{hint}")
+        sys.exit(f"polysharp: {given[0]!r}: unknown command{hint}")
     else:
         import_module(f"polysharp.cli.{given[0].replace('-', '_')}").run(given[1:])
 
@@ -67,7 +67,7 @@ def _help() -> str:
         "usage: polysharp COMMAND [options]",
         "",
         "Fine-tune classifiers with sharpness-aware minimisation for every language, label type, method and",
-        "seed. The Snakemake workflow calls these commands; each also works alone.",
+        "seed. The Snakemake workflow calls these commands; each also works on its own.",
     ]
     for title, commands in COMMANDS.items():
         lines += ["", f"{title}:", *(f"  {name:{width}}  {what}" for name, what in commands.items())]

@@ -1,4 +1,4 @@
-"""Build report.html from the tables of a study: one file, for eyes, that works offline and from a mail."""
+"""Build report.html from the tables of a study: one file that works offline and as an attachment."""
 
 import argparse
 from collections.abc import Sequence

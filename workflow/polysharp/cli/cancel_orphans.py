@@ -1,8 +1,7 @@
 """Cancel the Slurm jobs that an earlier run in this folder left behind when it was killed.
 
-The workflow calls it when a run starts. Where another run is still at work, its jobs are its own, and
-all are left alone. Trainings that are cancelled save where they are, and the run that starts goes on
-from there.
+The workflow calls this when a run starts. Jobs of an active run are not cancelled. Trainings that are
+cancelled save their state, and the new run resumes them.
 """
 
 import argparse
@@ -24,10 +23,10 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument(
         "--prefix",
         default="polysharp",
-        help="how the names of our jobs begin: slurm-jobname-prefix of the profile (default: polysharp)",
+        help="prefix of our jobs' names: slurm-jobname-prefix of the profile (default: polysharp)",
     )
     result.add_argument(
-        "--local", action="store_true", help="this run needs no Slurm: say nothing where it does not answer"
+        "--local", action="store_true", help="this run needs no Slurm: say nothing if it does not answer"
     )
     return result
 
@@ -37,16 +36,16 @@ def main(arguments: argparse.Namespace) -> None:
         return
     this = driver.own_driver() or driver.process_here(os.getppid())
     other = driver.at_work(this)
-    if not driver.is_noted(this):  # the workflow's own hook has done it, and knows its locks
+    if not driver.is_noted(this):  # the workflow's hook does this first, with its locks
         driver.start(this)
     if other:
-        log.warning("another run, %s, is at work in this folder; its jobs are left alone", other)
+        log.warning("another run, %s, is active in this folder; its jobs are not cancelled", other)
         return
     try:
         orphans = slurm.queued_jobs(arguments.prefix, Path.cwd())
     except UserError as error:
         if not arguments.local:
-            log.warning("Slurm does not say whether an earlier run left jobs: %s", error)
+            log.warning("it is not known whether an earlier run left Slurm jobs: %s", error)
         orphans = []
     if orphans:
         slurm.cancel(orphans)

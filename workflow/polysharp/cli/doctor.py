@@ -1,8 +1,8 @@
-"""Look at this Slurm cluster, say what does not fit and how to fix it, and write a profile for it.
+"""Examine this Slurm cluster, say what does not fit and how to fix it, and write a profile for it.
 
-To be run on the login node, in the folder where the study is going to run. Nothing is submitted: Slurm
-is asked whether it would take the jobs. The profile is written to profiles/here, unless --output says
-otherwise, and used by: snakemake --profile profiles/here
+Run this on the login node, in the folder where the study will run. Nothing is submitted: Slurm is only
+asked whether it would accept the jobs. The profile is written to profiles/here, unless --output says
+otherwise. Use it with: snakemake --profile profiles/here
 """
 
 import argparse
@@ -29,25 +29,25 @@ PROFILE = "config.yaml"
 def parser() -> argparse.ArgumentParser:
     result = command_parser("doctor", __doc__)
     add = result.add_argument
-    add("--gpu-partition", metavar="NAME", help="default: the one with most GPUs")
+    add("--gpu-partition", metavar="NAME", help="default: the one with the most GPUs")
     add("--cpu-partition", metavar="NAME", help="default: the default one, if it has no GPUs")
-    add("--gpu-kind", metavar="KIND", help="as in a100; default: the one that is there most")
+    add("--gpu-kind", metavar="KIND", help="such as a100; default: the most common one")
     add("--account", metavar="NAME", help="default: your default account")
-    add("--qos", metavar="NAME", help="quality of service, if your cluster asks for one")
-    add("--constraint", metavar="FEATURE", help="that a node must have")
+    add("--qos", metavar="NAME", help="quality of service, if your cluster requires one")
+    add("--constraint", metavar="FEATURE", help="feature that a node must have")
     add(
         "--configfile",
         type=Path,
         default=Path("config/config.yaml"),
         metavar="FILE",
-        help="the study whose models are looked for (default: config/config.yaml)",
+        help="the study whose models are checked (default: config/config.yaml)",
     )
     add(
         "--output",
         type=Path,
         default=Path("profiles/here"),
         metavar="FOLDER",
-        help="where the profile goes; one that is there is replaced (default: profiles/here)",
+        help="where the profile goes; an existing one is replaced (default: profiles/here)",
     )
     return result
 
@@ -73,7 +73,7 @@ def _models(configfile: Path) -> list[Observation]:
     try:
         return examine_models(yaml.safe_load(configfile.read_text(encoding="utf-8")) or {}, Path("models"))
     except (OSError, UserError, yaml.YAMLError) as error:
-        return [Observation("look", f"{configfile}: its models could not be looked for: {error}")]
+        return [Observation("look", f"{configfile}: its models could not be checked: {error}")]
 
 
 def run(argv: Sequence[str]) -> None:

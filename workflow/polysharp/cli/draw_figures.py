@@ -1,4 +1,4 @@
-"""Draw tables of a study for eyes, as PNG and, for papers, as PDF."""
+"""Draw tables of a study as figures: PNG, and PDF for papers."""
 
 import argparse
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ def parser() -> argparse.ArgumentParser:
     result = command_parser("draw-figures", __doc__)
     result.add_argument("--figures", nargs="+", required=True, choices=FIGURES, help="tables to draw")
     result.add_argument(
-        "--results", type=Path, required=True, metavar="FOLDER", help="where tables are, and figures go"
+        "--results", type=Path, required=True, metavar="FOLDER", help="folder of tables and figures"
     )
     return result
 

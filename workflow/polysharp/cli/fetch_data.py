@@ -1,4 +1,4 @@
-"""Fetch a data set of the hub: one Parquet file for every split."""
+"""Download a data set from the hub, with one Parquet file per split."""
 
 import argparse
 import os
@@ -33,7 +33,7 @@ def _source(text: str) -> HubSource:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    # Read when huggingface_hub and datasets are imported, which happens below.
+    # huggingface_hub and datasets, which are imported below, read these variables.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     if not sys.stderr.isatty():
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")

@@ -1,4 +1,4 @@
-"""Merge what was found in all data sets into check.tsv, and say it."""
+"""Merge the findings of all data sets into check.tsv, and print them."""
 
 import argparse
 import logging
@@ -17,7 +17,7 @@ def parser() -> argparse.ArgumentParser:
         nargs="+",
         required=True,
         metavar="TASK/LANGUAGE/LABEL_TYPE[=FOLDER,...]",
-        help="all of the study, and the folders in work/ of what each needs",
+        help="all data sets of the study, each with the folders in work/ that it needs",
     )
     return result
 

@@ -1,8 +1,8 @@
 """Merge the reports of all cells into the tables of the study, from report.tsv to costs.tsv.
 
-Cells that are failed or missing are shown as such; nothing is averaged over them. What failed is told
-with its cause and what to do, and stands in failures.tsv. Unless --partial says that cells may be missing,
-the command then ends with 1.
+Failed and missing cells are shown as such and left out of averages. Failures are reported with their cause
+and what to do, and listed in failures.tsv. If cells are failed or missing, the command exits with 1, unless
+--partial is given.
 """
 
 import argparse
@@ -21,18 +21,18 @@ def parser() -> argparse.ArgumentParser:
     result = command_parser("merge-reports", __doc__)
     add_study_options(result)
     result.add_argument(
-        "--partial", action="store_true", help="cells may be missing: end with 0 all the same"
+        "--partial", action="store_true", help="exit with 0 even if cells are failed or missing"
     )
     result.add_argument(
         "--at-work",
         action="store_true",
-        help="while a run lives, take a cell that has left neither results nor a reason to be in training",
+        help="while a run is active, treat cells that have neither results nor a reason as being trained",
     )
     return result
 
 
 def main(arguments: argparse.Namespace) -> None:
-    limit_threads(1)  # sums that depend on no number of cores; and many small products, faster so
+    limit_threads(1)  # so that sums do not depend on the number of cores; small products are also faster
     from polysharp.cluster import driver
     from polysharp.core.paths import Paths
     from polysharp.reporting.failures import find_failures, summary, write_failures

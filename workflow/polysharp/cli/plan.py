@@ -1,6 +1,6 @@
-"""Say what a study is going to take before it is started: cells, jobs, hours, disk.
+"""Say what a study will take before it is started: cells, jobs, hours, disk.
 
-Hours follow from what has run in this folder before; where nothing has, run one cell first, as in
+Hours are estimated from cells that have run in this folder before. If there are none, run one cell first:
 snakemake -c1 results/runs/<task>/<language>/<label_type>/<method>/seed-<n>/job.json
 """
 

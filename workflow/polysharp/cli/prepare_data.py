@@ -18,47 +18,49 @@ log = logging.getLogger("polysharp.prepare_data")
 def parser() -> argparse.ArgumentParser:
     result = command_parser("prepare-data", __doc__)
     result.add_argument("--source", required=True, metavar="PATH", help="file, folder, or pattern of files")
-    result.add_argument("--sheet", metavar="NAME", help="of a workbook with several")
+    result.add_argument("--sheet", metavar="NAME", help="sheet of a workbook, if it has several")
     result.add_argument("--label-type", choices=LABEL_TYPES, required=True)
-    result.add_argument("--language", metavar="NAME", help="that the texts should be in; default: any")
-    result.add_argument("--text", default="Text", metavar="COLUMN", help="of the texts; default: Text")
+    result.add_argument("--language", metavar="NAME", help="expected language of the texts; default: any")
+    result.add_argument("--text", default="Text", metavar="COLUMN", help="column of the texts; default: Text")
     result.add_argument(
         "--labels",
         type=lambda names: tuple(names.split(",")),
         default=("Labels",),
         metavar="COLUMN[,...]",
-        help="of the labels, or one of 0 and 1 for each label; default: Labels",
+        help="column of the labels, or a column of 0 and 1 per label; default: Labels",
     )
     result.add_argument(
         "--delimiter",
         type=lambda sign: DELIMITERS.get(sign, sign),
         metavar="SIGN",
-        help="between the labels in one value, also 'space' or 'tab'",
+        help="separator between the labels in one value; also 'space' or 'tab'",
     )
-    result.add_argument("--group", metavar="COLUMN", help="whose values stand in one split alone")
-    result.add_argument("--language-column", metavar="COLUMN", help="of files with several languages")
-    result.add_argument("--language-value", metavar="VALUE", help="of this one there; default: --language")
-    result.add_argument("--split-column", metavar="COLUMN", help="that names the split")
+    result.add_argument("--group", metavar="COLUMN", help="column of groups that are never in two splits")
+    result.add_argument("--language-column", metavar="COLUMN", help="column that holds the language")
+    result.add_argument(
+        "--language-value", metavar="VALUE", help="value of this language; default: --language"
+    )
+    result.add_argument("--split-column", metavar="COLUMN", help="column that holds the split")
     result.add_argument(
         "--splits",
         type=parse_splits,
         metavar="TRAIN,VALIDATION,TEST",
-        help="names of files, values of the column, or shares to draw; default: train,val,test, and for "
+        help="names of files, values of the split column, or shares to draw; default: train,val,test; for "
         "one file 80%%,10%%,10%%",
     )
-    result.add_argument("--split-seed", type=int, default=0, metavar="N", help="by which shares are drawn")
+    result.add_argument("--split-seed", type=int, default=0, metavar="N", help="seed for shares; default: 0")
     add_severity_option(result)
     result.add_argument("--output", type=Path, required=True, metavar="FOLDER")
     return result
 
 
 def main(arguments: argparse.Namespace) -> None:
-    gc.disable()  # of a hundred thousand texts none is garbage, and to look takes a tenth of the time
+    gc.disable()  # there is hardly any garbage, and collecting it takes a tenth of the time
     from polysharp.config.checks import FINDINGS, PLACES
     from polysharp.data.preparation import RefusedData, prepare_data, write_findings
 
     if arguments.language_column and not (arguments.language_value or arguments.language):
-        raise UserError("--language-column: expected --language-value beside it, or --language")
+        raise UserError("--language-column: expected --language-value or --language as well")
     one_file = Path(arguments.source).is_file() and not arguments.split_column
     source = Source(
         arguments.source,
@@ -73,7 +75,7 @@ def main(arguments: argparse.Namespace) -> None:
         arguments.splits or (SHARES if one_file else NAMES),
     )
     severities = dict(arguments.severities)
-    if arguments.failure:  # what was found the last time
+    if arguments.failure:  # findings of the last run
         (arguments.failure.parent / PLACES).unlink(missing_ok=True)
     try:
         findings = prepare_data(
@@ -88,7 +90,7 @@ def main(arguments: argparse.Namespace) -> None:
         log_findings([finding for finding in refused.findings if finding.severity != "error"])
         if arguments.failure:
             write_findings(refused.findings, arguments.failure.parent)
-            log.info("all that was found: %s", arguments.failure.parent / FINDINGS)
+            log.info("all findings: %s", arguments.failure.parent / FINDINGS)
         raise
     log_findings(findings)
     names = ", ".join(f"{finding.check} ({finding.count})" for finding in findings)

@@ -1,4 +1,4 @@
-"""Turn whatever names a model into one ordinary local Hugging Face folder."""
+"""Convert a model from the hub, a folder or a package into a local Hugging Face folder."""
 
 import argparse
 import os
@@ -16,19 +16,19 @@ def parser() -> argparse.ArgumentParser:
         "--name",
         required=True,
         metavar="MODEL",
-        help="package:<package that carries weights>, a local folder, or a hub id (org/name)",
+        help="package:<package with weights>, a local folder, or a hub id (org/name)",
     )
     options.add_argument(
         "--revision",
         metavar="REVISION",
-        help="hub branch, tag or commit, or the version that the package must have; default: as it is now",
+        help="hub branch, tag or commit, or the required version of the package; default: the current one",
     )
     options.add_argument("--output", required=True, type=Path, metavar="FOLDER", help="the folder to write")
     return options
 
 
 def main(arguments: argparse.Namespace) -> None:
-    # Read when huggingface_hub is imported, which happens below.
+    # huggingface_hub, which is imported below, reads these variables.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     if not sys.stderr.isatty():

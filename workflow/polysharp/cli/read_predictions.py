@@ -1,4 +1,4 @@
-"""Predictions from elsewhere for one data set, read from a table and scored like those of any method.
+"""Read predictions from elsewhere for one data set from a table, and score them like any method's.
 
 Writes report.json, predictions.parquet, history.jsonl and costs.json into --output.
 """
@@ -19,9 +19,9 @@ log = logging.getLogger("polysharp.read_outside")
 def parser() -> argparse.ArgumentParser:
     result = cell_parser("read-predictions", __doc__, "outside")
     result.add_argument(
-        "--task", default="main", help="rows to take where the table has tasks (default: main)"
+        "--task", default="main", help="rows to use if the table has a column task (default: main)"
     )
-    result.add_argument("--language", required=True, help="rows to take where the table has languages")
+    result.add_argument("--language", required=True, help="rows to use if the table has a column language")
     return result
 
 
@@ -36,11 +36,11 @@ def main(arguments: argparse.Namespace) -> None:
     settings = parse_settings("outside", arguments.settings)
     assert isinstance(settings, OutsideSettings)
     data = read_prepared(arguments.data)
-    content = sha256(Path(settings.predictions))  # before it is read: a change in between shows the next time
+    content = sha256(Path(settings.predictions))  # before it is read: a later change is seen by the next run
     answers = read_answers(Path(settings.predictions), settings, data, arguments.task, arguments.language)
     for split, of_split in answers.items():
         log.info(
-            "%s: %d texts; %d answers stand for no label and count as wrong",
+            "%s: %d texts; %d answers could not be mapped to labels and count as wrong",
             split,
             len(of_split.predicted),
             of_split.unmapped.sum(),

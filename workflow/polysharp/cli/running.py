@@ -27,14 +27,14 @@ ASKED_TO_STOP = (signal.SIGTERM, signal.SIGHUP)
 
 
 def limit_threads(threads: int) -> None:
-    """Fix the threads of numpy's and polars' kernels; called before either is imported."""
+    """Set the number of threads of numpy and polars; call this before either is imported."""
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"):
         os.environ[name] = str(threads)
 
 
 @contextmanager
 def importing() -> Iterator[None]:
-    """Load modules without looking for garbage in between: there is none, and it is a fifth of the time."""
+    """Import modules without garbage collection: there is no garbage, and it takes a fifth of the time."""
     gc.disable()
     try:
         yield
@@ -44,7 +44,7 @@ def importing() -> Iterator[None]:
 
 
 def log_findings(findings: Sequence[Finding]) -> None:
-    """Log what was found, with what to do and the first places of each."""
+    """Log findings, each with what to do and its first places."""
     for finding in findings:
         check = CHECKS[finding.check]
         log.warning("%s: %d; what to do: %s", check.title, finding.count, check.remedy)
@@ -58,9 +58,9 @@ def run_command(
     name: str,
     failures: Sequence[Path] | None = None,
 ) -> None:
-    """Run `main` and exit as :func:`attempt` says; `name` stands before every line on the terminal.
+    """Run `main` and exit with the status of :func:`attempt`; `name` begins every line on the terminal.
 
-    What SIGTERM or SIGHUP ends, unless `main` listens to it itself, is unfinished.
+    A command that SIGTERM or SIGHUP ends is unfinished, unless `main` handles these signals itself.
     """
     start_logging(arguments.log, name)
     for number in ASKED_TO_STOP:
@@ -73,7 +73,7 @@ def run_command(
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:
-    for further in ASKED_TO_STOP:  # a terminal that closes asks every process, and Snakemake asks again
+    for further in ASKED_TO_STOP:  # a terminal that closes signals every process, and Snakemake again
         signal.signal(further, signal.SIG_IGN)
     raise Interrupted(f"stopped by {signal.Signals(number).name}; rerun to start from the beginning")
 
@@ -81,7 +81,7 @@ def _stop(number: int, _frame: FrameType | None) -> None:
 def start_logging(file: Path | None, name: str) -> None:
     """Log to a file, and to the terminal, where every line begins with `name`.
 
-    What a workflow has started logs to the file alone: the workflow says what matters of it.
+    Commands that a workflow has started log only to the file: the workflow shows what matters.
     """
     logging.raiseExceptions = False  # a log that cannot be written is no reason for a traceback
     terminal = logging.StreamHandler()
@@ -89,7 +89,7 @@ def start_logging(file: Path | None, name: str) -> None:
     handlers: list[logging.Handler] = [terminal]
     if file and _first():
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.unlink(missing_ok=True)  # not cut: another process may not have noticed yet that it is over
+        file.unlink(missing_ok=True)  # not truncated: a process that was replaced may not have noticed it yet
         file_handler = _LogFile(file, encoding="utf-8")
         file_handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
         handlers = [file_handler] if has_driver_here() else [terminal, file_handler]
@@ -100,7 +100,7 @@ def start_logging(file: Path | None, name: str) -> None:
 
 
 class _LogFile(logging.FileHandler):
-    """A log that goes to the terminal where the disk is full."""
+    """A log file whose lines go to the terminal if the disk is full."""
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Print what cannot be written."""
@@ -110,17 +110,17 @@ class _LogFile(logging.FileHandler):
 def attempt(work: Callable[[], None], failures: Sequence[Path]) -> int:
     """Do a piece of work and return its exit status.
 
-    0 when it is done, 1 when it failed, 75 when it was asked to stop: a fine-tuning goes on where it was
-    when it is started again; a Slurm job that is being preempted is put back into the queue. A
-    :class:`UserError` is logged as its lines; anything else is a bug, whose traceback goes to the log.
-    `failures` receive the reason, and are removed first.
+    0 when it is complete, 1 when it failed, 75 when it was asked to stop: a fine-tuning resumes when it is
+    started again; a Slurm job that is being preempted is requeued. The lines of a :class:`UserError` are
+    logged; anything else is a bug, whose traceback is logged. The files `failures` are removed first, and
+    receive the reason.
     """
     for failure in failures if _first() else []:
         remove_failure(failure)
     try:
         work()
         return 0
-    except LeaseLost as loss:  # what is written about this cell from now on is the other's
+    except LeaseLost as loss:  # from now on the other process writes about this cell
         log.info("%s", loss)
         return _unfinished()
     except UserError as error:
@@ -142,13 +142,13 @@ def attempt(work: Callable[[], None], failures: Sequence[Path]) -> int:
         if _disk_is_full(error):
             failure_class, reason = (
                 "disk",
-                f"no space left on the disk in {Path.cwd()} or its temporary folder",
+                f"no space left on the disk of {Path.cwd()} or in the temporary folder",
             )
-            log.error("error: %s; make space, and give the same command again", reason)
+            log.error("error: %s; free up disk space, and run the same command again", reason)
         else:
             failure_class, reason = "bug", f"{type(error).__name__}: {error}".splitlines()[0]
-            log.exception("this is a bug in polysharp, or something that it did not foresee:")
-    # What another process has written is the cause; the others fail because they lost it.
+            log.exception("this is a bug in polysharp, or a case that it does not handle:")
+    # If another process has written a reason, that is the cause: the others fail because they lost it.
     for failure in failures:
         if not failure.exists():
             try:
@@ -159,14 +159,14 @@ def attempt(work: Callable[[], None], failures: Sequence[Path]) -> int:
 
 
 def _unfinished() -> int:
-    """Put the Slurm job back into the queue, where it is being preempted; return the exit status."""
+    """Requeue the Slurm job if it is being preempted; return the exit status."""
     if _first() and slurm.requeue_if_preempted():
-        log.info("preempted: this Slurm job is put back into the queue")
+        log.info("preempted: this Slurm job is requeued")
     return UNFINISHED
 
 
 def _disk_is_full(error: BaseException | None) -> bool:
-    """Whether a full disk, or a full share of one, is behind an error. Libraries wrap it as they like."""
+    """Whether an error comes from a full disk or quota. Libraries may have wrapped the original error."""
     while error is not None:
         if getattr(error, "errno", None) in FULL or "No space left on device" in str(error):
             return True

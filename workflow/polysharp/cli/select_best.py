@@ -18,7 +18,7 @@ def parser() -> argparse.ArgumentParser:
         nargs="+",
         required=True,
         metavar="PATH",
-        help="the data set's cells that have a checkpoint, task/language/label_type/method/seed-n",
+        help="the data set's cells that have a checkpoint, as task/language/label_type/method/seed-n",
     )
     add_metric_option(result)
     result.add_argument(

@@ -1,4 +1,4 @@
-"""Count texts, labels and tokens of a prepared data set, and draw them."""
+"""Count and draw the texts, labels and tokens of a prepared data set."""
 
 import argparse
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from polysharp.cli.running import log_findings, run_command
 def parser() -> argparse.ArgumentParser:
     result = command_parser("summarise-data", __doc__)
     result.add_argument(
-        "--data", type=Path, required=True, metavar="FOLDER", help="data set as prepare-data left it"
+        "--data", type=Path, required=True, metavar="FOLDER", help="data set folder made by prepare-data"
     )
     add_model_options(result)
     add_severity_option(result)

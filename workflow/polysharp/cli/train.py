@@ -1,9 +1,9 @@
-"""Fine-tune classifiers for cells of one data set and method, one after the other: a seed each.
+"""Fine-tune classifiers for cells of one data set and method, one seed after the other.
 
 Writes report.json, predictions.parquet, history.jsonl and costs.json into --output, and the
 classifier, in the state that is best on validation, into the folder `checkpoint` of --work. With
-several seeds, {seed} in a path stands for the seed; of --study-seeds only the best classifier stays.
-A seed that fails leaves the others alone; a cell that is complete is left as it is.
+several seeds, {seed} in a path stands for the seed, and only the best classifier of --study-seeds is
+kept. If a seed fails, the others are still trained. Complete cells are not trained again.
 """
 
 import argparse
@@ -32,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
         help="mean of the tokens under a linear head, or transformers' own classifier (default: mean)",
     )
     result.add_argument(
-        "--seeds", type=int, nargs="+", metavar="SEED", help="several seeds, in place of --seed"
+        "--seeds", type=int, nargs="+", metavar="SEED", help="several seeds, instead of --seed"
     )
     result.add_argument(
         "--study-seeds",
@@ -47,21 +47,21 @@ def parser() -> argparse.ArgumentParser:
         required=True,
         metavar="FOLDER",
         help="where the classifier goes, and the state of an unfinished training: at SIGTERM, SIGINT "
-        "or SIGHUP it is written, the command exits with 75, and started again it goes on from there, to the "
-        "same bytes",
+        "or SIGHUP the state is saved, and the command exits with 75; rerun it to resume, with the same "
+        "bytes as result",
     )
     result.add_argument(
         "--snapshot-seconds",
         type=float,
         default=600,
         metavar="SECONDS",
-        help="least time between two snapshots of that state; 0 takes one after every step (default: 600)",
+        help="minimum time between two snapshots of that state; 0 takes one after every step (default: 600)",
     )
     result.add_argument(
         "--receipt",
         type=Path,
         metavar="FILE",
-        help="written when all seeds are complete: their reports' SHA-256",
+        help="file to write when all seeds are complete, with the SHA-256 of their reports",
     )
     return result
 

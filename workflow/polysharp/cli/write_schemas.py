@@ -1,4 +1,4 @@
-"""Write what is generated: schema and defaults of the configuration, profile for Slurm, docs/tables.md."""
+"""Generate the schema and defaults of the configuration, the Slurm profile, and docs/tables.md."""
 
 import argparse
 import json

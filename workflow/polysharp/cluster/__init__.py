@@ -1,1 +1,1 @@
-"""Slurm: what it says, what does not fit, and commands that wait for it."""
+"""Slurm: queries, the doctor, the driver and its locks, and commands that wait for Slurm."""

@@ -1,4 +1,4 @@
-"""A look at a Slurm cluster: what does not fit, how to fix it, and a profile that fits."""
+"""Examine a Slurm cluster: what does not fit, how to fix it, and a profile that fits."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from polysharp.cluster.profile import (
 from polysharp.cluster.slurm import Partition
 from polysharp.core.errors import UserError, nearest
 
-KIND = re.compile(r"[A-Za-z0-9_.]+")  # kinds of GPU that the executor can ask for
-REMEMBERED = 120  # seconds that Slurm has to remember ended jobs for squeue to say how they ended
+KIND = re.compile(r"[A-Za-z0-9_.]+")  # kinds of GPU that the executor can request
+REMEMBERED = 120  # seconds for which Slurm must remember ended jobs, so that squeue can tell how they ended
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What the user has chosen; None where the doctor chooses."""
+    """What the user has chosen; None for what the doctor chooses."""
 
     gpu_partition: str | None = None
     cpu_partition: str | None = None
@@ -37,17 +37,17 @@ class Choice:
 
 
 def examine(choice: Choice, folder: Path) -> Examination:
-    """Look at the cluster from its login node.
+    """Examine the cluster from its login node.
 
     Parameters
     ----------
     folder
-        Where the workflow is going to run.
+        Where the workflow will run.
 
     Raises
     ------
     UserError
-        When there is no Slurm, its controller does not answer, or a choice is not there.
+        When there is no Slurm, its controller does not answer, or a choice does not exist.
     """
     if not slurm.available():
         raise UserError("sbatch: not found; run this on the login node of a Slurm cluster")
@@ -76,7 +76,7 @@ def examine(choice: Choice, folder: Path) -> Examination:
     )
     settings, with_gpus = _taken(settings, candidates, choice, result)
     for role, one in (("with GPUs", with_gpus), ("without GPUs", without)):
-        limit = f"at most {one.minutes} minutes a job" if one.minutes else "no limit of time"
+        limit = f"at most {one.minutes} minutes per job" if one.minutes else "no time limit"
         result.say("ok", f"partition {role}: {one.name} ({one.nodes} nodes, {one.memory_mb} MB, {limit})")
     settings = _without_qos_where_it_is_refused(settings, result)
     _requeue(configuration, with_gpus, result)
@@ -91,14 +91,14 @@ def _with_gpus(partitions: Sequence[Partition], wanted: str | None, kind: str | 
     if wanted is not None:
         one = _named(partitions, wanted)
         if not one.gpus:
-            raise UserError(f"partition {wanted}: has no GPUs; those that have: {_names(able) or 'none'}")
+            raise UserError(f"partition {wanted}: has no GPUs; these have: {_names(able) or 'none'}")
         return [one]
     if not able:
         has = sorted({name for one in partitions for name in one.gpus if name})
         what = f"GPUs of the kind {kind!r}" if kind else "GPUs"
-        seen = f"; the kinds there: {', '.join(has)}{nearest(kind, has)}" if kind and has else ""
+        seen = f"; available kinds: {', '.join(has)}{nearest(kind, has)}" if kind and has else ""
         raise UserError(f"no partition that is up has {what}{seen}")
-    # Where several have as many, the one that lets jobs run longest, then the first.
+    # If several have as many, the one that lets jobs run longest, then the first.
     return sorted(able, key=lambda one: (one.whole_gpus, one.minutes or float("inf")), reverse=True)
 
 
@@ -113,7 +113,7 @@ def _without_gpus(partitions: Sequence[Partition], wanted: str | None, with_gpus
 def _taken(
     settings: ProfileSettings, candidates: Sequence[Partition], choice: Choice, result: Examination
 ) -> tuple[ProfileSettings, Partition]:
-    """Return the settings with the first partition in which Slurm would take a job of fine-tuning."""
+    """Return the settings with the first partition in which Slurm would accept a fine-tuning job."""
     refused: list[tuple[ProfileSettings, list[str], str]] = []
     for one in candidates:
         gres, gres_reason = _gres(one, choice.gpu_kind)
@@ -132,7 +132,7 @@ def _taken(
         reason = slurm.why_refused(asked)
         if reason is None:
             for other, _, why in refused:
-                result.say("look", f"partition {other.gpu_partition}: not taken: {why}")
+                result.say("look", f"partition {other.gpu_partition}: not used: {why}")
             _submitted("fine-tuning", asked, None, result)
             return tried, one
         refused.append((tried, asked, reason))
@@ -142,7 +142,7 @@ def _taken(
 
 
 def _without_qos_where_it_is_refused(settings: ProfileSettings, result: Examination) -> ProfileSettings:
-    """Return the settings with what Slurm takes of a job without a GPU: a QOS may be for GPUs alone."""
+    """Return the settings, without a QOS for jobs without a GPU if Slurm only accepts it with GPUs."""
     asked = _asked(settings, gpu=False)
     reason = slurm.why_refused(asked)
     if reason and settings.cpu_qos:
@@ -158,7 +158,7 @@ def _named(partitions: Sequence[Partition], name: str) -> Partition:
         if one.name == name:
             return one
     raise UserError(
-        f"partition {name!r}: not there; expected one of {_names(partitions)}"
+        f"partition {name!r}: not found; expected one of {_names(partitions)}"
         f"{nearest(name, (one.name for one in partitions))}"
     )
 
@@ -168,7 +168,7 @@ def _names(partitions: Sequence[Partition]) -> str:
 
 
 def _gres(partition: Partition, wanted: str | None) -> tuple[str, str]:
-    """Return how a GPU is asked for, and why: of the wanted kind, or of the one that is there most."""
+    """Return how to request a GPU, and why: of the wanted kind, or of the most common one."""
     named = {kind: count for kind, count in partition.gpus.items() if kind}
     if wanted is not None and wanted not in named:
         raise UserError(
@@ -181,13 +181,11 @@ def _gres(partition: Partition, wanted: str | None) -> tuple[str, str]:
     if not KIND.fullmatch(kind):
         if wanted is not None:
             raise UserError(
-                f"GPU kind {wanted!r}: the executor asks for kinds of letters, digits, '_' and '.' alone; "
-                "leave it out, or choose a partition that has but this kind"
+                f"GPU kind {wanted!r}: the executor can only request kinds of letters, digits, '_' and '.'; "
+                "leave it out, or choose a partition that has only this kind"
             )
-        return "gpu:1", "One GPU of any kind; one that is requeued starts anew where it finds another kind"
-    reason = (
-        "Your choice" if wanted else "The kind that is there most: a training goes on on its own kind alone"
-    )
+        return "gpu:1", "One GPU of any kind; a requeued training that gets another kind starts again"
+    reason = "Your choice" if wanted else "The most common kind: a training can only resume on the same kind"
     return f"gpu:{kind}:1", reason
 
 
@@ -210,9 +208,9 @@ def _account(wanted: str | None, result: Examination) -> tuple[str | None, str]:
             )
         return wanted, "Your choice"
     if not own:
-        result.say("ok", "no accounts are kept, or none is yours: none is given")
-        return None, "No account is known for you; write one if your cluster asks for it"
-    others = f"; yours, too: {', '.join(own[1:])}" if own[1:] else ""
+        result.say("ok", "account: none found for you; the profile sets none")
+        return None, "No account is known for you; set one if your cluster requires it"
+    others = f"; you also have: {', '.join(own[1:])}" if own[1:] else ""
     result.say("look" if own[1:] else "ok", f"account: {own[0]}{others}")
     return own[0], f"Your default account{others}"
 
@@ -220,13 +218,13 @@ def _account(wanted: str | None, result: Examination) -> tuple[str | None, str]:
 def _status(result: Examination) -> tuple[str, str]:
     if slurm.accounting_answers():
         result.say("ok", "accounting: sacct answers")
-        return "sacct", "How jobs are asked after: accounting answers here"
-    result.say("look", "accounting: sacct does not answer; jobs are asked after by squeue, without a reason")
-    return "squeue", "How jobs are asked after: there is no accounting here"
+        return "sacct", "How job states are queried: accounting answers here"
+    result.say("look", "accounting: sacct does not answer; squeue is used, which gives no cause of failures")
+    return "squeue", "How job states are queried: there is no accounting here"
 
 
 def _first_check(configuration: dict[str, str]) -> int | None:
-    """Return after how many seconds to ask squeue, where Slurm forgets jobs sooner than the executor asks."""
+    """Return after how many seconds to ask squeue, if Slurm forgets jobs before the executor would ask."""
     found = re.match(r"\d+", configuration.get("MinJobAge", ""))
     age = int(found.group()) if found else REMEMBERED
     return max(1, age // 3) if age < REMEMBERED else None
@@ -234,17 +232,17 @@ def _first_check(configuration: dict[str, str]) -> int | None:
 
 def _requeue(configuration: dict[str, str], partition: Partition, result: Examination) -> None:
     if configuration.get("JobRequeue") == "0":
-        result.say("look", "requeue: off by default (JobRequeue=0); the profile asks for it, job by job")
+        result.say("look", "requeue: off by default (JobRequeue=0); the profile requests it for each job")
     mode = slurm.preemption(partition.name) or configuration.get("PreemptMode", "")
     if "CANCEL" in mode:
         result.say(
             "look",
-            f"preemption: jobs of partition {partition.name} are cancelled (PreemptMode={mode}); one that "
-            "gets no time to put itself back into the queue goes on at its next attempt, of which there are "
-            "three, and from its last snapshot",
+            f"preemption: jobs of partition {partition.name} are cancelled (PreemptMode={mode}); a job that "
+            "gets no time to requeue itself resumes from its last snapshot at its next attempt (there are "
+            "three)",
         )
     else:
-        result.say("ok", "requeue: jobs that are preempted or lose their node go back into the queue")
+        result.say("ok", "requeue: jobs that are preempted or lose their node are requeued")
 
 
 def _asked(settings: ProfileSettings, *, gpu: bool) -> list[str]:
@@ -267,9 +265,9 @@ def _asked(settings: ProfileSettings, *, gpu: bool) -> list[str]:
 
 
 def _submitted(what: str, asked: Sequence[str], reason: str | None, result: Examination) -> None:
-    """Say whether Slurm would take a job."""
+    """Report whether Slurm would accept a job."""
     if reason is None:
-        result.say("ok", f"Slurm would take a job of {what}: {' '.join(asked)}")
+        result.say("ok", f"Slurm would accept a {what} job: {' '.join(asked)}")
     else:
         remedy = "choose with --gpu-partition, --cpu-partition, --account, --qos or --constraint"
-        result.say("wrong", f"Slurm refuses a job of {what}: {' '.join(asked)}: {reason}; {remedy}")
+        result.say("wrong", f"Slurm refuses a {what} job: {' '.join(asked)}: {reason}; {remedy}")

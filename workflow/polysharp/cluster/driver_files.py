@@ -1,4 +1,4 @@
-"""What the driver and the commands that it starts leave for one another in files."""
+"""Files by which the driver and the commands that it starts communicate."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from types import FrameType
 from polysharp.cluster import driver
 
 SAID_EVERY = 300  # seconds between two lines about the same wait
-SAID = Path("work/said")  # of the study: a file for every thing that was said; its time is when it was
+SAID = Path("work/said")  # in the study: a file for every message; its time is when it was shown
 
 
 def register_driver() -> None:
-    """Let the commands below find this process, and tell it what belongs on its terminal.
+    """Let the commands of this run find this process, and send it lines for its terminal.
 
-    Only the main Snakemake of a run is its driver. The jobs that run Snakemake again inherit the variable.
+    Only the main Snakemake process of a run is its driver. Jobs that run Snakemake inherit the variable.
     """
     os.environ[driver.DRIVER] = str(driver.process_here())
     for file in (ending_file(), _jobs(), _told()):  # of an earlier process with this number
@@ -29,9 +29,9 @@ def register_driver() -> None:
 
 
 def stop_submitting_on(number: signal.Signals) -> None:
-    """From this signal on, before what it does already, let no waiting submission go on.
+    """Stop waiting submissions when this signal arrives, before its existing handler is called.
 
-    The executor waits for them when it is told to end, and would cancel none of the jobs they make.
+    When the executor is told to end, it waits for submissions, and would not cancel the jobs they make.
     """
     before, ending = signal.getsignal(number), ending_file().absolute()
     if not callable(before):
@@ -46,26 +46,26 @@ def stop_submitting_on(number: signal.Signals) -> None:
 
 
 def end_in_order_on_hangup(runs_jobs_itself: Callable[[], bool]) -> None:
-    """At SIGHUP (a terminal that closes, a line that breaks) stop local jobs, which save, and end.
+    """At SIGHUP (a closed terminal, a lost connection), stop local jobs, which save their state, and end.
 
     The lock is released, and the tables are made, as at the end of every run. A run whose jobs are on a
-    cluster ends at once: they go on, and what is left of them the next run takes care of. Where SIGHUP is
-    ignored (nohup) nothing changes.
+    cluster ends at once: its jobs continue, and the next run takes care of those that are left. If SIGHUP is
+    ignored (nohup), nothing changes.
 
     Parameters
     ----------
     runs_jobs_itself
-        Says at the signal whether the jobs are processes of this machine.
+        Called at the signal. Returns whether the jobs are processes on this machine.
     """
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         return
-    import psutil  # not above: every submission imports this module
+    import psutil  # imported here, because every submission imports this module
 
     def hear(given: int, frame: FrameType | None) -> None:
         if not runs_jobs_itself():
             signal.signal(signal.SIGHUP, signal.SIG_DFL)
             signal.raise_signal(signal.SIGHUP)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # also of what makes the tables
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # also for the commands that make the tables
         for child in psutil.Process().children(recursive=True):
             with suppress(psutil.NoSuchProcess):
                 child.send_signal(signal.SIGHUP)
@@ -78,18 +78,18 @@ def end_in_order_on_hangup(runs_jobs_itself: Callable[[], bool]) -> None:
 
 
 def _of_driver(name: str) -> Path:
-    """Return a file of the driver's."""
+    """Return a file of the driver."""
     return SAID / f"{driver.own_driver()}-{name}"
 
 
 def _jobs() -> Path:
-    """Return the file with the jobs that the driver has submitted, one a line."""
+    """Return the file with the jobs that the driver has submitted, one per line."""
     return _of_driver("jobs")
 
 
 def note_job(job: str) -> None:
-    """Note a job that the driver has submitted."""
-    with suppress(OSError):  # a full disk: it is submitted all the same
+    """Record a job that the driver has submitted."""
+    with suppress(OSError):  # a full disk: the job is submitted all the same
         _jobs().parent.mkdir(parents=True, exist_ok=True)
         with _jobs().open("a", encoding="utf-8") as stream:
             stream.write(f"{job}\n")
@@ -104,18 +104,18 @@ def submitted_jobs() -> set[str]:
 
 
 def ending_file() -> Path:
-    """Return the file that is there when the driver is being ended."""
+    """Return the file that exists while the driver is ending."""
     return _of_driver("ending")
 
 
 def has_driver_here() -> bool:
-    """Whether a run of this machine has started this process."""
+    """Whether a run on this machine has started this process."""
     process = driver.own_driver()
-    return process is not None and process.is_here  # elsewhere its number is another process's
+    return process is not None and process.is_here  # elsewhere the number is that of another process
 
 
 def driver_waits() -> bool:
-    """Whether the driver is a process of this machine that still runs."""
+    """Whether the driver is a process on this machine and still active."""
     process = driver.own_driver()
     return process is not None and process.is_here and driver.lives(process)
 
@@ -126,17 +126,17 @@ def _told() -> Path:
 
 
 def take_told() -> list[str]:
-    """Return the lines that the driver was told since it was asked last."""
+    """Return the lines that the driver was sent since the last call."""
     taken = _told().with_name(f"{_told().name}-taken")
     try:
-        _told().rename(taken)  # what is told from now on comes into a new file
+        _told().rename(taken)  # lines from now on go into a new file
         return taken.read_text(encoding="utf-8").splitlines()
     except OSError:
         return []
 
 
 def tell_driver(what: str, line: str) -> None:
-    """Have the driver say a line, as it shows nothing of what we print; not too often."""
+    """Have the driver show a line, because it hides what we print; not too often."""
     if not has_driver_here():
         return
     said = _of_driver(re.sub(r"\W", "_", what))

@@ -1,4 +1,4 @@
-"""What the doctor has found, and what it looks at beside Slurm: models and disk."""
+"""The doctor's findings, and what it examines besides Slurm: models and disk."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from polysharp.core.files import expanded
 from polysharp.core.paths import IDENTITY
 
 GIGABYTE = 2**30
-LOCAL = ("tmpfs", "ramfs", "overlay")  # file systems that no other node sees
-SCRATCH = ("SCRATCH", "WORK")  # variables that many clusters name a large disk by
+LOCAL = ("tmpfs", "ramfs", "overlay")  # file systems that other nodes do not see
+SCRATCH = ("SCRATCH", "WORK")  # environment variables that name a large disk on many clusters
 
 
 @dataclass(frozen=True)
 class Observation:
-    """One thing that was looked at."""
+    """One finding."""
 
     level: str  # ok | look | wrong
     text: str
@@ -31,13 +31,13 @@ class Observation:
 
 @dataclass
 class Examination:
-    """What was found, and the profile that follows from it."""
+    """The findings, and the profile that follows from them."""
 
     findings: list[Observation] = field(default_factory=list)
     settings: ProfileSettings | None = None
 
     def say(self, level: str, text: str) -> None:
-        """Note a finding."""
+        """Add a finding."""
         self.findings.append(Observation(level, text))
 
     @property
@@ -52,7 +52,7 @@ def examine_models(content: Mapping[str, Any], prepared: Path) -> list[Observati
     Parameters
     ----------
     content
-        The configuration as it is read.
+        The configuration as read from its file.
     prepared
         The folder of prepared models.
     """
@@ -68,22 +68,22 @@ def examine_models(content: Mapping[str, Any], prepared: Path) -> list[Observati
             found.append(Observation("ok" if here else "wrong", f"model {model.name}: {text}"))
         elif model.name.startswith((".", "/", "~")):
             here = expanded(model.name).is_dir()
-            text = "the folder is there" if here else "no such folder"
+            text = "the folder exists" if here else "no such folder"
             found.append(Observation("ok" if here else "wrong", f"model {model.name}: {text}"))
         else:
-            where = "is fetched from the hub by the first run, on this node"
-            found.append(Observation("look", f"model {model.name}: {where}, which needs internet then"))
+            where = "the first run downloads it from the hub, on this node"
+            found.append(Observation("look", f"model {model.name}: {where}, which then needs internet"))
     return found
 
 
 def examine_disk(folder: Path, result: Examination) -> None:
-    """Note how much disk there is, and whether compute nodes can see it."""
+    """Report how much disk space there is, and whether compute nodes can see it."""
     free = shutil.disk_usage(folder).free / GIGABYTE
     level = "ok" if free > 20 else "look"
     result.say(
         level,
-        f"disk: {free:.0f} GB free in {folder}, where every data set's best classifier stays; a quota of "
-        "yours is not seen here",
+        f"disk: {free:.0f} GB free in {folder}, where the best classifier of every data set is kept; a quota "
+        "is not taken into account",
     )
     for name in SCRATCH:
         place = Path(os.environ.get(name, ""))
@@ -91,18 +91,18 @@ def examine_disk(folder: Path, result: Examination) -> None:
             result.say(
                 "ok",
                 f"disk: ${name} is {place}, {shutil.disk_usage(place).free / GIGABYTE:.0f} GB free; "
-                f"`--directory ${name}/study` puts all that a study makes there, which some clusters clear "
-                "after weeks",
+                f"`--directory ${name}/study` puts everything that a study makes there; some clusters delete "
+                "it after some weeks",
             )
     kind = _file_system(folder)
     if kind in LOCAL:
-        result.say("wrong", f"{folder} is on {kind}, which compute nodes do not see; use a shared folder")
+        result.say("wrong", f"{folder} is on {kind}, which compute nodes cannot see; use a shared folder")
     if not os.access(folder, os.W_OK):
         result.say("wrong", f"{folder}: cannot be written to")
 
 
 def _file_system(folder: Path) -> str:
-    """Return the type of the file system that holds a folder, or nothing where /proc does not say."""
+    """Return the type of the file system of a folder, or nothing if /proc does not have it."""
     best, kind = "", ""
     try:
         mounts = Path("/proc/mounts").read_text().splitlines()

@@ -1,8 +1,8 @@
-"""Snakemake's lock of a study's folder, of which only what a dead run has left may go.
+"""Snakemake's locks of a study's folder: only those that a dead run has left are removed.
 
-Snakemake names in lock files what a run reads and makes, but not the run, and a run that is killed leaves
-them. So every run notes which ones it holds (:func:`polysharp.cluster.driver.start`). A lock is stale when
-the run that has noted it is known to be over; all others stay.
+Snakemake's lock files list what a run reads and makes, but not which run it is, and a run that is killed
+leaves them. Therefore every run records which ones it holds (:func:`polysharp.cluster.driver.start`). A lock
+is stale if the run that recorded it is known to have ended. All others are kept.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from typing import Any
 from polysharp.cluster import driver, processes
 from polysharp.core.files import replacing
 
-FOLDER = Path(".snakemake/locks")  # of the study
-UNLOCK = "give the same command once with --unlock at its end, and then again without"
+FOLDER = Path(".snakemake/locks")  # in the study
+UNLOCK = "run the same command once with --unlock at its end, and then again without it"
 
 
 def remove_stale() -> list[str]:
-    """Remove the locks of runs that are known to be over, forget these runs, and return who they were."""
+    """Remove locks and records of runs that are known to have ended, and return which runs they were."""
     if not any(processes.lives(noted) is False for _, noted, _ in driver.notes()):
         return []
     removed = []
-    with suppress(OSError), _alone():  # without a way to be alone Snakemake's own message stays the last word
+    with suppress(OSError), _alone():  # if this fails, Snakemake itself reports the lock
         for file, noted, _ in driver.notes():
             if processes.lives(noted) is False:
                 stale = [
@@ -40,7 +40,7 @@ def remove_stale() -> list[str]:
 
 
 def who_holds() -> list[str]:
-    """Return a line for every run that holds a lock, with what to do where it may be over."""
+    """Return a line for every run that holds a lock, with what to do if it may have ended."""
     left = {lock.name: driver.read_lock(lock) for lock in FOLDER.glob("*.lock")}
     lines = []
     for _, noted, _ in driver.notes():
@@ -48,22 +48,23 @@ def who_holds() -> list[str]:
         for name in mine:
             del left[name]
         if mine and processes.lives(noted):
-            lines.append(f"This folder is in use: {driver.who(noted)} is at work in it.")
+            lines.append(f"This folder is in use: {driver.who(noted)} is running in it.")
         elif mine:
             lines.append(
-                f"This folder is locked by {driver.who(noted)}. Whether that still lives cannot be known "
-                f"here. If it does not, {UNLOCK}."
+                f"This folder is locked by {driver.who(noted)}. Whether that is still running cannot be "
+                f"known here. If it is not, {UNLOCK}."
             )
     if left:
         lines.append(
-            "This folder has a lock, and no note of who holds it: a run that was killed as it started, that "
-            f"uses polysharp as a module, or of another workflow. If no snakemake is at work in it, {UNLOCK}."
+            "This folder is locked, and there is no record by whom: a run that was killed as it started, one "
+            "that uses polysharp as a module, or another workflow. If no snakemake is running in it, "
+            f"{UNLOCK}."
         )
     return lines
 
 
 def put_back(study: Path) -> None:
-    """Put back the locks of other runs that live: Snakemake removes all of a folder at the end of a run."""
+    """Restore the locks of other active runs: at the end of a run, Snakemake removes all of a folder."""
     with suppress(OSError), chdir(study):
         for file, noted, last in driver.notes():
             if driver.may_live(noted, last):
@@ -81,7 +82,7 @@ def _write(lock: Path, held: dict[str, Any]) -> None:
 
 
 def _held(noted: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the locks that a run has noted, by the names of their files."""
+    """Yield the locks that a run has recorded, by file name."""
     for name, held in noted.get("locks", {}).items():
         if held:
             yield name, held
@@ -89,7 +90,7 @@ def _held(noted: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 @contextmanager
 def _alone() -> Iterator[None]:
-    """Wait until no other process of the folder's removes locks: one of the same name may be new by then."""
+    """Wait until no other process removes locks here: a lock of the same name may be new by then."""
     with (driver.FOLDER / "alone").open("w") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         yield

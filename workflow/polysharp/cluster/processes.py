@@ -1,4 +1,4 @@
-"""Whether a process that a file names still lives, as far as this machine can know."""
+"""Whether a recorded process is still alive, as far as this machine can know."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 
 
 def describe(number: int) -> dict[str, Any]:
-    """Return what tells a process of this machine from every other one, before and after.
+    """Return what identifies a process on this machine uniquely, at any time.
 
-    Numbers of processes are given again, every machine and every container counts its own, and names of
-    machines are not unique: with host and number stand the machine, its boot, the namespace in which it
-    counts, and when the process started, in ticks since the boot. What the system does not say is empty.
+    Process numbers are reused, every machine and every container has its own, and host names are not
+    unique. So the result has host and number, the machine's id, the boot, the process namespace, and the
+    start of the process in ticks since the boot. What the system does not provide is empty.
     """
     return {
         "host": platform.node(),
@@ -27,9 +27,9 @@ def describe(number: int) -> dict[str, Any]:
 
 
 def lives(described: Mapping[str, Any]) -> bool | None:
-    """Return whether a process lives, by what :func:`describe` gave of it; None where this is not known.
+    """Return whether a process that :func:`describe` described is alive; None if that is not known.
 
-    It is not known of processes on other machines and in other containers.
+    It is not known for processes on other machines and in other containers.
     """
     number = described["process"]
     here = describe(number)
@@ -40,7 +40,7 @@ def lives(described: Mapping[str, Any]) -> bool | None:
     if not here["namespace"] or described["namespace"] != here["namespace"]:
         return None
     if not here["started"] and exists(number):
-        return None  # hidden from us, as processes of others can be
+        return None  # hidden, as processes of other users can be
     return bool(here["started"] == described["started"] and _state(number)[0] not in ("Z", "X", ""))
 
 
@@ -56,9 +56,9 @@ def exists(number: int) -> bool:
 
 
 def _state(number: int) -> tuple[str, str]:
-    """Return the state of a process, and when it started; empty where there is none, or it is hidden."""
+    """Return the state of a process, and when it started; empty if there is none, or it is hidden."""
     try:
-        # The name before the state, in brackets, may hold anything.
+        # The name before the state, in brackets, may contain anything.
         fields = Path(f"/proc/{number}/stat").read_text(errors="replace").rpartition(")")[2].split()
     except OSError:
         return "", ""

@@ -1,4 +1,4 @@
-"""What a Slurm cluster says of itself and of our jobs, through its own commands."""
+"""Queries about a Slurm cluster and our jobs, through Slurm's own commands."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ from polysharp.core.errors import UserError
 
 SECONDS = 60  # within which Slurm has to answer
 UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"  # that the executor gives every run
-ALIVE = "PENDING,CONFIGURING,RUNNING,SUSPENDED"  # states of jobs that nobody has ended yet
+ALIVE = "PENDING,CONFIGURING,RUNNING,SUSPENDED"  # states of jobs that have not ended
 MIG = re.compile(r"(^|_)\d+g\.\d+gb")  # names of parts of a GPU
 
 
 @dataclass(frozen=True)
 class Partition:
-    """A partition: nodes of one kind, as far as we care."""
+    """A partition: what matters of it here."""
 
     name: str
     default: bool
     up: bool
     minutes: int | None  # the longest job; None without a limit
     nodes: int
-    memory_mb: int  # of its largest node; of its largest with GPUs, where there are any
-    gpus: dict[str, int]  # by kind, of all its nodes together; the kind "" where none is named
+    memory_mb: int  # of its largest node, or of its largest with GPUs, if there are any
+    gpus: dict[str, int]  # by kind, of all its nodes together; the kind is "" if none is named
 
     @property
     def whole_gpus(self) -> int:
-        """Return how many GPUs it has, without parts of one (MIG, as in a100_1g.5gb)."""
+        """Return the number of GPUs, not counting parts of one (MIG, as in a100_1g.5gb)."""
         return sum(count for kind, count in self.gpus.items() if not MIG.search(kind))
 
 
 def available() -> bool:
-    """Whether Slurm's commands are here."""
+    """Whether Slurm's commands are available here."""
     return shutil.which("sbatch") is not None
 
 
 def partitions() -> list[Partition]:
-    """Return the partitions, as sinfo gives them.
+    """Return the partitions, from sinfo.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def partitions() -> list[Partition]:
 
 
 def _together(first: Partition, second: Partition) -> Partition:
-    """Return one partition of two lines of sinfo, which has one for every kind of node."""
+    """Merge two lines of sinfo about one partition, which has a line for every kind of node."""
     kinds = {*first.gpus, *second.gpus}
     with_gpus = [one for one in (first, second) if one.gpus]
     return Partition(
@@ -88,7 +88,7 @@ def parse_minutes(limit: str) -> int | None:
     Raises
     ------
     ValueError
-        When it is no time.
+        When it is not a time.
     """
     if limit.lower() in ("infinite", "unlimited", "n/a"):
         return None
@@ -104,7 +104,7 @@ def parse_minutes(limit: str) -> int | None:
 
 
 def parse_gpus(gres: str) -> dict[str, int]:
-    """Return the GPUs of a node by kind, of ``gpu:a100:2(S:0-1),gpu:4,license:1``."""
+    """Return the GPUs of a node by kind, from a value such as ``gpu:a100:2(S:0-1),gpu:4,license:1``."""
     found: dict[str, int] = {}
     for kind, count in re.findall(r"(?:^|,)gpu(?::([^:,()]+(?=:)))?:(\d+)", gres):
         found[kind] = found.get(kind, 0) + int(count)
@@ -112,7 +112,7 @@ def parse_gpus(gres: str) -> dict[str, int]:
 
 
 def accounts() -> list[str]:
-    """Return the accounts that this user may give, the default one first; none without accounting."""
+    """Return the accounts that this user may use, the default one first; none without accounting."""
     user = f"user={getpass.getuser()}"
     default = _ask("sacctmgr", "-n", "-P", "show", "user", user, "format=DefaultAccount", fails=True).split()
     lines = _ask("sacctmgr", "-n", "-P", "show", "associations", user, "format=Account", fails=True).split()
@@ -132,7 +132,7 @@ def configuration() -> dict[str, str]:
 
 
 def preemption(partition: str) -> str:
-    """Return what happens to a job of a partition that is preempted, as Slurm calls it."""
+    """Return what happens to preempted jobs of a partition, in Slurm's terms."""
     shown = _ask("scontrol", "show", "partition", "-o", partition, fails=True)
     found = re.search(r"\bPreemptMode=(\S+)", shown)
     return found.group(1) if found else ""
@@ -148,7 +148,7 @@ def accounting_answers() -> bool:
 
 
 def why_refused(options: Sequence[str]) -> str | None:
-    """Return why sbatch would refuse a job with these options, or None where it would take it."""
+    """Return why sbatch would refuse a job with these options, or None if it would accept it."""
     try:
         _ask("sbatch", "--test-only", *options, "--wrap=true")
     except UserError as error:
@@ -157,7 +157,7 @@ def why_refused(options: Sequence[str]) -> str | None:
 
 
 def job_states(jobs: Sequence[str]) -> dict[str, str]:
-    """Return how jobs ended, in Slurm's words, by job; nothing without accounting."""
+    """Return how jobs ended, in Slurm's terms, by job; empty without accounting."""
     if not jobs or shutil.which("sacct") is None:
         return {}
     listed = ",".join(sorted(set(jobs)))
@@ -167,7 +167,7 @@ def job_states(jobs: Sequence[str]) -> dict[str, str]:
 
 
 def queued_jobs(prefix: str, folder: Path) -> list[str]:
-    """Return this user's jobs in the queue that work in a folder and are named as the executor does.
+    """Return this user's jobs in the queue that run in a folder and are named as by the executor.
 
     Raises
     ------
@@ -181,10 +181,10 @@ def queued_jobs(prefix: str, folder: Path) -> list[str]:
 
 
 def active_jobs(completing: bool = True) -> set[str]:
-    """Return this user's jobs that have not ended, with or without those that come to their end just now.
+    """Return this user's jobs that have not ended, with or without those that are just completing.
 
-    squeue is not asked for states (-t): by these it finds a job only while it is in no other state as well,
-    such as being put back into the queue, signalled, or changed in size.
+    squeue is not asked for states (-t): it would not list a job that is in another state as well, such as
+    being requeued, signalled or resized.
 
     Raises
     ------
@@ -197,7 +197,7 @@ def active_jobs(completing: bool = True) -> set[str]:
 
 
 def waiting_jobs(folder: Path) -> list[tuple[str, str]]:
-    """Return this user's jobs that wait in the queue and work in a folder, with the reasons."""
+    """Return this user's jobs that wait in the queue and run in a folder, with the reasons."""
     asked = ("squeue", "-h", "-u", getpass.getuser(), "-t", "PENDING", "-o", "%i|%r|%Z")
     rows = _ask(*asked, fails=True, seconds=10).splitlines()
     jobs = [row.split("|", 2) for row in rows]
@@ -205,7 +205,7 @@ def waiting_jobs(folder: Path) -> list[tuple[str, str]]:
 
 
 def find_job(name: str, comment: str) -> str | None:
-    """Return this user's job of a name and a comment that waits or runs; the newest, or None.
+    """Return this user's newest waiting or running job with a name and a comment, or None.
 
     Raises
     ------
@@ -218,7 +218,7 @@ def find_job(name: str, comment: str) -> str | None:
 
 
 def longest_minutes(partition: str) -> int | None:
-    """Return the most minutes that a job may take in a partition, or in one of several (a,b)."""
+    """Return the most minutes that a job may take in a partition, or in any of several (a,b)."""
     limits = [
         parse_minutes(line) for line in _ask("sinfo", "-h", "-p", partition, "-o", "%l", fails=True).split()
     ]
@@ -226,15 +226,15 @@ def longest_minutes(partition: str) -> int | None:
 
 
 def cancel(jobs: Sequence[str]) -> None:
-    """Cancel jobs; those that have ended meanwhile do not matter."""
+    """Cancel jobs; those that have ended meanwhile are ignored."""
     _ask("scancel", *jobs, fails=True)
 
 
 def requeue_if_preempted() -> bool:
-    """Put the job that this process runs in back into the queue, where it is being preempted.
+    """Requeue the Slurm job of this process if it is being preempted; return whether it was requeued.
 
-    In the grace time of a preemption Slurm sends SIGTERM. A job that ends by itself then counts as
-    failed, and uses up an attempt; one that is put back goes on where it was. Return whether it was.
+    In the grace time of a preemption, Slurm sends SIGTERM. A job that then ends by itself counts as failed
+    and uses up an attempt; one that is requeued resumes.
     """
     job = os.environ.get("SLURM_JOB_ID")
     if not job or not available():
@@ -254,7 +254,7 @@ def _same(place: str, folder: Path) -> bool:
 
 
 def _ask(*command: str, fails: bool = False, seconds: float = SECONDS) -> str:
-    """Run a command and return its output; with `fails` nothing where it failed."""
+    """Run a command and return its output; with `fails`, nothing if it failed."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=seconds)
     except FileNotFoundError:

@@ -103,7 +103,8 @@ class ProgressLines(logging.Filter):
             self._begin(record)
         elif name in ("job_finished", "job_error"):
             number = record.__dict__["job_id" if name == "job_finished" else "jobid"]
-            self._end(self._jobs.pop(number, None), name == "job_finished")
+            job = self._jobs.pop(number, None)
+            self._succeeded(job) if name == "job_finished" else self._failed(job, record)
         return name != "error" or COMMAND_FAILED not in record.getMessage()
 
     def say_last(self, lines: Iterable[str]) -> None:
@@ -131,21 +132,21 @@ class ProgressLines(logging.Filter):
         if self._hides_logs:
             record.__dict__["log"] = []
 
-    def _end(self, job: _Job | None, is_done: bool) -> None:
-        self._ended += is_done
+    def _succeeded(self, job: _Job | None) -> None:
+        self._ended += 1
+        for line in job.says if job else []:
+            self._logger.info(f"{time.strftime('%H:%M:%S')} [{self._ended}/{self._total}] {line}")
+
+    def _failed(self, job: _Job | None, record: logging.LogRecord) -> None:
         if job is None:
             return
-        if is_done:
-            for line in job.says:
-                self._logger.info(f"{time.strftime('%H:%M:%S')} [{self._ended}/{self._total}] {line}")
-            return
+        known = record.__dict__.get("rule_msg")  # to the executor, such as the state that Slurm gives
+        logs = ", ".join(record.__dict__.get("log") or [str(job.log)])
         errors = [line for line in job.lines if line.startswith("error: ")]
-        for line in errors[:SHOWN]:
-            self._logger.error(f"{job.name}: {line}")
         if len(errors) > SHOWN:
-            self._logger.error(f"{job.name}: and {len(errors) - SHOWN} more: {job.log}")
-        if not errors:
-            self._logger.error(f"{job.name}: failed; log: {job.log}")
+            errors[SHOWN:] = [f"and {len(errors) - SHOWN} more: {job.log}"]
+        for line in [*filter(None, [known]), *(errors or [f"failed; log: {logs}"])]:
+            self._logger.error(f"{job.name}: {line}")
 
     def _keep_watch(self) -> None:
         due = time.monotonic() + EVERY

@@ -1,10 +1,10 @@
-"""sbatch, sacct, squeue and their like for the driver, which wait where Slurm's own give up at once.
+"""sbatch, sacct, squeue and similar commands for the driver, which wait where Slurm's own give up at once.
 
-The executor takes a failed sbatch for a failed job, and asks again in silence when sacct or squeue do not
+The executor treats a failed sbatch as a failed job, and retries silently when sacct or squeue do not
 answer: a controller that is away for two minutes, or a limit on the jobs that a user may have in the
-queue, would cost every job its attempts. Some ends of jobs it does not know, and waits for ever. The
-commands in workflow/slurm, which the workflow puts first in the PATH, are these functions. They import
-little, as every submission starts one.
+queue, would use up the attempts of every job. Some final states of jobs it does not know: it would wait for
+ever. The commands in workflow/slurm, which the workflow puts first in the PATH, call these functions. They
+import little, because every submission starts one.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from polysharp.core.errors import UserError
 from polysharp.core.failure_file import FailureNote, failure_file, read_failure, write_failure
 from polysharp.core.paths import REPORT, Paths
 
-PAUSE = 10  # seconds between two tries
-ANSWER = 45  # seconds within which a status has to come: less than the executor's own patience of 60
-# How the jobs of cells are named in the command that is submitted.
+PAUSE = 10  # seconds between two attempts
+ANSWER = 45  # seconds to wait for the states of jobs: less than the executor's own limit of 60
+# How a cell is named in the command that is submitted.
 CELL = re.compile(r"\btask=([\w-]+),language=([\w-]+),label_type=(\w+),method=([\w-]+),seed=(\d+)")
-# Reasons for which a job waits until somebody does something, as squeue gives them, and what to do.
+# Reasons, in squeue's words, for which a job waits until somebody acts, and what to do.
 STUCK = {
     r"TimeLimit|NodeLimit|MaxWall|Max\w+PerJob|MinCpus|MinMemory|BadConstraints|InvalidQOS|InvalidAccount": (
-        "lower what the profile asks for, `scancel {job}`, and give the same command again when it has ended"
+        "lower what the profile requests, `scancel {job}`, and run the same command again when it has ended"
     ),
-    r"H[eo]ld|held|DependencyNeverSatisfied": "`scontrol release {job}` lets it go on, if you may",
-    r"Grp(?!\w*Run)\w*Minutes": "the hours of your account are used up; name another in the profile",
-    r"Partition(Down|Inactive)": "the partition is closed; name another in the profile",
+    r"H[eo]ld|held|DependencyNeverSatisfied": "`scontrol release {job}` releases it, if you are allowed to",
+    r"Grp(?!\w*Run)\w*Minutes": "the hours of your account are used up; set another one in the profile",
+    r"Partition(Down|Inactive)": "the partition is closed; set another one in the profile",
 }
-STATE = re.compile(r"State|%T")  # what sacct and squeue are asked for when it is how jobs ended
-# What Slurm says when a later try may succeed.
+STATE = re.compile(r"State|%T")  # in the arguments of sacct and squeue if they are asked for job states
+# What Slurm says when a later attempt may succeed.
 LATER = re.compile(
     "unable to contact slurm controller|socket timed out|connection (refused|reset|timed out)"
     "|zero bytes were transmitted|communication (shutdown|connection) failure|temporarily unable"
@@ -49,10 +49,10 @@ LATER = re.compile(
 
 
 def sbatch() -> None:
-    """Be sbatch: try again while what it says may pass; what it refuses for good is the cell's failure.
+    """Act as sbatch: retry while its error may pass, and record a final refusal as the cell's failure.
 
-    No more time is asked for than the partition allows, as such a job would wait for ever; a training
-    that is cut off goes on at its next attempt. Prints what sbatch has printed, exits with its status.
+    No more time is requested than the partition allows, because such a job would wait for ever; a training
+    that is cut off resumes at its next attempt. Print what sbatch has printed, and exit with its status.
     """
     _leave_the_path()
     given = "" if sys.stdin.isatty() else sys.stdin.read()
@@ -65,9 +65,9 @@ def sbatch() -> None:
             done = subprocess.CompletedProcess([], 0, f"{job}\n", "")
             break
     else:
-        sys.exit("sbatch: the run is being ended; nothing more is submitted")
+        sys.exit("sbatch: the run is ending; nothing more is submitted")
     if done.returncode == 0 and (number := re.match(r"\d+", done.stdout)):
-        if ";" not in done.stdout:  # followed by a cluster that squeue would have to be asked about
+        if ";" not in done.stdout:  # not followed by a cluster, which squeue would need, too
             note_job(number.group())
         if ending_file().exists():
             slurm.cancel([number.group()])
@@ -78,17 +78,17 @@ def sbatch() -> None:
 
 
 def sacct() -> None:
-    """Be sacct, once; the terminal hears of it when it does not answer, and of jobs that wait for ever."""
+    """Act as sacct, without retries. Report if it does not answer, and jobs that wait for ever."""
     _look("sacct")
 
 
 def squeue() -> None:
-    """Be squeue, once; the terminal hears of it when it does not answer, and of jobs that wait for ever."""
+    """Act as squeue, without retries. Report if it does not answer, and jobs that wait for ever."""
     _look("squeue")
 
 
 def sacctmgr() -> None:
-    """Be sacctmgr, once: where it does not answer the executor asks sshare."""
+    """Act as sacctmgr, without retries: if it does not answer, the executor asks sshare."""
     _leave_the_path()
     done = _run("sacctmgr", sys.argv[1:], seconds=ANSWER)
     _pass_on(done)
@@ -96,7 +96,7 @@ def sacctmgr() -> None:
 
 
 def sshare() -> None:
-    """Be sshare, by which the executor looks for an account before it submits: try again as sbatch does."""
+    """Act as sshare, with which the executor looks for an account before it submits: retry like sbatch."""
     _leave_the_path()
     while True:
         done = _run("sshare", sys.argv[1:])
@@ -108,9 +108,9 @@ def sshare() -> None:
 
 
 def cancel_what_is_left() -> None:
-    """Cancel what this driver has submitted and not cancelled, if it is being ended.
+    """If the driver is ending, cancel the jobs that it has submitted and not cancelled.
 
-    While the executor asks how its jobs are, which takes minutes where Slurm is slow, it has none to cancel.
+    While the executor queries job states, which takes minutes if Slurm is slow, it loses sight of its jobs.
     """
     submitted = submitted_jobs()
     if not submitted or not ending_file().exists():
@@ -118,26 +118,26 @@ def cancel_what_is_left() -> None:
     try:
         left = sorted(submitted & slurm.active_jobs(completing=False))
     except UserError as error:
-        tell_driver("left", f"whether jobs of this run are left in the queue is not known: {error}")
+        tell_driver("left", f"it is not known whether jobs of this run are left in the queue: {error}")
         return
     if left:
         slurm.cancel(left)
-        tell_driver("left", f"{len(left)} Slurm jobs that were left are cancelled: {' '.join(left)}")
+        tell_driver("left", f"cancelled {len(left)} Slurm jobs that were left: {' '.join(left)}")
 
 
 def _look(name: str) -> None:
-    """Be a command that says how jobs are."""
+    """Act as a command that reports job states."""
     if (process := driver.own_driver()) and process.is_here:
         driver.seen(process)
     _leave_the_path()
-    submitted = submitted_jobs()  # before Slurm is asked: what comes meanwhile need not be among its answers
+    submitted = submitted_jobs()  # before Slurm is asked: it may not list later jobs
     done = _run(name, sys.argv[1:], seconds=ANSWER)
     how = STATE.search(" ".join(sys.argv[1:]))
     if how and done.returncode == 0:
         done.stdout = _ends(done.stdout, submitted if name == "squeue" else set())
     _pass_on(done)  # before what follows, which may take longer than the executor waits
     if how and done.returncode:
-        tell_driver(name, f"{name}: {_line(done.stderr)}; how jobs ended is not known until it answers")
+        tell_driver(name, f"{name}: {_line(done.stderr)}; job states are not known until it answers")
     for job, reason in slurm.waiting_jobs(Path.cwd()):
         for pattern, remedy in STUCK.items():
             if re.search(pattern, reason):
@@ -148,11 +148,11 @@ def _look(name: str) -> None:
 
 
 def _ends(rows: str, submitted: set[str]) -> str:
-    """Return rows of job and state with the ends of jobs in words that the executor takes for ends.
+    """Return rows of job and state, with final states translated into ones that the executor knows.
 
-    It waits for ever for a job that somebody has cancelled (``CANCELLED by 1000``), for one that was
-    preempted or lost its node and does not come back into the queue, and, where squeue is asked, for one
-    that Slurm has forgotten: whether that one is complete is seen from what it should have made.
+    It would wait for ever for a job that somebody has cancelled (``CANCELLED by 1000``), for one that was
+    preempted or lost its node and is not requeued, and, if squeue is asked, for one that Slurm has
+    forgotten: whether that one is complete is judged by its output files.
     """
     states = dict(row.split("|", 1) for row in rows.splitlines() if "|" in row)
     states = {job: re.sub(r"^CANCELLED by \d+$", "CANCELLED", state) for job, state in states.items()}
@@ -174,15 +174,15 @@ def _within_limits(arguments: list[str]) -> list[str]:
         return arguments
     tell_driver(
         f"time-{partition}",
-        f"partition {partition} allows {allowed} minutes, and no more are asked for than that (not {asked}); "
-        "a training that needs longer goes on at its next attempt",
+        f"partition {partition} allows {allowed} minutes: these are requested instead of {asked}; a training "
+        "that needs longer resumes at its next attempt",
     )
     number = place["-t"]
     return [*arguments[:number], str(allowed), *arguments[number + 1 :]]
 
 
 def _leave_the_path() -> None:
-    """Take the folder of our commands from the PATH: from here on Slurm's own are meant."""
+    """Remove the folder of our commands from the PATH: from here on, Slurm's own are called."""
     ours = Path(sys.argv[0]).resolve().parent
     others = (entry for entry in os.get_exec_path() if Path(entry).resolve() != ours)
     os.environ["PATH"] = os.pathsep.join(others)
@@ -191,7 +191,7 @@ def _leave_the_path() -> None:
 def _run(
     name: str, arguments: list[str], given: str = "", seconds: float | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run Slurm's own command; one that takes more than so many seconds has failed."""
+    """Run Slurm's own command; it has failed if it takes more than `seconds`."""
     try:
         return subprocess.run(
             [name, *arguments], input=given, capture_output=True, text=True, check=False, timeout=seconds
@@ -203,17 +203,17 @@ def _run(
 
 
 def _may_pass(name: str, done: subprocess.CompletedProcess[str]) -> bool:
-    """Whether a command may succeed if it is tried again, and the driver waits for that; say so."""
+    """Whether a command may succeed if it is retried, and the driver waits for that; if so, report it."""
     if done.returncode == 0 or not LATER.search(done.stderr) or not driver_waits():
         return False
-    tell_driver(name, f"{name}: {_line(done.stderr)}; trying again every {PAUSE} s")
+    tell_driver(name, f"{name}: {_line(done.stderr)}; retrying every {PAUSE} s")
     return True
 
 
 def _taken(arguments: list[str]) -> str | None:
-    """Pause; return the job of these arguments that Slurm has taken although its answer did not come.
+    """Pause; return the job with these arguments if Slurm has accepted it although its answer was lost.
 
-    Before squeue has answered that there is none, nothing may be submitted again.
+    Nothing may be submitted again until squeue has answered that there is no such job.
     """
     options = dict(pairwise(arguments))
     while True:
@@ -227,7 +227,7 @@ def _taken(arguments: list[str]) -> str | None:
 
 
 def _note_refusal(cell: str, said: str) -> None:
-    """Note what sbatch has refused as a cell's failure; why an earlier attempt failed stays said."""
+    """Record sbatch's refusal as a cell's failure; the reason of an earlier failure is preserved."""
     if (Paths().run(cell) / REPORT).exists():
         return  # complete: the job was for other seeds
     failure = failure_file(f"runs/{cell}")
@@ -241,7 +241,7 @@ def _note_refusal(cell: str, said: str) -> None:
 
 
 def _line(text: str) -> str:
-    """Return what a command said, without its own name before every line."""
+    """Return what a command said in one line, without its own name."""
     return " ".join(re.sub(r"^\w+: (error: )?", "", line) for line in text.splitlines())
 
 

@@ -1,1 +1,1 @@
-"""The configuration and the sample sheet: what a study is to be, checked before anything runs."""
+"""The configuration and the sample sheet: they define a study, and are checked before anything runs."""

@@ -1,4 +1,4 @@
-"""A configuration, checked as a whole, and the settings of its methods and models."""
+"""Checks of a whole configuration, and the settings of its methods and models."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def resolve_method(configuration: Configuration, method: str) -> tuple[Kind, Set
     Raises
     ------
     UserError
-        With one line per unknown or unfit override.
+        With one line per unknown or invalid override.
     """
     overrides = dict(configuration.methods[method])
     base = overrides.pop("base", method)
@@ -41,7 +41,7 @@ def resolve_method(configuration: Configuration, method: str) -> tuple[Kind, Set
             )
         raise UserError(
             f"{key}: not a known method; expected one of {listed(PRESETS)}{nearest(base, PRESETS)}, "
-            f"or a key 'base' that says which of them it varies"
+            f"or a key 'base' that names the one it varies"
         )
     kind, preset = PRESETS[base]
     settings_class = SETTINGS[kind]
@@ -67,12 +67,12 @@ def resolve_model(configuration: Configuration, language: str) -> ModelSettings:
 
 
 def parse_settings(kind: Kind, assignments: Sequence[str]) -> Settings:
-    """Return the settings of `kind` with ``key=value`` assignments, as the scripts take them.
+    """Return the settings of `kind` with ``key=value`` assignments, as the commands take them.
 
     Raises
     ------
     UserError
-        With one line per assignment that is not understood.
+        With one line per invalid assignment.
     """
     content: dict[str, Any] = {}
     for assignment in assignments:
@@ -90,9 +90,9 @@ def parse_settings(kind: Kind, assignments: Sequence[str]) -> Settings:
 
 
 def _parsed(value: str) -> Any:
-    """Return a value as the workflow gives it, in JSON, or as a person does, in YAML."""
+    """Return a value that the workflow wrote as JSON, or a person as YAML."""
     try:
-        return json.loads(value)  # which knows characters that YAML takes for halves
+        return json.loads(value)  # first, as YAML reads an escaped surrogate pair as two characters
     except ValueError:
         return yaml.safe_load(value)
 
@@ -100,8 +100,8 @@ def _parsed(value: str) -> Any:
 def check_configuration(content: Mapping[str, Any]) -> tuple[Configuration, list[str]]:
     """Return the configuration in `content`, and a line for everything that is wrong with it.
 
-    Each line starts with the dotted key. Sections with mistakes are left at their defaults, so that
-    the rest can be checked in the same go.
+    Each line starts with the dotted key. Sections with mistakes are replaced by their defaults, so that
+    the rest can be checked as well.
     """
     lines: list[str] = []
     try:
@@ -126,7 +126,7 @@ def check_configuration(content: Mapping[str, Any]) -> tuple[Configuration, list
 
 
 def _unequal_sizes(configuration: Configuration) -> list[str]:
-    """Return a line when methods that set no train_size of their own get unequal ones from their sections."""
+    """Return a line if methods without a train_size of their own get different ones from their sections."""
     sizes = {}
     for method, overrides in configuration.methods.items():
         kind, settings = resolve_method(configuration, method)
@@ -138,11 +138,11 @@ def _unequal_sizes(configuration: Configuration) -> list[str]:
     others = ", ".join(f"{other}: {json.dumps(size)}" for other, size in sizes.items() if other != section)
     return [
         f"{section}.train_size: {sizes[section]}: expected the same in every section, so that methods are "
-        f"compared on equal numbers of texts ({others}); for one method alone, set it in methods"
+        f"compared on equal numbers of texts ({others}); for a single method, set it in methods"
     ]
 
 
 def _without_errors(content: Mapping[str, Any], error: ValidationError) -> Configuration:
-    """Return the configuration with its faulty sections left at their defaults."""
+    """Return the configuration with the defaults in place of its faulty sections."""
     faulty = {str(problem["loc"][0]) for problem in error.errors()}
     return Configuration.model_validate({k: v for k, v in content.items() if str(k) not in faulty})

@@ -1,4 +1,4 @@
-"""What is looked for in data: every check, how severe a finding of it is, and what to do about it."""
+"""The checks of the data: what each one finds, how severe it is, and what to do about it."""
 
 from __future__ import annotations
 
@@ -44,17 +44,17 @@ CheckName = Literal[
 CHECK_NAMES: tuple[CheckName, ...] = get_args(CheckName)
 FINDINGS, PLACES, SUMMARY = "findings.tsv", "findings.json", "summary.json"  # files of a data set
 COLUMNS = ["severity", "check", "count", "finding", "remedy", "places"]  # of tables of findings
-LONGEST_TEXT = 100_000  # characters: some fifty pages, of which a model reads the first
-UNKNOWN = 0.1  # share of unknown pieces from which on the scores suffer
-RARE = 5  # training texts of a label
-SMALL = 20  # texts of validation or test: one of them is five points of accuracy
-MAX_LINES = 5  # places of one finding that are spelled out; the rest is counted
-UNEQUAL = 20  # times as many training texts of one label as of another
+LONGEST_TEXT = 100_000  # characters: about fifty pages, of which a model reads only the first
+UNKNOWN = 0.1  # share of unknown tokens that lowers the scores noticeably
+RARE = 5  # a label with fewer training texts is rare
+SMALL = 20  # validation or test texts: one of 20 is worth five points of accuracy
+MAX_LINES = 5  # places listed for each finding; the others are counted
+UNEQUAL = 20  # ratio of training texts between two labels that counts as imbalance
 
 
 @dataclass(frozen=True)
 class Check:
-    """A kind of finding. `title` is said of how many there are, and `remedy` what to do."""
+    """A kind of finding. `title` is a plural that follows a count; `remedy` says what to do."""
 
     severity: Severity
     title: str
@@ -63,107 +63,113 @@ class Check:
 
 CHECKS: dict[CheckName, Check] = {
     "encoding": Check("error", "texts or labels that are not UTF-8", "save the file as UTF-8"),
-    "text": Check("error", "rows without a text", "write the text, or remove the row"),
-    "labels": Check("error", "rows whose labels cannot be used", "correct the label, or remove the row"),
+    "text": Check("error", "rows without a text", "add the text, or remove the row"),
+    "labels": Check("error", "rows with invalid labels", "correct the label, or remove the row"),
     "control_characters": Check(
         "error", "texts or labels with control characters", "remove them; they come from damaged files"
     ),
     "size": Check(
-        "error", f"texts of more than {LONGEST_TEXT:,} characters", "give what is to be classified alone"
+        "error", f"texts longer than {LONGEST_TEXT:,} characters", "keep only the part to classify"
     ),
     "misspelt_value": Check(
         "error",
-        "splits or languages that are not taken, and are nearly written as one that is",
-        "write each in one way; where they are meant to be left out, rename them",
+        "unused splits or languages that look like misspelt names of used ones",
+        "use one spelling for each; to leave the rows out on purpose, rename the value",
     ),
     "untrained_label": Check(
         "error",
         "labels in validation or test that no training text has",
-        "correct the label, or give it a training text: it cannot be learnt, and counts as 0",
+        "correct the label, or add training texts with it: it cannot be learnt, and its F1 is 0",
     ),
     "group_in_two_splits": Check(
-        "error", "groups with texts in two splits", "split by group: splits 80%,10%,10%"
+        "error", "groups with texts in two splits", "split by group: set splits to 80%,10%,10%"
     ),
     "unlabelled": Check(
         "warning",
-        "texts whose labels are left empty, which count as texts without any label",
-        "where nobody has labelled them yet, label them or remove the rows",
+        "texts with empty labels, which count as texts without any label",
+        "if they are not labelled yet, label them or remove the rows; otherwise nothing",
     ),
     "blank_indicator": Check(
         "warning",
-        "rows with 0 and 1 in which some labels have neither, which counts as 0",
-        "write 0, or where nobody has decided, remove the rows",
+        "rows of 0 and 1 with some empty labels, which count as 0",
+        "write 0; if the label is not known, remove the row",
     ),
     "missing_text": Check(
         "warning",
-        "texts that look like a missing value, and are taken as they stand",
-        "where nothing is known, remove the rows; nothing if the text is meant",
+        "texts that look like missing values, and are kept as texts",
+        "if the text is missing, remove the row; otherwise nothing",
     ),
     "missing_label": Check(
         "warning",
-        "labels that look like a missing value, and are taken as they stand",
-        "where nothing is known, remove the rows; nothing if the label is meant",
+        "labels that look like missing values, and are kept as labels",
+        "if the label is missing, remove the row; otherwise nothing",
     ),
     "missing_group": Check(
         "warning",
-        "groups that look like a missing value, whose texts count as without a group",
-        "write who it is; where that is a name, write it in another way",
+        "groups that look like missing values, and count as no group",
+        "fill in the group; if this is its real name, spell it differently",
     ),
     "joined_label": Check(
         "warning",
-        "labels that name several others, and are taken as labels of their own",
-        "where texts have several labels, use multi, and their delimiter; nothing if the label is meant",
+        "labels that combine several others, but count as one label",
+        "if texts have several labels, use label_type multi with a delimiter; otherwise nothing",
     ),
     "quotes": Check(
         "warning",
-        "rows with quotation marks that may be meant otherwise than they were read",
-        "look at them; to be sure, enclose every field of the file in double quotes, also in the header",
+        "rows with quotation marks that may have been misread",
+        "check them; to be sure, enclose every field of the file in double quotes, also in the header",
     ),
     "other_split": Check(
         "warning",
-        "splits that are not taken, with their rows",
-        "nothing if they are meant to be left out; else name them in splits",
+        "unused splits, whose rows are left out",
+        "if they should be used, name them in splits; otherwise nothing",
     ),
     "copy_in_another_split": Check(
         "warning",
-        "texts that stand in another split too",
+        "texts that also occur in another split",
         "nothing: they were left out of training or validation",
     ),
     "near_copy_in_another_split": Check(
         "warning",
         "texts that are nearly the same as one in a later split",
-        "look at them: what is learnt by heart makes test scores too good",
+        "check them: memorised texts make test scores too high",
     ),
-    "contradiction": Check("warning", "duplicate texts with conflicting labels", "decide on one of them"),
-    "copy": Check("warning", "duplicate texts with the same labels", "remove those not meant"),
+    "contradiction": Check(
+        "warning", "duplicate texts with conflicting labels", "decide which labels are right"
+    ),
+    "copy": Check("warning", "duplicate texts with the same labels", "remove unintended duplicates"),
     "near_copy": Check(
-        "warning", "texts nearly the same as another of their split", "remove those not meant"
+        "warning",
+        "texts that are nearly the same as another one in their split",
+        "remove unintended duplicates",
     ),
     "language": Check(
         "warning",
-        "texts in another language than stated (of a sample of 200)",
-        "give them a row of their own in the sample sheet, or remove them",
+        "texts that are not in the expected language (in a sample of 200)",
+        "give them their own row in the sample sheet, or remove them",
     ),
     "unknown_language": Check(
         "warning",
-        "names of languages that are not known",
-        "correct the name; otherwise nothing: whether the texts are in it was not looked at",
+        "unknown language names",
+        "correct the name; the language of the texts was not checked",
     ),
     "uncovered_language": Check(
         "warning",
-        "languages that cannot be told from others here",
-        "nothing: whether the texts are in it was not looked at",
+        "languages that polysharp cannot detect",
+        "nothing; the language of the texts was not checked",
     ),
-    "similar_labels": Check("warning", "labels that are spelt almost alike", "write each label in one way"),
+    "similar_labels": Check(
+        "warning", "labels that are spelt almost the same", "use one spelling for each label"
+    ),
     "small_split": Check(
         "warning",
         f"splits with fewer than {SMALL} texts",
-        "label more texts, or make the split larger: one text more or less right changes its scores much",
+        "label more texts, or make the split larger: a single text changes its scores a lot",
     ),
     "untested_label": Check(
         "warning",
-        "labels without a text in validation or test",
-        "label such texts, or give them another label: there its F1 is 0, which lowers the macro average",
+        "labels without texts in validation or test",
+        "add such texts, or merge the label with another: its F1 there is 0, which lowers the macro average",
     ),
     "rare_label": Check(
         "warning", f"labels with fewer than {RARE} training texts", "label more texts with them"
@@ -171,29 +177,29 @@ CHECKS: dict[CheckName, Check] = {
     "imbalance": Check(
         "warning",
         f"labels with {UNEQUAL} times fewer training texts than the most frequent one",
-        "read their rows in report.tsv, not the accuracy",
+        "judge them by their rows in report.tsv, not by the accuracy",
     ),
     "cut_text": Check(
         "warning",
-        "texts that are longer than the model reads",
+        "texts that are truncated, because they are too long for the model",
         "raise max_length of the model, or shorten them",
     ),
     "unknown_pieces": Check(
         "warning",
-        "splits of whose pieces a tenth or more is not in the model's vocabulary (unknown, or single bytes)",
-        "choose a model that knows this language and script: what it does not know it cannot tell apart",
+        "splits in which 10 % or more of the tokens are unknown to the model (or single bytes)",
+        "choose a model that knows this language and script: it cannot distinguish unknown tokens",
     ),
     "padding": Check(
         "warning",
-        "models that make of a text something else with other texts beside it, as the padding changes",
-        "choose another model: predictions depend on the batch that a text is in",
+        "models whose output for a text depends on padding",
+        "choose another model: predictions depend on the other texts in the batch",
     ),
 }
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check has found: how often, and every place with what stands there."""
+    """What a check found: how often, and all places with their content."""
 
     check: CheckName
     severity: Severity
@@ -201,7 +207,7 @@ class Finding:
     places: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the finding with what it means and what to do."""
+        """Return the finding with its title and remedy."""
         check = CHECKS[self.check]
         return {
             "check": self.check,
@@ -220,5 +226,5 @@ class Finding:
 
 
 def as_row(finding: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a finding, as :meth:`Finding.as_dict` gives it, as a row of a table: its first places alone."""
+    """Return a finding of :meth:`Finding.as_dict` as a row of a table, with its first places only."""
     return {**finding, "places": " | ".join(finding["places"][:MAX_LINES])}

@@ -1,4 +1,4 @@
-"""What the files that a study is made from contain. Size and times only say when to look again."""
+"""Checksums of the files that a study reads. A file is hashed again if its size or times have changed."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from polysharp.core.errors import UserError
 from polysharp.core.files import expanded, read_json, replacing, sha256
 from polysharp.core.paths import IDENTITY, INNER, LABELS, REPORT, Paths
 
-RECORD = Path(".snakemake/polysharp/contents.json")  # of the study: size, times and SHA-256 of every file
-RECORDS = Path(".snakemake/metadata")  # of Snakemake, each file named by the path of a result in base64
-# Everything that a model is read from, in whatever layout, and little else.
+RECORD = Path(".snakemake/polysharp/contents.json")  # size, times and SHA-256 of every file of the study
+RECORDS = Path(".snakemake/metadata")  # Snakemake's own; a file's name is the path of a result in base64
+# All files that models are read from, in any layout, and few others.
 MODEL_FILES = ("*.json", "*.txt", "*.model", "*.safetensors", "pytorch_model*.bin")
 MODEL_FOLDERS = ("", INNER)
-SETTLED = 2_000_000_000  # ns after which another change of a file shows in its times
+SETTLED = 2_000_000_000  # ns after which another change of a file is sure to change its times
 
 
 def study_contents(matrix: Matrix, look: bool, record: Path = RECORD) -> dict[str, str]:
-    """Return the SHA-256 of the files of every model, data set and table of predictions that is here.
+    """Return the SHA-256 of every local model, data set and table of predictions.
 
-    The keys are ``models/<model>``, ``data/<data set>`` and ``outside/<file>``. What is on the hub has none:
-    its revision says what it holds.
+    The keys are ``models/<model>``, ``data/<data set>`` and ``outside/<file>``. What is on the hub has no
+    key: its revision identifies it.
 
     Parameters
     ----------
     look
-        Whether to read files again whose size or times are others than in `record`, and to update it. A job
-        of the workflow does not: it takes what the workflow has found, also on another machine.
+        Whether to read files again whose size or times differ from `record`, and to update it. Jobs of the
+        workflow do not: they use what the workflow found, also on another machine.
 
     Raises
     ------
@@ -54,11 +54,11 @@ def study_contents(matrix: Matrix, look: bool, record: Path = RECORD) -> dict[st
 
 
 def older_results(matrix: Matrix) -> list[str]:
-    """Return results that are older than the files they are made from, and of which no record says more.
+    """Return results that are older than their input files, and of which Snakemake has no record.
 
-    Snakemake's records hold the SHA-256 that a result was made from. Without them, as where `.snakemake`
-    was removed, times alone say that a file may be another one: those of the contents, which a copy of the
-    whole study keeps.
+    Snakemake's records hold the SHA-256 of the inputs of a result. Without them, for example after
+    `.snakemake` was removed, only the times of modification show that an input may have changed. A copy of
+    the whole study keeps these times.
     """
     paths = Paths()
     made_from: dict[Path, Sequence[Path]] = {}
@@ -80,12 +80,12 @@ def _is_older(result: Path, files: Sequence[Path]) -> bool:
     try:
         made = result.stat().st_mtime_ns
         return any(path.stat().st_mtime_ns > made for path in files)
-    except OSError:  # the result is not there, or is said to be missing elsewhere
+    except OSError:  # the result does not exist; missing files are reported elsewhere
         return False
 
 
 def _files(matrix: Matrix) -> dict[str, Sequence[Path]]:
-    """Return the files of every model, data set and table of predictions that is here, by its key."""
+    """Return the files of every local model, data set and table of predictions, by key."""
     files: dict[str, Sequence[Path]] = {}
     for dataset in matrix.datasets:
         if dataset.hub is None:
@@ -99,7 +99,7 @@ def _files(matrix: Matrix) -> dict[str, Sequence[Path]]:
 
 
 def model_files(model: ModelSettings) -> list[Path]:
-    """Return the files of a model in a local folder or an installed package, sorted; none of the hub's."""
+    """Return the files of a model in a local folder or an installed package, sorted; none for the hub."""
     if model.name.startswith(PACKAGE):
         found = installed_weights(model.name.removeprefix(PACKAGE))
         if found is None or found.is_file():
@@ -112,7 +112,7 @@ def model_files(model: ModelSettings) -> list[Path]:
 
 
 def _digests(paths: Iterable[Path], look: bool, record: Path) -> dict[Path, str]:
-    """Return the SHA-256 of files, of those alone anew that may have changed since they were recorded."""
+    """Return the SHA-256 of files; only those that may have changed since they were recorded are read."""
     known, changed = _read(record), False
     found: dict[Path, str] = {}
     lines: list[str] = []
@@ -124,10 +124,10 @@ def _digests(paths: Iterable[Path], look: bool, record: Path) -> dict[Path, str]
                 changed = True
                 entry = known[str(path)] = {"state": state, "sha256": sha256(path)}
                 if time.time_ns() - max(state[1:3]) < SETTLED:
-                    entry["state"] = []  # one more change might not show: to be read again
+                    entry["state"] = []  # another change might not be seen: read it again next time
             found[path] = entry["sha256"]
         except OSError as error:
-            lines.append(f"{path}: {error.strerror}; expected a file that can be read")
+            lines.append(f"{path}: {error.strerror}; expected a readable file")
     if lines:
         raise UserError(*lines)
     if look and changed:
@@ -137,7 +137,7 @@ def _digests(paths: Iterable[Path], look: bool, record: Path) -> dict[Path, str]
 
 
 def _read(record: Path) -> dict[str, Any]:
-    """Return what is recorded; nothing where it is damaged, as it only saves time."""
+    """Return the record; nothing if it is damaged, as it only saves time."""
     try:
         content = read_json(record)
     except (OSError, ValueError):
@@ -152,7 +152,7 @@ def _read(record: Path) -> dict[str, Any]:
 
 
 def _state(path: Path) -> list[int]:
-    """Return by what a change shows: size in bytes, times of content and inode in ns, inode."""
+    """Return what reveals a change: size in bytes, times of content and inode in ns, inode."""
     state = path.stat()
     return [state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino]
 

@@ -1,4 +1,4 @@
-"""The defaults of all keys, with their explanations, as YAML and for --help."""
+"""The defaults and explanations of all keys, as YAML and for --help."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def commented_defaults() -> str:
 
 
 def explain_settings(kind: Kind) -> str:
-    """Return a line per setting of `kind`: key, default and meaning, for the help of the scripts."""
+    """Return a line per setting of `kind`: key, default and meaning, for the help of the commands."""
     fields = SETTINGS[kind].model_fields
     width = max(map(len, fields))
     return "\n".join(

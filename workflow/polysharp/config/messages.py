@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, in our words, and where it stands."""
+"""Messages about mistakes in a configuration: what is wrong, and where."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from polysharp.core.errors import UserError, nearest
 
 
 def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") -> list[str]:
-    """Return pydantic's findings in our words: key, value, what was expected, the nearest valid key."""
+    """Return pydantic's errors as messages: key, value, what was expected, the nearest valid key."""
     lines = []
     for problem in error.errors():
         location = [part for part in problem["loc"] if part != "[key]"]
@@ -63,20 +63,20 @@ def _fields(model: type[BaseModel], location: Sequence[Any]) -> Iterator[str]:
 
 
 def listed(names: Iterable[object]) -> str:
-    """Return names as an enumeration."""
+    """Return names separated by commas."""
     return ", ".join(str(name) for name in names)
 
 
 class Places:
-    """Where the keys of the configuration stand: file and line, or the command line."""
+    """Where the keys of the configuration are set: file and line, or the command line."""
 
     def __init__(self, paths: Sequence[Path], command_line: Mapping[str, Any]) -> None:
-        """Read the YAML files in `paths`, of which later ones take precedence, the command line over all.
+        """Read the YAML files in `paths`: later ones override earlier ones, and the command line all of them.
 
         Raises
         ------
         UserError
-            When one is not YAML, or names a key twice (YAML silently takes the last).
+            When one is not YAML, or has a key twice (YAML silently takes the last).
         """
         self._lines: dict[str, str] = {}
         duplicates: list[str] = []
@@ -88,7 +88,7 @@ class Places:
             seen: set[str] = set()
             for key, line in _keys(tree):
                 if key in seen:
-                    duplicates.append(f"{path}, line {line}: {key}: expected once, stands there again")
+                    duplicates.append(f"{path}, line {line}: {key}: appears twice; expected once")
                 seen.add(key)
                 self._lines[key] = f"{path}, line {line}"
         self._lines |= dict.fromkeys(_dotted(command_line), "--config")
@@ -97,7 +97,7 @@ class Places:
             raise UserError(*duplicates)
 
     def locate(self, line: str) -> str:
-        """Return `line`, which starts with a dotted key, with the place of that key before it."""
+        """Return `line`, which starts with a dotted key, preceded by the place of that key."""
         key = line.partition(":")[0]
         while key not in self._lines and "." in key:
             key = key.rpartition(".")[0]

@@ -1,4 +1,4 @@
-"""Packages that carry the weights of a model."""
+"""Packages that contain the weights of a model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from polysharp.core.errors import nearest
 
 @dataclass(frozen=True)
 class WeightsPackage:
-    """A package that carries a model: how it is installed, and where the model lies in it."""
+    """A package that contains a model: how to install it, and where the model is in it."""
 
     install: str
     path: str
@@ -26,7 +26,7 @@ PACKAGES = {
 
 
 def installed_weights(name: str) -> Path | None:
-    """Return where the weights of a package lie that is installed here, a file or a folder; else None."""
+    """Return the file or folder with the weights of an installed package; None if it is not installed."""
     from importlib import metadata
 
     try:
@@ -37,6 +37,6 @@ def installed_weights(name: str) -> Path | None:
 
 
 def unknown_package(name: str) -> str:
-    """Return what to say of a package that carries no weights that are known."""
+    """Return the message about a package that is not known to contain weights."""
     known = ", ".join(PACKAGES)
-    return f"model {PACKAGE}{name}: no such package; expected one of {known}{nearest(name, PACKAGES)}"
+    return f"model {PACKAGE}{name}: unknown package; expected one of {known}{nearest(name, PACKAGES)}"

@@ -42,11 +42,11 @@ class Dataset:
     label_type: LabelType
     source: Source
     model: ModelSettings
-    hub: HubSource | None = None  # where the files of `source` are fetched from
+    hub: HubSource | None = None  # where the files of `source` are downloaded from
 
     @property
     def inputs(self) -> list[Path]:
-        """The files that the data set is made of; of one on the hub, the note that it was fetched."""
+        """The files of the data set; for one on the hub, the file that says that it was downloaded."""
         if self.hub is not None:
             return [Path(self.source.path) / FETCHED]
         return list(self.source.files())
@@ -63,12 +63,12 @@ def read_datasets(path: Path, configuration: Configuration, bases: Sequence[Path
     Parameters
     ----------
     bases
-        Folders in which a relative `source` is looked for, in this order.
+        Folders that are searched for a relative `source`, in this order.
 
     Raises
     ------
     UserError
-        With one line for everything that is wrong in any row.
+        With one line for each mistake in any row.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -94,9 +94,7 @@ def read_datasets(path: Path, configuration: Configuration, bases: Sequence[Path
         if dataset is not None:
             first = places.setdefault(dataset.path, number)
             if first != number:
-                problems.append(
-                    f"the same path {dataset.path!r} as row {first}; expected every data set once"
-                )
+                problems.append(f"the same path {dataset.path!r} as row {first}; expected each data set once")
             datasets.append(dataset)
         lines += [f"{path}, row {number}: {problem}" for problem in problems]
     if not lines and not datasets:
@@ -116,7 +114,7 @@ def _check_header(path: Path, header: Sequence[str]) -> None:
         if name not in known
     ]
     problems += [f"column {name!r}: missing" for name in REQUIRED if name not in header]
-    problems += [f"column {name!r}: stands there twice" for name in set(header) if header.count(name) > 1]
+    problems += [f"column {name!r}: appears twice" for name in set(header) if header.count(name) > 1]
     if problems:
         raise UserError(*(f"{path}, row 1: {problem}" for problem in sorted(problems)))
 
@@ -124,7 +122,7 @@ def _check_header(path: Path, header: Sequence[str]) -> None:
 def _read_row(
     record: Mapping[str, str], surplus: int, configuration: Configuration, bases: Sequence[Path]
 ) -> tuple[list[str], Dataset | None]:
-    """Return what is wrong with a row, and the data set where nothing is."""
+    """Return the mistakes in a row, and the data set if there are none."""
     if surplus > 0:
         return [f"{surplus} more values than columns; expected one value per column"], None
     problems = [f"{key}: empty" for key in REQUIRED if not record.get(key)]
@@ -163,15 +161,15 @@ def _read_row(
 def _read_source(
     record: Mapping[str, str], label_type: str, bases: Sequence[Path]
 ) -> tuple[Source, HubSource | None]:
-    """Return the source that a row names, whose files are there, or the one on the hub behind it.
+    """Return the source of a row, whose files exist or will be downloaded, and its data set on the hub.
 
     Raises
     ------
     UserError
-        With a line for everything that is wrong, each beginning with the column.
+        With a line for each mistake, which begins with the column.
     """
-    if set(record["source"]) & set("{}"):  # there is no way to write a brace that is meant
-        text = "expected no braces, which are wildcards to Snakemake"
+    if set(record["source"]) & set("{}"):  # they cannot be escaped
+        text = "expected no braces, which Snakemake reads as wildcards"
         raise UserError(f"source: {record['source']!r}: {text}")
     hub = None
     if record["source"].startswith(HUB):
@@ -185,13 +183,13 @@ def _read_source(
     labels = tuple(name.strip() for name in (record.get("labels") or "Labels").split(","))
     delimiter = DELIMITERS.get(record.get("delimiter", ""), record.get("delimiter")) or None
     if record.get("delimiter", "").isspace() and (label_type == "single" or len(labels) > 1):
-        delimiter = None  # a blank that nobody sees is hardly meant there
+        delimiter = None  # an invisible blank is hardly intended here
     split_column = record.get("split_column") or None
     problems = []
     if not all(labels):
-        problems.append(f"labels: {record['labels']!r}: expected names of columns, as in 'economy,welfare'")
+        problems.append(f"labels: {record['labels']!r}: expected column names, as in 'economy,welfare'")
     if delimiter and label_type == "single":
-        problems.append(f"delimiter: {delimiter!r}: expected none, as label_type is 'single'; or say 'multi'")
+        problems.append(f"delimiter: {delimiter!r}: expected none, as label_type is 'single'; or use 'multi'")
     if delimiter and len(labels) > 1:
         problems.append(f"delimiter: {delimiter!r}: expected none, as labels names several columns")
     splits = SPLITS if hub else NAMES if split_column or Path(path).is_dir() else SHARES
@@ -227,7 +225,7 @@ def _read_source(
         except UserError as error:
             problems += [f"source: {line}" for line in error.lines]
     problems += [
-        f"source: {str(file)!r}: expected no braces, which are wildcards to Snakemake"
+        f"source: {str(file)!r}: expected no braces, which Snakemake reads as wildcards"
         for file in files
         if set(str(file)) & set("{}")
     ]
@@ -237,7 +235,7 @@ def _read_source(
 
 
 def _find_source(name: str, bases: Sequence[Path]) -> tuple[str, str | None]:
-    """Return the path of a source, of the first base that has it, and the sheet of a workbook."""
+    """Return the path of a source in the first base that has it, and the sheet of a workbook."""
     found = find(name, bases)
     if found is not None:
         return str(found), None
@@ -249,12 +247,12 @@ def _find_source(name: str, bases: Sequence[Path]) -> tuple[str, str | None]:
             return str(base / expanded(name)), None
     looked = " or ".join(str(base) for base in dict.fromkeys(bases))
     raise UserError(
-        f"source: {name!r}: no such folder or file in {looked}, nor a pattern of files{_sibling(name, bases)}"
+        f"source: {name!r}: no such folder or file in {looked}, and no file matches it{_sibling(name, bases)}"
     )
 
 
 def _located(model: ModelSettings, bases: Sequence[Path]) -> ModelSettings:
-    """Return a model whose name, where it is a local folder, is the path that was found."""
+    """Return a model; if its name is a local folder, with the path where it was found."""
     if model.name.startswith(PACKAGE) and model.name.removeprefix(PACKAGE) not in PACKAGES:
         raise UserError(unknown_package(model.name.removeprefix(PACKAGE)))
     if not model.name.startswith((".", "/", "~")):
@@ -266,16 +264,16 @@ def _located(model: ModelSettings, bases: Sequence[Path]) -> ModelSettings:
 
 
 def find(name: str, bases: Sequence[Path]) -> Path | None:
-    """Return the first existing path of `name` in the folders `bases`, or as it is when absolute."""
+    """Return the first existing path of `name` in the folders `bases`; an absolute one as it is."""
     path = expanded(name)
     try:
         return next((base / path for base in bases if name and (base / path).exists()), None)
-    except OSError:  # no name of a file: too long
+    except OSError:  # not a file name: too long
         return None
 
 
 def _sibling(name: str, bases: Sequence[Path]) -> str:
-    """Return a hint at a folder whose name is nearly that of the missing one."""
+    """Return a hint at a file or folder with a name similar to the missing one."""
     parents = [base / Path(name).parent for base in bases]
     siblings = [path.name for parent in parents if parent.is_dir() for path in parent.iterdir()]
     return nearest(name, (str(Path(name).parent / sibling) for sibling in siblings))

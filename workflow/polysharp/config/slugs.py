@@ -1,4 +1,4 @@
-"""Names from outside as harmless parts of a path."""
+"""Names given by users as safe parts of a path."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def slug(name: str) -> str:
     Raises
     ------
     ValueError
-        When nothing of it can stand in a path.
+        When nothing of it can be used in a path.
     """
     result = _latin(name)[:64]
     if not result:
-        raise ValueError(f"{name!r}: expected a name with latin letters or digits")
+        raise ValueError(f"{name!r}: expected a name with Latin letters or digits")
     return result
 
 
@@ -38,12 +38,12 @@ def model_slug(model: ModelSettings) -> str:
 
 
 def hub_slug(source: HubSource) -> str:
-    """Return the folder of a fetched data set: readable, and different for all that names it."""
+    """Return the folder of a downloaded data set: readable, and different for every source."""
     return _unique("data", source.name, source.revision, source.configuration)
 
 
 def _unique(otherwise: str, name: str, *rest: str | None) -> str:
-    """Return a readable part of a path that is different for every name with what belongs to it."""
+    """Return a readable part of a path that is different for every name and rest."""
     text = "-".join([name, *(part for part in rest if part is not None)])
     digest = hashlib.sha256(json.dumps([name, *rest]).encode()).hexdigest()[:8]
     readable = _latin(text.rstrip("/").replace(":", "-").split("/")[-1])[:55]

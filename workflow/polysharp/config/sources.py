@@ -1,4 +1,4 @@
-"""Where the texts of a data set are, as a row of the sample sheet says it. Reads no text."""
+"""Where the texts of a data set are, as its row of the sample sheet says. Reads no texts."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from polysharp.core.terms import SPLITS
 FORMATS = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".xlsx", ".xls", ".ods", ".parquet")
 WORKBOOKS = (".xlsx", ".xls", ".ods")
 PACKED = (".gz", ".bz2", ".xz", ".zip")
-NAMES = ("train", "val", "test")  # of files, or of values in a column, where the sheet says nothing
+NAMES = ("train", "val", "test")  # default names of files, or of values in a column
 SHARES = ("80%", "10%", "10%")
-DELIMITERS = {"space": " ", "tab": "\t"}  # that nobody sees in a sheet
+DELIMITERS = {"space": " ", "tab": "\t"}  # names for invisible delimiters
 HUB = "hub:"
-FETCHED_FOLDER, FETCHED = "sources", "fetched.json"  # for what is on the hub; in each, what it holds
-_SPLIT_WORDS = {  # how people call the three
+FETCHED_FOLDER, FETCHED = "sources", "fetched.json"  # of data sets from the hub: folder, list of contents
+_SPLIT_WORDS = {  # usual words for the three
     "train": {"train", "training", "trn"},
     "validation": {"validation", "valid", "val", "development", "devel", "dev"},
     "test": {"test", "testing", "tst"},
 }
-_SLIP = 4  # characters of a name: shorter ones differ by one and mean something else
+_SLIP = 4  # characters of a name: shorter names that differ in one are different names
 _HUB = re.compile(r"hub:(?P<name>[^@#\s]+)(?:@(?P<revision>[^#\s]+))?(?:#(?P<configuration>\S.*))?")
 _SHARE = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 
@@ -38,36 +38,36 @@ class HubSource:
     configuration: str | None = None
 
     def __str__(self) -> str:
-        """Return it as the sample sheet writes it."""
+        """Return it as written in the sample sheet."""
         revision = f"@{self.revision}" if self.revision else ""
         return f"{HUB}{self.name}{revision}" + (f"#{self.configuration}" if self.configuration else "")
 
 
 @dataclass(frozen=True)
 class Source:
-    """Files of texts and labels, and what in them is meant.
+    """Files of texts and labels, and which of their rows and columns are used.
 
     Parameters
     ----------
     path
         A file, a folder, or a pattern of files.
     sheet
-        Of a workbook: which one. None where it has only one.
+        The sheet of a workbook; None if it has only one.
     text
         Column of the texts.
     labels
-        Column of the labels; several, or patterns of several, hold 0 or 1 and are named by their label.
+        Column of the labels. Several columns, or patterns, hold 0 or 1, and their names are the labels.
     delimiter
-        What stands between the labels of a text where a column holds several in one value.
+        The separator between the labels of a text if one value holds several.
     group
-        Column of what may not stand in two splits: a speaker, a document.
+        Column of speakers, documents or the like: texts of one group are never in two splits.
     language_column, language_value
-        Of a file with several languages: the column that says which, and its value for this one.
+        For files with several languages: the column that holds the language, and its value for this one.
     split_column
-        Column that says the split.
+        Column that holds the split.
     splits
         For training, validation and test: the name (of the file, or in `split_column`), or the share to
-        draw (``10%``): of everything where all three are shares, else of what the first one names.
+        draw (``10%``): from all texts if all three are shares, else from the training texts.
     """
 
     path: str
@@ -83,13 +83,13 @@ class Source:
 
     @property
     def columns(self) -> list[str]:
-        """Names and patterns of all the columns that are read."""
+        """Names and patterns of all columns that are read."""
         given = (self.text, *self.labels, self.group, self.language_column, self.split_column)
         return [name for name in dict.fromkeys(given) if name is not None]
 
     @property
     def shares(self) -> dict[str, float]:
-        """Which splits are drawn, and the share of each."""
+        """The splits that are drawn, with their shares."""
         return {
             split: share
             for split, name in zip(SPLITS, self.splits, strict=True)
@@ -98,16 +98,16 @@ class Source:
 
     @property
     def problem(self) -> str | None:
-        """What is wrong with the splits of a single file, where that is so."""
+        """What is wrong with the splits of a single file, if anything."""
         if len(self.shares) == len(SPLITS) or self.split_column or not Path(self.path).is_file():
             return None
         return (
             f"splits: {','.join(self.splits)!r}: {self.path} is one file; expected shares, as in "
-            "'80%,10%,10%', or the column that names the split, as split_column"
+            "'80%,10%,10%', or split_column, the column that holds the split"
         )
 
     def as_arguments(self) -> list[str]:
-        """Return what differs from the defaults as arguments of `polysharp prepare-data`."""
+        """Return all that differs from the defaults as arguments of `polysharp prepare-data`."""
         arguments = [f"--source={self.path}"]
         for field in fields(self)[1:]:
             value = getattr(self, field.name)
@@ -117,12 +117,12 @@ class Source:
         return arguments
 
     def files(self) -> dict[Path, str | None]:
-        """Return the files, and the split that each one holds; None where it holds several.
+        """Return the files, and the split that each one holds; None if it holds several.
 
         Raises
         ------
         UserError
-            When a file is missing, or it is not clear which one is meant.
+            When a file is missing or ambiguous.
         """
         path = Path(self.path)
         if path.is_file():
@@ -132,13 +132,13 @@ class Source:
         else:
             found, whole = [file for file in matching(path) if is_readable(file)], False
         if not found:
-            raise UserError(f"{path}: no file that can be read; expected one of {', '.join(FORMATS)}")
+            raise UserError(f"{path}: no file of a known format; expected one of {', '.join(FORMATS)}")
         if whole or self.split_column or len(self.shares) == len(SPLITS):
             return dict.fromkeys(found)
         return self._by_name(found, path.is_dir())
 
     def _by_name(self, found: Sequence[Path], one_each: bool) -> dict[Path, str | None]:
-        """Return the files whose names are those of splits."""
+        """Return the files that are named after splits."""
         result: dict[Path, str | None] = {}
         lines = []
         stems = list(dict.fromkeys(stem_of(file) for file in found))
@@ -149,15 +149,15 @@ class Source:
             if not named:
                 lines.append(
                     f"{self.path}: no file {name!r} for {split}; there are {', '.join(stems)}"
-                    f"{nearest(name, stems)}; with texts that are not split, say splits 80%,10%,10%"
+                    f"{nearest(name, stems)}; if the texts are not split, set splits to 80%,10%,10%"
                 )
             elif one_each and len(named) > 1:
                 names = " and ".join(file.name for file in named)
-                lines.append(f"{self.path}: {names} for {split}; expected one, or a pattern as source")
+                lines.append(f"{self.path}: {names} for {split}; expected one file, or a pattern as source")
             result |= dict.fromkeys(named, split)
         named_splits = [name for name in self.splits if share_of(name) is None]
         lines += [
-            f"{file}: is not taken; did you mean {meant!r}?"
+            f"{file}: not used; did you mean {meant!r}?"
             for file in found
             if not lines and file not in result and (meant := slip(stem_of(file), named_splits))
         ]
@@ -172,28 +172,28 @@ def parse_hub(text: str) -> HubSource:
     Raises
     ------
     UserError
-        When it is written in another way.
+        When it has another form.
     """
     match = _HUB.fullmatch(text)
     if match is None:
-        raise UserError(f"{text!r}: expected hub:org/name, and where wanted @revision and #configuration")
+        raise UserError(f"{text!r}: expected hub:org/name, optionally with @revision and #configuration")
     return HubSource(**match.groupdict())
 
 
 def share_of(name: str) -> float | None:
-    """Return the share that ``10%`` means, between 0 and 1, or None where it is a name."""
+    """Return the share that ``10%`` means, between 0 and 1; None for a name."""
     match = _SHARE.fullmatch(name.strip())
     return float(match[1]) / 100 if match else None
 
 
 def split_meant(word: str) -> str | None:
-    """Return the split that a word stands for, however it is written, or None."""
+    """Return the split that a word means, in any spelling, or None."""
     bare = _bare(word)
     return next((split for split, words in _SPLIT_WORDS.items() if bare in words), None)
 
 
 def slip(word: str, names: Iterable[str]) -> str | None:
-    """Return the name that a word is a slip of: in case, space, or one letter; None where it is none.
+    """Return the name that a word misspells, in case, space or one letter; None if there is no such name.
 
     Names that differ in a number (``fold1``, ``fold2``) are different names.
     """
@@ -215,12 +215,12 @@ def _bare(name: str) -> str:
 
 
 def parse_splits(text: str) -> tuple[str, str, str]:
-    """Return the splits that a cell of the sample sheet names.
+    """Return the splits in a cell of the sample sheet.
 
     Raises
     ------
     ValueError
-        When they are not three names, or shares that make sense.
+        When they are not three names or valid shares.
     """
     names = tuple(name.strip() for name in text.split(","))
     shares = [share_of(name) for name in names]
@@ -238,12 +238,12 @@ def parse_splits(text: str) -> tuple[str, str, str]:
 
 
 def format_of(path: Path) -> str:
-    """Return the ending that names the format of a file, that of what is packed in a packed one.
+    """Return the ending that names the format of a file, without the ending of a compression.
 
     Raises
     ------
     ValueError
-        When it names none that is known.
+        When the format is not known.
     """
     endings = [ending.lower() for ending in path.suffixes]
     if endings and endings[-1] in PACKED:
@@ -251,23 +251,23 @@ def format_of(path: Path) -> str:
     ending = endings[-1] if endings else ""
     if ending not in FORMATS:
         raise ValueError(
-            f"the ending {ending!r} names no known format; expected {', '.join(FORMATS)}, "
-            f"or one of them packed ({', '.join(PACKED)}){nearest(ending, FORMATS)}"
+            f"unknown ending {ending!r}; expected {', '.join(FORMATS)}, "
+            f"or one of them compressed ({', '.join(PACKED)}){nearest(ending, FORMATS)}"
         )
     return ending
 
 
 def is_readable(path: Path) -> bool:
-    """Return whether the name of a file says that it can be read."""
+    """Return whether a file can be read, judging by its name."""
     try:
         format_of(path)
     except ValueError:
         return False
-    return not path.name.startswith((".", "~$"))  # hidden, or of a workbook that is open in Excel
+    return not path.name.startswith((".", "~$"))  # hidden, or the lock of a workbook that is open in Excel
 
 
 def stem_of(path: Path) -> str:
-    """Return the name of a file without the endings that say how to read it."""
+    """Return the name of a file without the endings of format and compression."""
     name = path.name
     for known in (PACKED, FORMATS):
         stem, dot, ending = name.rpartition(".")
@@ -277,7 +277,7 @@ def stem_of(path: Path) -> str:
 
 
 def matching(pattern: Path) -> list[Path]:
-    """Return the files that a pattern with ``*`` or ``?`` matches, sorted; none of what is no pattern."""
+    """Return the files that a pattern with ``*`` or ``?`` matches, sorted; none if it is not a pattern."""
     start = Path(pattern.anchor)
     if not has_magic(str(pattern)):
         return []

@@ -18,8 +18,8 @@ from polysharp.config.sources import slip
 from polysharp.core.errors import UserError
 from polysharp.core.terms import Kind
 
-SEED_MINUTES = 60  # that a job of fine-tuning asks for, for each of its seeds
-DETERMINISTIC_SEED = 0  # the path of the one cell of a method that draws nothing at random
+SEED_MINUTES = 60  # that a fine-tuning job asks for, per seed
+DETERMINISTIC_SEED = 0  # in the path of the only cell of a method that draws nothing at random
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Cell:
     kind: Kind
     seed: int
     settings: tuple[str, ...]
-    random: bool  # whether another seed may give another result
+    random: bool  # whether the result may depend on the seed
 
     @property
     def path(self) -> str:
@@ -45,13 +45,13 @@ class Cell:
 
     @property
     def has_checkpoint(self) -> bool:
-        """Whether the cell leaves a checkpoint that can be published."""
+        """Whether the cell makes a checkpoint that can be published."""
         return self.kind == "finetune"
 
 
 @dataclass(frozen=True)
 class Job:
-    """Cells of one data set and method that one process trains; it is named by the first of them."""
+    """Cells of one data set and method that one process trains; the first one gives the job its name."""
 
     cells: tuple[Cell, ...]
 
@@ -62,21 +62,22 @@ class Job:
 
     @property
     def minutes(self) -> int:
-        """How long the job may take, at its first attempt, where it is fine-tuning."""
+        """The time limit of a fine-tuning job at its first attempt."""
         return SEED_MINUTES * len(self.cells)
 
     @property
     def output(self) -> str:
-        """What the job declares to have made, inside results/runs.
+        """The output that the job declares to Snakemake, inside results/runs.
 
-        Of several cells none, as a failing job loses what it declares, and one cell may fail: a receipt.
+        For fine-tuning it is a receipt: Snakemake deletes the declared output of a failed job, and one
+        cell of a job may fail while the others are complete.
         """
         return f"{self.path}/{'job.json' if self.cells[0].kind == 'finetune' else 'report.json'}"
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """All data sets, all methods in their configured order, all cells, all jobs that train them."""
+    """All data sets, methods (in their configured order), cells, and the jobs that train the cells."""
 
     datasets: tuple[Dataset, ...]
     methods: tuple[str, ...]
@@ -84,7 +85,7 @@ class Matrix:
     jobs: tuple[Job, ...]
 
     def of(self, dataset: Dataset, method: str | None = None) -> list[Cell]:
-        """Return the cells of a data set, of one method or of all, in the configured order."""
+        """Return the cells of a data set, for one method or all, in the configured order."""
         return [c for c in self.cells if c.dataset == dataset and (method is None or c.method == method)]
 
 
@@ -101,14 +102,14 @@ def load_study(
     content
         The merged content of configuration files and command line.
     bases
-        Folders in which relative paths are looked for, in this order.
+        Folders that are searched for relative paths, in this order.
     files, command_line
-        The configuration files, and what ``--config`` said, for the errors.
+        The configuration files and the values of ``--config``, for error messages.
 
     Raises
     ------
     UserError
-        With one line for everything that is wrong.
+        With one line for each mistake.
     """
     places = Places([Path(file) for file in files], command_line or {})
     configuration, lines = check_configuration(content)
@@ -129,21 +130,21 @@ def load_study(
 
 
 def _misspelt_languages(configuration: Configuration, datasets: Sequence[Dataset]) -> Iterator[str]:
-    """Yield a line for every model of no language that is nearly written as one without a model.
+    """Yield a line for every model whose language seems to be a misspelt one without a model.
 
-    That language would be trained with the default. Other languages may have models that a study leaves out.
+    That language would be trained with the default model. Models of languages without data are allowed.
     """
     languages = {dataset.language for dataset in datasets}
     without = sorted(languages - configuration.models.keys())
     for name in sorted(configuration.models.keys() - languages - {"default"}):
-        if slug(name) == name and (meant := slip(name, without)):  # what is no slug is told elsewhere
-            yield f"models.{name}: no data set is in this language; did you mean {meant!r}?"
+        if slug(name) == name and (meant := slip(name, without)):  # other names are reported elsewhere
+            yield f"models.{name}: no data set has this language; did you mean {meant!r}?"
 
 
 def _with_outside_files(
     configuration: Configuration, bases: Sequence[Path]
 ) -> tuple[Configuration, list[str]]:
-    """Return the configuration with the files of predictions where they are, and a line for what is not."""
+    """Return the configuration with the found paths of predictions, and a line for each missing one."""
     methods, lines = dict(configuration.methods), []
     for name, overrides in configuration.methods.items():
         if isinstance(given := overrides.get("predictions"), str):
@@ -156,7 +157,7 @@ def _with_outside_files(
 
 
 def expand(configuration: Configuration, datasets: Sequence[Dataset]) -> Matrix:
-    """Return every cell of the study. The configuration has been checked before."""
+    """Return the matrix of the study. The configuration must have been checked."""
     methods = {slug(name): resolve_method(configuration, name) for name in configuration.methods}
     cells = [
         Cell(dataset, method, kind, seed, as_arguments(settings.model_dump()), random)
@@ -171,7 +172,7 @@ def expand(configuration: Configuration, datasets: Sequence[Dataset]) -> Matrix:
 
 
 def _jobs(cells: Sequence[Cell], seeds_per_job: int) -> Iterator[Job]:
-    """Yield the jobs that train the cells, which lie by data set and method."""
+    """Yield the jobs that train the cells, which are ordered by data set and method."""
     for _, group in groupby(cells, key=lambda cell: (cell.dataset.path, cell.method)):
         of_group = tuple(group)
         size = seeds_per_job if of_group[0].kind == "finetune" else 1
@@ -179,24 +180,24 @@ def _jobs(cells: Sequence[Cell], seeds_per_job: int) -> Iterator[Job]:
 
 
 def as_arguments(settings: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return settings as ``key=value`` arguments of a script, values in JSON."""
+    """Return settings as ``key=value`` arguments of a command, with values in JSON."""
     return tuple(f"{key}={json.dumps(value)}" for key, value in settings.items())
 
 
 def from_arguments(arguments: Iterable[str]) -> dict[str, Any]:
-    """Return the settings that :func:`as_arguments` has written."""
+    """Return the settings that :func:`as_arguments` wrote."""
     pairs = (argument.partition("=") for argument in arguments)
     return {key: json.loads(value) for key, _, value in pairs}
 
 
 def predictions_of(cell: Cell) -> str | None:
-    """Return the file that a cell of a method from outside reads; of another cell None."""
+    """Return the file of predictions from elsewhere that a cell reads; None for other methods."""
     path = from_arguments(cell.settings)["predictions"] if cell.kind == "outside" else None
     return None if path is None else str(path)
 
 
 def check_names(configuration: Configuration) -> list[str]:
-    """Return a line for every method or model key that cannot be told apart in a path."""
+    """Return a line for every key of a method or model that is not unique or valid in paths."""
     lines: list[str] = []
     for section in ("methods", "models"):
         seen: dict[str, str] = {}
@@ -209,5 +210,5 @@ def check_names(configuration: Configuration) -> list[str]:
             if other != name:
                 lines.append(f"{section}.{name}: {name!r} and {other!r} would share the path {slug(name)!r}")
             elif section == "models" and slug(name) != name:
-                lines.append(f"{section}.{name}: expected {slug(name)!r}, the language as it stands in paths")
+                lines.append(f"{section}.{name}: expected {slug(name)!r}, the language as written in paths")
     return lines

@@ -1,1 +1,1 @@
-"""What every other package may use, and which uses none of them."""
+"""Basics for all other packages; imports none of them."""

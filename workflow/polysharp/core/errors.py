@@ -1,16 +1,16 @@
-"""Errors that a user can mend, and the help that goes with them."""
+"""Errors that a user can fix, and helpers for their messages."""
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
 class UserError(Exception):
-    """Mistakes in the input, the configuration or the surroundings, one line each.
+    """Mistakes in the input, the configuration or the environment, one line each.
 
     Commands print the lines as they are, without a traceback, and exit with 1.
     """
 
-    failure_class = "input"  # as polysharp.reporting.failures has remedies for
+    failure_class = "input"  # polysharp.reporting.failures has a remedy for each class
 
     def __init__(self, *lines: str) -> None:
         super().__init__("\n".join(lines))
@@ -18,13 +18,13 @@ class UserError(Exception):
 
 
 class OutOfMemory(UserError):
-    """Not even the smallest piece of the work fits the memory."""
+    """Even the smallest piece of the work does not fit into memory."""
 
     failure_class = "memory"
 
 
 class NoGpu(UserError):
-    """A GPU was given that torch cannot use."""
+    """There is a GPU, but torch cannot use it."""
 
     failure_class = "gpu"
 
@@ -36,7 +36,7 @@ class NotFinite(UserError):
 
 
 class Interrupted(Exception):
-    """Work that was asked to stop, and has saved where it was: it is not complete, and it did not fail."""
+    """The work was asked to stop and has saved its state: it is neither complete nor failed."""
 
 
 def nearest(name: object, valid: Iterable[object]) -> str:
@@ -46,7 +46,7 @@ def nearest(name: object, valid: Iterable[object]) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of what an error says that says anything, or the error's name."""
+    """Return the first line of an error's message that is not empty, or the name of its class."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 

@@ -1,6 +1,6 @@
-"""failure.json: why a step of a study failed. The step's process writes it, the tables read it.
+"""failure.json: why a step of a study failed. Written by the step's process, read for the tables.
 
-This module is light, as every submission to Slurm starts a process that imports it.
+Keep imports here fast: every submission to Slurm starts a process that imports this module.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ NAME = "failure.json"
 
 @dataclass(frozen=True)
 class FailureNote:
-    """Why a step failed. `failure_class` is one that :mod:`polysharp.reporting.failures` has a remedy for."""
+    """Why a step failed. `failure_class` is a key of the remedies in :mod:`polysharp.reporting.failures`."""
 
     failure_class: str
     reason: str
@@ -23,7 +23,7 @@ class FailureNote:
 
 
 def failure_file(step: str, work: Path = Path("work")) -> Path:
-    """Return where the failure of a step is noted; a step is named by its folder in `work`.
+    """Return the path of the failure note of a step; a step is named by its folder in `work`.
 
     Examples: ``runs/<cell>``, ``data/<data set>``, ``models/<model>``, ``sources/<source>``.
     """
@@ -31,13 +31,13 @@ def failure_file(step: str, work: Path = Path("work")) -> Path:
 
 
 def write_failure(path: Path, note: FailureNote) -> None:
-    """Write a note to `path`, complete or not at all."""
+    """Write a note to `path` atomically."""
     content = {"class": note.failure_class, "reason": note.reason, "slurm_job": note.slurm_job}
     write_json(path, content)
 
 
 def read_failure(path: Path) -> FailureNote | None:
-    """Return the note at `path`, or None where there is none that can be read."""
+    """Return the note at `path`, or None if there is none or it cannot be read."""
     try:
         content = read_json(path)
         return FailureNote(content.get("class", "bug"), content["reason"], content.get("slurm_job"))
@@ -46,7 +46,7 @@ def read_failure(path: Path) -> FailureNote | None:
 
 
 def remove_failure(path: Path) -> None:
-    """Remove the note at `path`, where there is one."""
+    """Remove the note at `path`, if there is one."""
     path.unlink(missing_ok=True)
 
 

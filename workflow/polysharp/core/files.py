@@ -1,4 +1,4 @@
-"""Files that appear complete and at once, or not at all."""
+"""Files that are written atomically: complete or not at all."""
 
 import hashlib
 import json
@@ -11,16 +11,16 @@ from typing import Any
 
 
 def expanded(name: str) -> Path:
-    """Return the path that a name means, with the home folder in the place of ``~``."""
+    """Return the path of a name, with ``~`` replaced by the home folder."""
     try:
         return Path(name).expanduser()
-    except RuntimeError:  # of somebody who is not there: a name like any other
+    except RuntimeError:  # ~name of an unknown user: a name like any other
         return Path(name)
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a staging path beside `path`; when the block ends well it takes the place of `path`."""
+    """Yield a staging path beside `path`; if the block succeeds, it replaces `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     staging = path.with_name(f".{path.name}.{os.getpid()}.staging")
     try:
@@ -34,7 +34,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty staging folder beside `path`; when the block ends well it replaces `path`."""
+    """Yield an empty staging folder beside `path`; if the block succeeds, it replaces `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     staging = path.with_name(f".{path.name}.{os.getpid()}.staging")
     shutil.rmtree(staging, ignore_errors=True)
@@ -43,7 +43,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         yield staging
         for file in staging.rglob("*"):
             if file.is_file():
-                file.chmod(0o666 & ~_umask())  # safetensors writes 0600, unreadable for colleagues
+                file.chmod(0o666 & ~_umask())  # safetensors writes 0600, which colleagues cannot read
             _keep(file)
         _keep(staging)
         if path.exists():
@@ -55,7 +55,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 
 def remove_staging(folder: Path) -> None:
-    """Remove from `folder` what a process that was killed while it wrote has left."""
+    """Remove the staging files in `folder` that killed processes have left."""
     for left in folder.glob(".*.staging"):
         if left.is_dir():
             shutil.rmtree(left)
@@ -64,12 +64,12 @@ def remove_staging(folder: Path) -> None:
 
 
 def _keep(path: Path) -> None:
-    """Have the disk hold a file, or the names in a folder, so that they outlive their machine."""
+    """Write a file, or the names in a folder, to the disk (fsync), so that they survive a crash."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     except OSError:
-        if not path.is_dir():  # some file systems know it for files alone
+        if not path.is_dir():  # some file systems support it only for files
             raise
     finally:
         os.close(descriptor)
@@ -82,13 +82,13 @@ def _umask() -> int:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` to `path` as UTF-8 with Unix line ends, at once."""
+    """Write `text` to `path` as UTF-8 with Unix line ends, atomically."""
     with replacing(path) as staging:
         staging.write_text(text, encoding="utf-8", newline="\n")
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write `content` to `path` as indented JSON, at once. Not-a-number is refused."""
+    """Write `content` to `path` as indented JSON, atomically. NaN is refused."""
     write_text(path, json.dumps(content, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
 
 

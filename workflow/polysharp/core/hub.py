@@ -1,7 +1,7 @@
-"""The Hugging Face hub: what is fetched from it, checked against its own hashes, and said when it fails.
+"""Downloads from the Hugging Face hub: checksums, retries, and messages when they fail.
 
-Nothing else in polysharp speaks to a network. The token, if any, is found by huggingface_hub in the
-environment or in the hub's own file; it is never looked at here, nor logged.
+No other module of polysharp uses the network. huggingface_hub finds the token, if any, in the
+environment or in its own file; polysharp neither reads nor logs it.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from polysharp.core.errors import UserError, first_line
 log = logging.getLogger("polysharp")
 
 ATTEMPTS = 4
-FIRST_WAIT_SECONDS = 1.0  # doubled at every further attempt
+FIRST_WAIT_SECONDS = 1.0  # doubled after every attempt
 TIMEOUT_SECONDS = 10
-PASSING = (408, 429)  # statuses of the hub: too slow, too many
+PASSING = (408, 429)  # HTTP statuses that are retried: timeout, too many requests
 Answer = TypeVar("Answer")
 
 
@@ -36,36 +36,36 @@ class Repository:
 
     @property
     def title(self) -> str:
-        """What messages call it."""
+        """The name in messages."""
         return f"{'data set' if self.kind == 'dataset' else self.kind} {self.name}"
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Files of a repository as of one commit, in the hub's own cache."""
+    """Files of a repository at one commit, in the hub's own cache."""
 
     folder: Path
 
     @property
     def commit(self) -> str:
-        """Commit that the files are of: the cache names a snapshot's folder by it."""
+        """The commit of the files: the cache uses it as the name of the folder."""
         return self.folder.name
 
 
 def download(
     repository: Repository, choices: Sequence[Sequence[str]], enough: Callable[[Path], bool] = lambda _: True
 ) -> Snapshot:
-    """Return files of a repository, downloaded where they are not in the hub's cache yet.
+    """Return files of a repository; those that are not in the hub's cache are downloaded.
 
-    Dropped connections and servers that are out of order are tried again, a few times. Every file is
-    compared with the hash that the hub has of it; one that differs is fetched again, and refused when
-    it differs for good. When the hub does not answer at all, what an earlier download has left in the
-    cache serves.
+    After dropped connections and server errors, downloads are retried a few times. Every file is
+    compared with the hub's checksum; if it differs, the file is downloaded again, and refused if it
+    still differs after several attempts. If the hub does not answer at all, the files that are in the
+    cache are used.
 
     Parameters
     ----------
     choices
-        Patterns of files: the first ones whose files are `enough` are taken.
+        Patterns of files: the first patterns whose files are `enough` are used.
 
     Raises
     ------
@@ -80,27 +80,27 @@ def download(
                 break
         snapshot = Snapshot(folder)
         if not online:
-            log.warning("%s: the hub cannot be reached; taken from its cache as it is", repository.title)
+            log.warning("%s: the hub cannot be reached; using the files in its cache", repository.title)
             return snapshot
         _verify(repository, snapshot, [pattern for patterns in choices for pattern in patterns])
     return snapshot
 
 
 def suggest_revision(repository: Repository, snapshot: Snapshot) -> None:
-    """Say which revision would bring the same again, where the one that was asked for may not."""
+    """Log the exact revision to configure, if the configured one may change."""
     if repository.revision != snapshot.commit:
-        named = repository.revision or "what is newest"
-        text = "%s: %s may be another commit one day; for the same again, give the revision %s"
+        named = repository.revision or "the newest revision"
+        text = "%s: %s may change; for reproducible results, set the revision to %s"
         log.warning(text, repository.title, named, snapshot.commit)
 
 
 def sizes(repository: Repository) -> dict[str, int]:
-    """Return the files of a repository and their sizes in bytes; nothing where the hub does not answer.
+    """Return the files of a repository and their sizes in bytes; nothing if the hub does not answer.
 
     Raises
     ------
     UserError
-        When it answers that there is no such repository, or that it may not be read.
+        When the repository does not exist or access is denied.
     """
     from huggingface_hub import HfApi
     from huggingface_hub.hf_api import RepoFile
@@ -121,9 +121,9 @@ def sizes(repository: Repository) -> dict[str, int]:
 
 @cache
 def _answers(repository: Repository) -> bool:
-    """Return whether the hub answers, and has the repository; raise what it says where it has not.
+    """Return whether the hub answers; raise its error if it does not have the repository.
 
-    Asked once: one that does not answer is waited for long enough.
+    Cached, because waiting for a hub that does not answer takes long.
     """
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HTTPError, OfflineModeIsEnabled
@@ -150,11 +150,11 @@ def _answers(repository: Repository) -> bool:
 def _fetched(
     repository: Repository, revision: str | None, patterns: Sequence[str], online: bool = True
 ) -> Path:
-    """Return the folder of a repository's snapshot in the cache, with the files that match."""
+    """Return the folder of a repository's snapshot in the cache, with the matching files."""
     from huggingface_hub import snapshot_download
 
     if online:
-        log.info("getting %s from the hub", repository.title)
+        log.info("downloading %s from the hub", repository.title)
 
     def fetch() -> Path:
         folder = snapshot_download(
@@ -170,7 +170,7 @@ def _fetched(
 
 
 def _persistently(ask: Callable[[], Answer], repository: Repository) -> Answer:
-    """Return an answer of the hub, asking again when it was cut off or out of order."""
+    """Return the result of a request to the hub; dropped connections and server errors are retried."""
     from huggingface_hub.errors import HTTPError
 
     for attempt in range(1, ATTEMPTS):
@@ -181,14 +181,17 @@ def _persistently(ask: Callable[[], Answer], repository: Repository) -> Answer:
                 raise
             wait = FIRST_WAIT_SECONDS * 2 ** (attempt - 1)
             log.warning(
-                "%s: the hub did not answer (%s); again in %.0f s", repository.title, first_line(error), wait
+                "%s: the hub did not answer (%s); retrying in %.0f s",
+                repository.title,
+                first_line(error),
+                wait,
             )
             time.sleep(wait)
     return ask()
 
 
 def _may_pass(error: Exception) -> bool:
-    """Return whether asking again may help: not where the hub has said no, nor where the disk is full."""
+    """Return whether a retry may help: not after a refusal by the hub, nor if the disk is full."""
     from huggingface_hub import errors
 
     if isinstance(error, errors.HfHubHTTPError):
@@ -200,7 +203,7 @@ def _may_pass(error: Exception) -> bool:
 
 
 def _verify(repository: Repository, snapshot: Snapshot, patterns: Sequence[str]) -> None:
-    """Compare the files of a snapshot with the hub's hashes; fetch again those that differ."""
+    """Compare the files of a snapshot with the hub's checksums; download again those that differ."""
     from huggingface_hub import HfApi
 
     def compare() -> list[str]:
@@ -220,15 +223,14 @@ def _verify(repository: Repository, snapshot: Snapshot, patterns: Sequence[str])
         _fetched(repository, snapshot.commit, patterns)
     if damaged := _persistently(compare, repository):
         raise UserError(
-            f"{repository.title}: {', '.join(damaged)}: not the content that the hub has a hash of,"
-            f" {ATTEMPTS} times in a row; something between here and the hub changes it: ask those who run"
-            " this network"
+            f"{repository.title}: {', '.join(damaged)}: checksum mismatch, {ATTEMPTS} times in a row;"
+            " something between this machine and the hub changes the files: ask your network administrator"
         )
 
 
 @contextmanager
 def _explained(repository: Repository) -> Iterator[None]:
-    """Turn what huggingface_hub raises into one line that says what to do."""
+    """Turn errors of huggingface_hub into one line that says what to do."""
     from huggingface_hub import errors
 
     try:
@@ -241,7 +243,7 @@ def _explained(repository: Repository) -> Iterator[None]:
         ) from None
     except errors.GatedRepoError:
         raise UserError(
-            f"{repository.title}: access is restricted; ask for it on its page, then set HF_TOKEN to your"
+            f"{repository.title}: access is restricted; request it on its page, then set HF_TOKEN to your"
             " token"
         ) from None
     except errors.RevisionNotFoundError:
@@ -251,17 +253,16 @@ def _explained(repository: Repository) -> Iterator[None]:
         ) from None
     except errors.RepositoryNotFoundError:
         raise UserError(
-            f"{repository.title}: not on the hub, nor is it a local folder;"
+            f"{repository.title}: neither on the hub nor a local folder;"
             " check the name, or set HF_TOKEN if it is private"
         ) from None
     except errors.LocalEntryNotFoundError:
         raise UserError(
-            f"{repository.title}: the hub cannot be reached and the cache lacks it; prepare it where there"
-            " is a network (a login node) with the same HF_HOME, set HF_ENDPOINT to a mirror,"
-            " or give a local folder"
+            f"{repository.title}: the hub cannot be reached, and it is not in the cache; prepare it where"
+            " there is a network (a login node) with the same HF_HOME, set HF_ENDPOINT to a mirror,"
+            " or use a local folder"
         ) from None
     except (errors.HTTPError, OSError) as error:
         raise UserError(
-            f"{repository.title}: the download failed ({first_line(error)}); try again,"
-            " or give a local folder"
+            f"{repository.title}: the download failed ({first_line(error)}); try again, or use a local folder"
         ) from None

@@ -1,4 +1,4 @@
-"""Labels as indicator matrices, in one order everywhere: by value where all are integers, else sorted."""
+"""Labels as indicator matrices, in the same order everywhere: by value if all are integers, else sorted."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ Scores = NDArray[np.float64]  # (texts, labels); probabilities
 Mask = NDArray[np.bool_]  # (texts,)
 
 
-_INTEGER = re.compile(r"[+-]?\d{1,1000}")  # more digits are no number to Python
+_INTEGER = re.compile(r"[+-]?\d{1,1000}")  # Python converts no longer numbers
 
 
 class Predicted(NamedTuple):
     """True and predicted labels of the same texts, (texts, labels).
 
     unmapped
-        (texts,): where an answer from outside stands for no label, which is not the same as an answer
-        that there is none; None where there are no such answers.
+        (texts,): whether an answer from elsewhere stands for no label, which differs from an answer that
+        the text has none; None if there are no such answers.
     """
 
     truth: Indicators
@@ -31,12 +31,12 @@ class Predicted(NamedTuple):
 
 
 def label_order(labels: Iterable[Iterable[str]]) -> list[str]:
-    """Return the names of all labels that occur, in the one order, which is the same in every process."""
+    """Return the names of all labels that occur, in an order that is the same in every process."""
     return in_order(name for names in labels for name in names)
 
 
 def in_order(names: Iterable[str]) -> list[str]:
-    """Return the different names of labels: 2 before 10 where all are integers, else as text is sorted."""
+    """Return the distinct names of labels, sorted: 2 before 10 if all are integers, else as text."""
     different = set(names)
     if all(_INTEGER.fullmatch(name) for name in different):
         return sorted(different, key=lambda name: (int(name), name))
@@ -65,7 +65,7 @@ def decode(indicators: Indicators, names: Sequence[str]) -> list[list[str]]:
 
 
 def decide(scores: Scores, thresholds: Sequence[float] | None) -> Indicators:
-    """Return the predicted labels: all at or above their threshold, or without thresholds the best one."""
+    """Return the predicted labels: all at or above their thresholds; without thresholds, the best one."""
     if thresholds is not None:
         return scores >= np.asarray(thresholds)
     predicted = np.zeros(scores.shape, dtype=bool)

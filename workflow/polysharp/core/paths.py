@@ -1,4 +1,4 @@
-"""Where the parts of a study lie, and the names of the files that more than one module reads or writes."""
+"""The folders of a study, and the names of files that several modules read or write."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CHECKPOINT = "checkpoint"  # folder of a trained classifier
-LEASE = "lease.json"  # of a cell in training: which process trains it
+LEASE = "lease.json"  # of a cell: the process that trains it
 TOKENIZER, WEIGHTS = "tokenizer.json", "model.safetensors"  # of a prepared model or a classifier
 EXAMPLES, LABELS = "examples.parquet", "labels.json"  # of a prepared data set
-IDENTITY = "polysharp.json"  # of a prepared model: which one it is
+IDENTITY = "polysharp.json"  # of a prepared model: its name, revision and checksums
 REPORT, PREDICTIONS, HISTORY, COSTS = "report.json", "predictions.parquet", "history.jsonl", "costs.json"
-INNER = "0_Transformer"  # of a model by sentence-transformers: where it used to put the encoder
-RECEIPT = "job.json"  # what a job of several cells declares to have made
+INNER = "0_Transformer"  # where older versions of sentence-transformers put the encoder
+RECEIPT = "job.json"  # the declared output of a job of several cells
 
 
 @dataclass(frozen=True)
 class Paths:
-    """The folders of a study, relative to where it runs; cells and data sets are named by their paths."""
+    """The folders of a study, relative to its working directory; cells and data sets are given as paths."""
 
     results: Path = Path("results")
     work: Path = Path("work")
 
     @property
     def models(self) -> Path:
-        """The folder of the prepared models, which lies beside `work`."""
+        """The folder of the prepared models, next to `work`."""
         return self.work.parent / "models"
 
     def run(self, cell: str) -> Path:

@@ -1,4 +1,4 @@
-"""Texts from the templates in polysharp/templates."""
+"""The templates in polysharp/templates."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 
 def template(name: str, autoescape: bool = False, **filters: Callable[..., str]) -> Template:
-    """Return a template, in which a name that is not given is an error.
+    """Return a template; undefined names in it are errors.
 
     Parameters
     ----------
     autoescape
-        Whether what is put in is escaped for HTML.
+        Whether inserted values are escaped for HTML.
     filters
-        Filters that the template uses beside jinja2's own.
+        Filters for the template in addition to jinja2's own.
     """
     environment = Environment(
         loader=PackageLoader("polysharp"),

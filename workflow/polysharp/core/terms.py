@@ -1,4 +1,4 @@
-"""The words that everything shares: kinds of labels, metrics, kinds of methods, splits."""
+"""Terms used everywhere: label types, metrics, kinds of methods, splits."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal, get_args
 LabelType = Literal["single", "multi"]
 LABEL_TYPES: tuple[LabelType, ...] = get_args(LabelType)
 Metric = Literal["macro_f1", "micro_f1", "weighted_f1", "accuracy"]
-# The row of a classification report that each metric is: one of those of evaluation.metrics.f1_rows.
+# The row of the classification report for each metric: one of those of evaluation.metrics.f1_rows.
 METRICS: Mapping[Metric, str] = {
     "macro_f1": "macro avg",
     "micro_f1": "micro avg",
@@ -17,9 +17,9 @@ METRICS: Mapping[Metric, str] = {
 }
 Kind = Literal["finetune", "probe", "tfidf", "outside"]
 SPLITS = ("train", "validation", "test")
-REPORTED = SPLITS[1:]  # the ones that scores are of
+REPORTED = SPLITS[1:]  # the splits with scores
 
 
 def metric_in_words(metric: str) -> str:
-    """Return how people write a metric, as "macro F1" for ``macro_f1``."""
+    """Return the name of a metric in prose: "macro F1" for ``macro_f1``."""
     return metric.replace("_f1", " F1").replace("_", " ")

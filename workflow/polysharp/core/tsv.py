@@ -1,4 +1,4 @@
-"""Tables as tab-separated files that a spreadsheet may open."""
+"""Tables as tab-separated files that are safe to open in a spreadsheet."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import polars as pl
 
 from polysharp.core.files import replacing
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet may take for the start of one
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet may read these as the start of one
 
 
 def write_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], path: Path) -> None:
-    """Write rows as a tab-separated table: fixed columns, six digits, nothing where nothing is known.
+    """Write rows as a tab-separated table: fixed columns, six decimals, empty if unknown.
 
-    Text that a spreadsheet would compute has an apostrophe before it.
+    Text that a spreadsheet would read as a formula starts with an apostrophe.
     """
     cells = [[_shown(row.get(column)) for column in columns] for row in rows]
     with replacing(path) as staging:
@@ -26,7 +26,7 @@ def write_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], path:
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a table that :func:`write_table` wrote, as they are shown; unknown is empty."""
+    """Return the rows of a table of :func:`write_table`, as text; unknown values are empty."""
     frame = pl.read_csv(path, separator="\t", infer_schema=False).fill_null("")
     rows = frame.iter_rows(named=True)
     return [{name: _without_apostrophe(value) for name, value in row.items()} for row in rows]

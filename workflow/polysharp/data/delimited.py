@@ -1,4 +1,4 @@
-"""Tables with separators, in which double quotes either enclose fields or are a part of the text."""
+"""CSV and TSV files, in which double quotes either enclose fields or are part of the text."""
 
 from __future__ import annotations
 
@@ -12,25 +12,24 @@ from polysharp.data.header import Columns, cut, matching_columns
 from polysharp.data.quotes import MANY, Reading, begun, enclosed_fields, known_values, torn, uses_quotes
 from polysharp.data.raw import MAX_BYTES, Unreadable, decoded
 
-HEADER = 1 << 16  # characters in which a header has to end
-SEPARATORS = ",;\t|"  # that a CSV file may have; the one by which the columns are found is taken
-SURE = 4  # from which evidence on lines inside of quotes are rows: see Enclosed.evidence
-_LONE_RETURN = "\ud80d"  # for one that ends no line: half a character, which no file can have
-_ADVICE = "a field in double quotes ends with one, and those inside are doubled; or remove the quote"
+HEADER = 1 << 16  # characters within which a header must end
+SEPARATORS = ",;\t|"  # of a CSV file; the one that finds the wanted columns is used
+SURE = 4  # evidence from which lines inside quotes count as rows: see Enclosed.evidence
+_LONE_RETURN = "\ud80d"  # for a return that does not end a line; a lone surrogate, which no file can hold
+_ADVICE = "end the field with a double quote and double those inside it, or remove the quote"
 
 
 def read_delimited(content: bytes, wanted: Sequence[str], separators: str = SEPARATORS) -> Columns:
-    """Return the wanted columns of a table, separated by the one of `separators` that finds them.
+    """Return the wanted columns of a table, using the separator that finds them in the header.
 
-    Double quotes enclose fields, as every program writes them that makes such files. Where the file as a
-    whole says that they are a part of its texts, as of quotations, they are read so: every line has as
-    many fields as the header when quotes mean nothing, and either the quotes do not fit, or they would
-    swallow rows.
+    Double quotes enclose fields, as programs write them. They are read as part of the texts if the whole
+    file shows it: without enclosing quotes, every line has as many fields as the header, and with them,
+    quotes do not match or would swallow rows.
 
     Raises
     ------
     Unreadable
-        Where neither reading fits, or where it cannot be told which one is meant.
+        When neither reading fits, or it cannot be decided which one is right.
     """
     text = decoded(content)
     separator = max(separators, key=lambda one: _found(text, one, wanted))
@@ -47,7 +46,7 @@ def read_tabbed(content: bytes, wanted: Sequence[str]) -> Columns:
 
 
 def _found(text: str, separator: str, wanted: Sequence[str]) -> tuple[int, int]:
-    """Return how many of the wanted columns a separator finds in the header, and how many columns."""
+    """Return how many wanted columns a separator finds in the header, and how many columns in all."""
     try:
         header = next(csv.reader(StringIO(text[:HEADER], newline=""), delimiter=separator), [])
     except csv.Error:
@@ -57,9 +56,9 @@ def _found(text: str, separator: str, wanted: Sequence[str]) -> tuple[int, int]:
 
 
 def _as_meant(text: str, separator: str, wanted: Sequence[str]) -> Columns:
-    """Return the columns, with quotes that enclose fields or are a part of them."""
+    """Return the columns, with quotes that enclose fields or are part of them."""
     end = re.search("\r?\n|\r", text)
-    if end and end[0] != "\r":  # which ends no line then, and may stand there without quotes
+    if end and end[0] != "\r":  # then a lone return does not end a line, and needs no quotes
         text = re.sub("\r(?!\n)", _LONE_RETURN, text)
     quoted = _parse(text, separator, skipinitialspace=False)
     if '"' not in text:
@@ -77,7 +76,7 @@ def _as_meant(text: str, separator: str, wanted: Sequence[str]) -> Columns:
         if lines := torn(plain):
             raise Unreadable(*cut([*quoted.wrong, *lines]))
         return plain.columns(wanted, begun(plain))
-    if plain.records[0] != quoted.records[0]:  # a writer that encloses the header encloses every text
+    if plain.records[0] != quoted.records[0]:  # a program that quotes the header quotes every text
         return quoted.columns(wanted)
     known = known_values(quoted, enclosed)
     evidence = [found.evidence(plain, known) for found in enclosed]
@@ -89,7 +88,7 @@ def _as_meant(text: str, separator: str, wanted: Sequence[str]) -> Columns:
         if some or sure or (fits and as_rows and found.lines >= MANY):
             unclear.append(found.question())
         elif as_rows:
-            doubts.append((found.row, f"was read as one text, which fills the lines {found.span}"))
+            doubts.append((found.row, f"was read as one text, on lines {found.span}"))
     if unclear:
         raise Unreadable(*cut(unclear))
     return quoted.columns(wanted, doubts)
@@ -106,19 +105,19 @@ def _parse(text: str, separator: str, **form: Any) -> Reading:
     except csv.Error as error:
         advice = f"{_ADVICE} (R: qmethod = 'double')" if '\\"' in text else _ADVICE
         if not records:
-            advice = f"expected names of columns with {separator!r} between them"
+            advice = f"expected column names separated by {separator!r}"
         return Reading(records, ends, [f"row {len(records) + 1}: {error}; {advice}"])
     expected = len(records[0]) if records else 0
     rows = [record for record in records[1:] if any(record)]
     if rows and all(len(record) == expected + 1 and record[0].isdigit() for record in rows):
         told = (
-            f"row 1: {expected} fields, and one more in every row; expected as many, with a name for each "
-            "column (R writes the names of rows so; write row.names = FALSE, or col.names = NA)"
+            f"row 1: {expected} fields, but one more in every row; expected a name for each column "
+            "(R writes row names like this; use row.names = FALSE, or col.names = NA)"
         )
         return Reading(records, ends, [told])
     wrong = [
         f"row {number}: {len(record)} fields; expected {expected}, as in the header "
-        f"(a text that holds {separator!r} has to stand in double quotes)"
+        f"(a text that contains {separator!r} needs double quotes)"
         for number, record in enumerate(records, 1)
         if len(record) != expected and any(record)
     ]
@@ -126,7 +125,7 @@ def _parse(text: str, separator: str, **form: Any) -> Reading:
 
 
 def _without_spaces(as_it_is: Reading, spaces_skipped: Reading) -> Reading:
-    """Return the second reading where quotes behind a space enclose fields: ``"text", "economy"``."""
+    """Return the second reading if quotes after a space enclose fields: ``"text", "economy"``."""
     if spaces_skipped.wrong or as_it_is.wrong:
         return as_it_is if spaces_skipped.wrong else spaces_skipped
 

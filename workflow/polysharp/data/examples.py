@@ -1,4 +1,4 @@
-"""Texts with their labels, from the columns of files to what training may see."""
+"""Texts with their labels, read from the columns of files and checked row by row."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ from polysharp.data.readers import FileTable, read_file
 from polysharp.data.similarity import normalised
 from polysharp.data.taken import Taken
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # in a text, which may have lines and tabs
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # in a text; line breaks and tabs are allowed
 _CONTROL_IN_LABEL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_MISSING = "missing; the columns are"  # of a column, as polysharp.data.readers says it
-_NAMED = "in the sample sheet, set 'text' and 'labels' to the names that this file uses"
+_MISSING = "missing; the columns are"  # of a column, as in the message of polysharp.data.header
+_NAMED = "in the sample sheet, set 'text' and 'labels' to the column names of this file"
 _TRUTH = {"1": True, "0": False, "1.0": True, "0.0": False, "true": True, "false": False, "": False}
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A text with its labels; without a split where that is still to be made.
+    """A text with its labels; `split` is None until splits are drawn.
 
-    `name` is the file's inside the source, `path` the one to find it by, `row` the number in it; `key` is
-    the same for texts that count as the same.
+    `name` is the name of the file inside the source, `path` its path, and `row` the number in it; `key`
+    is equal for texts that count as the same.
     """
 
     name: str
@@ -54,28 +54,28 @@ class Example:
     key: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
-        """Compare the text as it is, once."""
+        """Normalise the text for comparison, once."""
         if not self.key:
             object.__setattr__(self, "key", normalised(self.text))
 
     def in_split(self, split: str) -> Example:
-        """Return the example as one of a split."""
+        """Return the example with another split."""
         return Example(self.name, self.path, self.row, self.text, self.labels, split, self.group, self.key)
 
     @property
     def id(self) -> str:
-        """Name of the text in the results."""
+        """The id of the text in the results."""
         return f"{self.name}:{self.row}"
 
     @property
     def place(self) -> str:
-        """Where a person finds the text."""
+        """The file and row of the text, for messages."""
         return f"{self.path}, row {self.row}"
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Something in one row; `fatal`: the row cannot be used."""
+    """A problem in one row; if `fatal`, the row cannot be used."""
 
     check: CheckName
     place: str
@@ -90,14 +90,14 @@ class _Wrong(Exception):
 
 
 def read_examples(source: Source, label_type: LabelType) -> tuple[list[Example], list[Problem]]:
-    """Return the texts of a source, in the order of its files, and what is wrong with single rows.
+    """Return the texts of a source, in the order of its files, and the problems in single rows.
 
-    Rows that cannot be used are among the problems, not among the examples.
+    Rows that cannot be used are among the problems only.
 
     Raises
     ------
     UserError
-        With a line for everything that is wrong with a whole file.
+        With a line for each problem of a whole file.
     """
     files = source.files()
     folder = Path(commonpath([file.parent for file in files]))
@@ -127,7 +127,7 @@ def read_examples(source: Source, label_type: LabelType) -> tuple[list[Example],
 def _rows(
     taken: Taken, label_type: LabelType, table: FileTable, name: str, of_file: str | None
 ) -> Iterator[Example | Problem]:
-    """Yield every row of a table that is meant, as an example or as what is wrong with it."""
+    """Yield the rows of a table that belong to the source, as examples and problems."""
     source = taken.source
     texts = table.columns[source.text]
     columns = [c for label in source.labels for c in matching_columns(label, table.columns)]
@@ -169,7 +169,7 @@ def _rows(
 
 
 def _without_truth(values: list[Any]) -> list[Any]:
-    """Return a column of truth values alone as names; one among other labels is a fault of the file."""
+    """Return a column that holds only booleans as names; a boolean among other labels is an error."""
     known = [value for value in values if value is not None]
     if known and all(isinstance(value, bool) for value in known):
         return [value if value is None else str(value) for value in values]
@@ -179,12 +179,12 @@ def _without_truth(values: list[Any]) -> list[Any]:
 def _doubts(
     source: Source, labels: Sequence[str], columns: Sequence[str], given: Sequence[Any], indicators: bool
 ) -> Iterator[tuple[CheckName, str]]:
-    """Yield what is to be said of the labels of a text, though they can be used."""
+    """Yield warnings about the labels of a text that can be used."""
     if indicators:
         blank = [column for column, value in zip(columns, given, strict=True) if not as_text(value)]
         if blank and len(blank) < len(columns):
             names = ", ".join(repr(column) for column in blank)
-            yield "blank_indicator", f"nothing in {names}, which counts as 0"
+            yield "blank_indicator", f"{names} empty, which counts as 0"
         if len(blank) == len(columns):
             yield "unlabelled", "no label"
         return
@@ -206,10 +206,10 @@ def _check_text(text: Any) -> str:
 
 
 def _labels_of(source: Source, label_type: LabelType, value: Any) -> tuple[str, ...]:
-    """Return the labels of a text as sorted names; whole numbers count as names."""
+    """Return the labels of a text as sorted names; whole numbers are names too."""
     if label_type == "single":
         if isinstance(value, list) or (isinstance(value, str) and looks_like_list(value)):
-            text = f"labels {value!r}: expected one label, as label_type is 'single'; or say 'multi'"
+            text = f"labels {value!r}: expected one label, as label_type is 'single'; or use 'multi'"
             raise _Wrong("labels", text)
         return (_check_label(value),)
     if source.delimiter is not None and (value is None or isinstance(value, str)):
@@ -217,40 +217,40 @@ def _labels_of(source: Source, label_type: LabelType, value: Any) -> tuple[str, 
     elif isinstance(value, str):
         value = _list_in(value)
     if not isinstance(value, list):
-        text = f"labels {value!r}: expected a list, as label_type is 'multi'; or say 'single'"
+        text = f"labels {value!r}: expected a list, as label_type is 'multi'; or use 'single'"
         raise _Wrong("labels", text)
     names = {_check_label(label) for label in value}
     if len(names) < len(value) and names <= {"0", "1"}:
-        text = "expected names; for 0 and 1 in turn, give every label a column"
+        text = "expected names; for lists of 0 and 1, use one column per label"
         raise _Wrong("labels", f"labels {value!r}: {text}")
     return tuple(sorted(names))
 
 
 def _split(text: str, delimiter: str) -> list[Any]:
-    """Return the labels between delimiters, or those of a list that stands there all the same."""
+    """Return the labels between delimiters, or those of a list, which is read as well."""
     value = as_list(text)
     if value is None and looks_like_list(text):
-        told = f"a list that cannot be read; expected names with {delimiter!r} between them, or ['a', 'b']"
+        told = f"a list that cannot be read; expected names separated by {delimiter!r}, or ['a', 'b']"
         raise _Wrong("labels", f"labels {text!r}: {told}")
     return [part for part in text.split(delimiter) if trimmed(part)] if value is None else value
 
 
 def _list_in(text: str) -> list[Any]:
-    """Return the list that stands in a cell, or say what is wrong with it."""
+    """Return the list that is written in a cell; raise an error that explains what is wrong."""
     value = as_list(text)
     if value is not None:
         return value
     found = [sign for sign in ";|,/" if sign in text]
-    hint = f"; or name the sign between the labels as delimiter ({found[0]!r})" if found else ""
+    hint = f"; or set delimiter to the separator of the labels ({found[0]!r})" if found else ""
     raise _Wrong(
         "labels",
         f"labels {text!r}: expected a list, as label_type is 'multi': ['a', 'b'], or [] for none; "
-        f"or say 'single'{hint or ', or give the delimiter of the labels'}",
+        f"or use 'single'{hint or ', or set delimiter to the separator of the labels'}",
     )
 
 
 def _of_indicators(label_type: LabelType, columns: Sequence[str], given: Sequence[Any]) -> tuple[str, ...]:
-    """Return the labels whose columns hold 1."""
+    """Return the labels whose columns are 1."""
     holds = []
     for column, value in zip(columns, given, strict=True):
         truth = value if isinstance(value, bool) else _TRUTH.get(as_text(value).lower())
@@ -260,7 +260,7 @@ def _of_indicators(label_type: LabelType, columns: Sequence[str], given: Sequenc
             holds.append(_check_label(column))
     if label_type == "single" and len(holds) != 1:
         text = f"{len(holds)} labels ({', '.join(holds)})" if holds else "no label"
-        raise _Wrong("labels", f"{text}: expected one, as label_type is 'single'; or say 'multi'")
+        raise _Wrong("labels", f"{text}: expected one, as label_type is 'single'; or use 'multi'")
     return tuple(sorted(holds))
 
 
@@ -272,7 +272,7 @@ def _check_label(label: Any) -> str:
         raise _Wrong("labels", f"label {label!r}: expected a string or a whole number")
     name = trimmed(str(label))
     if not name:
-        raise _Wrong("labels", f"label {label!r}: it is empty; expected a name")
+        raise _Wrong("labels", f"label {label!r}: empty; expected a name")
     if wrong := decoding_error(name):
         raise _Wrong("encoding", wrong)
     return name

@@ -1,4 +1,4 @@
-"""What a data set has that its results would suffer from, found before anything is trained."""
+"""Checks of a data set for problems that would harm its results, before anything is trained."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from polysharp.data.examples import Example, Problem
 from polysharp.data.languages import frequent_languages, in_another_language, is_language, known_language
 from polysharp.data.similarity import near_copies
 
-LONG_ENOUGH = 6  # characters of a label: shorter ones differ by two and mean something else
+LONG_ENOUGH = 6  # characters of a label: shorter ones that differ in two are different labels
 SHOWN = 40  # characters of a text in a message
-Seen = tuple[CheckName, str]  # a check, and one place with what stands there
+Seen = tuple[CheckName, str]  # a check, and one place with its content
 
 
 def collect_findings(seen: Sequence[Seen], severities: Mapping[CheckName, Severity]) -> list[Finding]:
-    """Return one finding per check that has seen anything and is not ignored, in the order of the checks."""
+    """Return one finding per check that found anything and is not ignored, in the order of the checks."""
     places: dict[CheckName, list[str]] = defaultdict(list)
     for check, place in seen:
         places[check].append(place)
@@ -42,16 +42,16 @@ def excerpt(text: str) -> str:
 
 
 def row_findings(problems: Sequence[Problem]) -> Iterator[Seen]:
-    """Yield what is wrong with single rows."""
+    """Yield the problems in single rows."""
     for problem in problems:
         yield problem.check, f"{problem.place}: {problem.text}"
 
 
 def remove_leaks(examples: Sequence[Example]) -> tuple[list[Example], list[Seen]]:
-    """Return the examples without copies across splits, and each that was left out.
+    """Return the examples without copies across splits, and a finding for each that was left out.
 
-    A text that stands in test is left out of validation and training, one that stands in validation out
-    of training: what is reported stays as it was given.
+    A text that is also in test is left out of validation and training, and one that is also in validation
+    is left out of training. Test is never changed.
     """
     first: dict[str, dict[str, Example]] = {split: {} for split in SPLITS}
     for example in examples:
@@ -73,7 +73,7 @@ def remove_leaks(examples: Sequence[Example]) -> tuple[list[Example], list[Seen]
 
 
 def text_findings(examples: Sequence[Example]) -> Iterator[Seen]:
-    """Yield the texts that stand there again, or nearly so, and groups in two splits."""
+    """Yield the texts that occur twice, exactly or nearly, and groups in two splits."""
     first: dict[tuple[str, str], Example] = {}
     for example in examples:
         other = first.setdefault((_split(example), example.key), example)
@@ -82,12 +82,12 @@ def text_findings(examples: Sequence[Example]) -> Iterator[Seen]:
                 yield "copy", f"{example.place}: the same as {other.place}"
             else:
                 yield "contradiction", _contradiction(example, other)
-    # From the last split on, so that every near copy is named beside the one that it would flatter.
+    # From the last split on, so that a near copy is reported with the text whose score it would raise.
     order = sorted(first.values(), key=lambda example: -SPLITS.index(_split(example)))
     for flattered, learnt in near_copies([example.key for example in order]):
         later, earlier = order[flattered], order[learnt]
         check: CheckName = "near_copy" if later.split == earlier.split else "near_copy_in_another_split"
-        yield check, f"{earlier.place} ({earlier.split}): nearly {later.place} ({later.split})"
+        yield check, f"{earlier.place} ({earlier.split}): nearly the same as {later.place} ({later.split})"
     splits: dict[str, dict[str, Example]] = defaultdict(dict)
     for example in examples:
         if example.group is not None:
@@ -99,7 +99,7 @@ def text_findings(examples: Sequence[Example]) -> Iterator[Seen]:
 
 
 def language_findings(examples: Sequence[Example], language: str) -> Iterator[Seen]:
-    """Yield texts that are in another language, where enough of a sample are, and `language` is known."""
+    """Yield texts in another language, if enough of a sample are and `language` can be detected."""
     stated = known_language(language)
     if stated is None and is_language(language):
         yield "uncovered_language", repr(language)
@@ -112,7 +112,7 @@ def language_findings(examples: Sequence[Example], language: str) -> Iterator[Se
 
 
 def label_findings(examples: Sequence[Example]) -> Iterator[Seen]:
-    """Yield labels that cannot be learnt or judged, and those that look like one another."""
+    """Yield labels that cannot be learnt or evaluated, and labels that look alike."""
     counts = {split: Counter[str]() for split in SPLITS}
     first: dict[str, Example] = {}
     for example in examples:
@@ -127,7 +127,7 @@ def label_findings(examples: Sequence[Example]) -> Iterator[Seen]:
     names = label_order(example.labels for example in examples)
     frequent, most = [name for name in names if train[name] >= RARE], max(train.values(), default=0)
     all_texts = sum(counts.values(), Counter())
-    usual: dict[str, str] = {}  # of the ways in which a label is written, the most frequent
+    usual: dict[str, str] = {}  # the most frequent spelling of each label
     for name in sorted(names, key=lambda name: -all_texts[name]):
         usual.setdefault(_bare(name), name)
     for name in names:
@@ -166,23 +166,23 @@ def _contradiction(example: Example, other: Example) -> str:
 
 
 def _misspelt(name: str, frequent: Sequence[str]) -> str | None:
-    """Return the frequent label that a rare one is at most two slips from, where it is long enough."""
+    """Return the frequent label within two typing errors of a rare one, if it is long enough."""
     if len(name) < LONG_ENOUGH:
         return None
-    numbers = re.findall(r"\d+", name)  # another number is no slip
+    numbers = re.findall(r"\d+", name)  # another number is not a typing error
     alike = (label for label in frequent if OSA.distance(name, label, score_cutoff=2) <= 2)
     return next((label for label in alike if re.findall(r"\d+", label) == numbers), None)
 
 
 def _bare(name: str) -> str:
-    """Return a label without what people write in several ways, or do not see.
+    """Return a label without differences in spelling that are easily overlooked.
 
-    These are case, space, hyphens, accents, quotes around it, signs of no width, and of a whole number
-    zeros before it and decimals that are zero.
+    These are case, space, hyphens, accents, enclosing quotes, invisible characters, and in whole numbers
+    leading zeros and zero decimals.
     """
     plain = unicodedata.normalize("NFKD", UNSEEN.sub("", name)).casefold().strip("\"'«»„“”‚‘’")
-    # The same number: programs add decimals to a column with gaps, and take zeros before a number away.
+    # The same number: programs add decimals in columns with gaps, and remove leading zeros.
     plain = re.sub(r"^([+-]?)0*(\d+)(?:[.,]0+)?$", r"\1\2", plain)
-    # Of numbers, a minus and what stands between two of them are no ways of writing.
+    # In numbers, a minus and separators are part of the value.
     plain = re.sub(r"(?<!\S)-(?=\d)", "\N{MINUS SIGN}", re.sub(r"(?<=\d)[ _-]+(?=\d)", "/", plain))
     return "".join(sign for sign in plain if sign not in " _-" and not "\u0300" <= sign <= "\u036f") or name

@@ -1,4 +1,4 @@
-"""The formats of files, each read into columns with the number of every row."""
+"""Readers of the file formats: each returns columns and the numbers of their rows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from polysharp.data.raw import Unreadable, decoded
 
 
 def read_workbook(content: bytes, wanted: Sequence[str], sheet: str | None = None) -> Columns:
-    """Return the wanted columns of one sheet of a workbook, everything as text."""
+    """Return the wanted columns of one sheet of a workbook, with all values as text."""
     import fastexcel
 
     with _of_rust():
@@ -25,11 +25,13 @@ def read_workbook(content: bytes, wanted: Sequence[str], sheet: str | None = Non
         names = workbook.sheet_names
         if sheet is None and len(names) > 1:
             raise Unreadable(
-                f"has the sheets {quoted_names(names)}; say which after a '#', as in '#{names[0]}'"
+                f"has the sheets {quoted_names(names)}; choose one with '#', as in '#{names[0]}'"
             )
         if sheet is not None and sheet not in names:
-            raise Unreadable(f"no sheet {sheet!r}; it has {quoted_names(names)}{nearest(sheet, names)}")
-        # Everything as text, as it is shown: a column's type would be guessed from its first values.
+            raise Unreadable(
+                f"no sheet {sheet!r}; the sheets are {quoted_names(names)}{nearest(sheet, names)}"
+            )
+        # As text, as displayed: a column's type would be guessed from its first values.
         cells = workbook.load_sheet(sheet or 0, header_row=None, skip_rows=0, dtypes="string").to_polars()
     if not len(cells):
         raise Unreadable("an empty sheet; expected a header and texts")
@@ -42,7 +44,7 @@ def read_workbook(content: bytes, wanted: Sequence[str], sheet: str | None = Non
 
 
 def _read_parquet(content: bytes, wanted: Sequence[str]) -> Columns:
-    import pyarrow.parquet as parquet  # polars, where a file is damaged, writes to the terminal as it likes
+    import pyarrow.parquet as parquet  # for damaged files, polars writes to the terminal
     from pyarrow import ArrowException
 
     try:
@@ -73,19 +75,19 @@ def _read_json(content: bytes, wanted: Sequence[str]) -> Columns:
     lengths = {name: len(values) for name, values in columns.items()}
     if len(set(lengths.values())) > 1:
         counts = ", ".join(f"{length} in {name!r}" for name, length in lengths.items())
-        raise Unreadable(f"{counts}; expected as many values in each")
+        raise Unreadable(f"{counts}; expected the same number in each")
     return Columns(columns, list(range(1, max(lengths.values()) + 1)))
 
 
 def _by_key(columns: dict[str, dict[str, Any]]) -> dict[str, list[Any]]:
-    """Return columns as pandas writes them, ``{"0": ..., "1": ...}``: a row is what has the same key.
+    """Return columns as pandas writes them, ``{"0": ..., "1": ...}``: values with the same key are a row.
 
-    The order is that of the first column.
+    The rows have the order of the first column.
     """
     first, *others = columns
     keys = columns[first]
     lines = [
-        f"{one!r} has the key {key!r}, {other!r} has not; expected the same keys in each"
+        f"{one!r} has the key {key!r}, but {other!r} does not; expected the same keys in each"
         for name in others
         for one, other in ((first, name), (name, first))
         for key in columns[one]
@@ -127,12 +129,12 @@ def _parsed(text: str) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
-        lines = "; where each line is an object, name the file .jsonl" if error.msg == "Extra data" else ""
+        lines = "; if each line is an object, use the ending .jsonl" if error.msg == "Extra data" else ""
         raise Unreadable(f"line {error.lineno}, column {error.colno}: not JSON: {error.msg}{lines}") from None
     except RecursionError:
-        raise Unreadable("JSON that is nested too deep; expected texts and labels") from None
-    except ValueError as error:  # a number of thousands of digits
-        raise Unreadable(f"not JSON that can be read: {error}") from None
+        raise Unreadable("JSON that is nested too deeply; expected texts and labels") from None
+    except ValueError as error:  # a number with thousands of digits
+        raise Unreadable(f"JSON that cannot be read: {error}") from None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -140,7 +142,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(result) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise Unreadable(f"key {twice!r}: stands there {names.count(twice)} times; expected once")
+        raise Unreadable(f"key {twice!r}: appears {names.count(twice)} times; expected once")
     return result
 
 
@@ -150,7 +152,7 @@ def _form(wanted: Sequence[str]) -> str:
 
 @contextmanager
 def _of_rust() -> Iterator[None]:
-    """Turn what a library in Rust raises over a damaged file, panics included, into what is wrong."""
+    """Turn errors and panics of a Rust library about a damaged file into a message."""
     try:
         yield
     except (Unreadable, KeyboardInterrupt, SystemExit):

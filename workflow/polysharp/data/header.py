@@ -1,4 +1,4 @@
-"""Which columns of a file are read, found by name or pattern, and what is said where one is missing."""
+"""Finding the columns of a file by name or pattern, and messages about missing ones."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from polysharp.data.raw import Unreadable
 class Columns(NamedTuple):
     """Columns of one length.
 
-    `values` are those of the wanted columns by name, `rows` the numbers of the rows, and `doubts` the
-    numbers of rows that may be meant otherwise than they were read, each with what stands there.
+    `values` are the wanted columns by name, `rows` the numbers of the rows, and `doubts` the numbers of
+    rows that may have been misread, each with its content.
     """
 
     values: dict[str, list[Any]]
@@ -23,7 +23,7 @@ class Columns(NamedTuple):
 
 
 def matching_columns(wanted: str, header: Iterable[str]) -> list[str]:
-    """Return the columns that a name or a pattern means; a name that is there is no pattern."""
+    """Return the columns that match a name or a pattern; an existing name is never a pattern."""
     header = list(header)
     return [wanted] if wanted in header else [name for name in header if fnmatchcase(name, wanted)]
 
@@ -34,7 +34,7 @@ def chosen_columns(header: Sequence[str], wanted: Sequence[str], place: str = ""
     Raises
     ------
     Unreadable
-        Where one is missing, or stands there twice.
+        When one is missing, or appears twice.
     """
     found = {name for want in wanted for name in matching_columns(want, header)}
     lines = [
@@ -43,7 +43,7 @@ def chosen_columns(header: Sequence[str], wanted: Sequence[str], place: str = ""
         if not matching_columns(want, header)
     ]
     lines += [
-        f"{place}column {name!r}: stands there {header.count(name)} times; expected once"
+        f"{place}column {name!r}: appears {header.count(name)} times; expected once"
         for name in sorted(found)
         if header.count(name) > 1
     ]
@@ -53,7 +53,7 @@ def chosen_columns(header: Sequence[str], wanted: Sequence[str], place: str = ""
 
 
 def quoted_names(names: Sequence[str]) -> str:
-    """Return names as a message lists them."""
+    """Return quoted names as a list for messages."""
     return list_some([repr(name) for name in names])
 
 

@@ -1,4 +1,4 @@
-"""Data sets of the hub, turned into a folder with one Parquet file for every split."""
+"""Data sets of the hub, converted into a folder with one Parquet file per split."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from polysharp.data.raw import MAX_BYTES
 log = logging.getLogger("polysharp")
 
 CARD = "README.md"
-# What is read: texts and tables. Anything else stays where it is, pickled tables above all.
+# Files that are read: texts and tables. Others are not downloaded, above all no pickled tables.
 READABLE = ("*.csv", "*.tsv", "*.json", "*.jsonl", "*.parquet", "*.csv.gz", "*.json.gz", "*.jsonl.gz")
-BUILDERS = ("csv", "json", "parquet")  # of the library datasets: those that read such files
+BUILDERS = ("csv", "json", "parquet")  # of the library datasets, for such files
 
 
 def fetch_data(source: HubSource, destination: Path) -> None:
-    """Write every split of a hub's data set to ``destination/<split>.parquet``, complete and at once.
+    """Write the splits of a data set on the hub to ``destination/<split>.parquet``, all of them or none.
 
-    Numbers that stand for labels become their names. Columns of other things than texts, numbers and
-    lists of them are left out. ``fetched.json`` says what the folder holds.
+    Numbers that stand for labels are replaced by the names of the labels. Only columns of texts, numbers
+    and lists of them are kept. ``fetched.json`` describes the content of the folder.
 
     Raises
     ------
@@ -54,14 +54,14 @@ def fetch_data(source: HubSource, destination: Path) -> None:
         write_json(staging / FETCHED, content)
     suggest_revision(repository, snapshot)
     counts = ", ".join(f"{split} {told['texts']}" for split, told in splits.items())
-    log.info("fetched %s, revision %s: %s", repository.title, snapshot.commit, counts)
+    log.info("downloaded %s, revision %s: %s", repository.title, snapshot.commit, counts)
 
 
 @dataclass(frozen=True)
 class _Part:
-    """A configuration of a data set: the patterns of its files, and what the card says of it alone.
+    """A configuration of a data set: the patterns of its files, and its part of the card.
 
-    Where there is no card, it is a folder, `root`, or everything.
+    Without a card, it is the folder `root`, or all files.
     """
 
     name: str | None
@@ -71,26 +71,26 @@ class _Part:
 
 
 def _read_card(repository: Repository) -> dict[str, Any]:
-    """Return what the head of a data set's README.md says."""
+    """Return the metadata in a data set's README.md."""
     from huggingface_hub import DatasetCard
 
     path = download(repository, [[CARD]]).folder / CARD
     try:
         return dict(DatasetCard.load(path).data.to_dict()) if path.is_file() else {}
-    except Exception as error:  # whatever stands in a file from outside
+    except Exception as error:  # the file may hold anything
         raise UserError(f"{repository.title}: its {CARD} cannot be read: {first_line(error)}") from None
 
 
 def _part(
     repository: Repository, configuration: str | None, card: Mapping[str, Any], listed: Mapping[str, int]
 ) -> _Part:
-    """Return the configuration that is asked for, or the only one, or the one that is called default."""
+    """Return the requested configuration, or the only one, or the one named default."""
     entries = card.get("configs") or []
     try:
         names = [str(entry.get("config_name", "default")) for entry in entries]
         patterns = [tuple(_patterns(entry)) for entry in entries]
     except (AttributeError, KeyError, TypeError):
-        text = f"its {CARD} cannot be read: configs are not what the hub understands"
+        text = f"its {CARD} cannot be read: its configs are not in the hub's format"
         raise UserError(f"{repository.title}: {text}") from None
     if not names:
         folders = sorted({name.split("/")[0] for name in listed if "/" in name})
@@ -103,7 +103,7 @@ def _part(
         )
     if configuration is None and len(names) > 1 and "default" not in names:
         raise UserError(
-            f"{repository.title}: has the configurations {list_some(names)}; say which, as in "
+            f"{repository.title}: has the configurations {list_some(names)}; choose one, as in "
             f"'hub:{repository.name}#{names[0]}'"
         )
     chosen = configuration or ("default" if "default" in names else names[0])
@@ -118,19 +118,19 @@ def _part(
 
 
 def _wanted(repository: Repository, part: _Part, listed: Mapping[str, int]) -> list[str]:
-    """Return the files of a part, or their patterns where the hub does not answer."""
+    """Return the files of a part, or their patterns if the hub does not answer."""
     wanted = [name for name in listed if _is_wanted(name, part)]
     if listed and not wanted:
-        script = "; it has a script of its own, which is never run: the hub may have made tables of it, as"
+        script = "; its own script is never run, but the hub may have converted its data: try"
         raise UserError(
-            f"{repository.title}: no files of texts that can be read ({', '.join(READABLE[:5])})"
+            f"{repository.title}: no readable files of texts ({', '.join(READABLE[:5])})"
             + f"{script} revision refs/convert/parquet" * any(name.endswith(".py") for name in listed)
         )
     total = sum(listed[name] for name in wanted)
     if total > MAX_BYTES:
         raise UserError(
-            f"{repository.title}: {total / 2**30:.1f} GB; expected at most {MAX_BYTES >> 30}, as a "
-            "collection of labelled texts has: name a configuration, as in 'hub:org/name#configuration'"
+            f"{repository.title}: {total / 2**30:.1f} GB; expected at most {MAX_BYTES >> 30} GB; "
+            "choose a configuration, as in 'hub:org/name#configuration'"
         )
     return wanted or list(part.patterns)
 
@@ -140,7 +140,7 @@ def _is_wanted(name: str, part: _Part) -> bool:
 
 
 def _patterns(entry: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the patterns of a configuration's files, as the card gives them in several forms."""
+    """Yield the patterns of a configuration's files, which cards give in several forms."""
     folder = f"{entry['data_dir'].strip('/')}/" if entry.get("data_dir") else ""
 
     def of(files: Any) -> Iterator[str]:
@@ -168,10 +168,10 @@ def _unknown(repository: Repository, configuration: str, names: Sequence[str]) -
 def _convert(
     repository: Repository, snapshot: Snapshot, part: _Part, staging: Path
 ) -> dict[str, dict[str, Any]]:
-    """Write every split as Parquet; return the texts, the columns and the hash of each.
+    """Write every split as Parquet; return the number of texts, columns and SHA-256 of each.
 
-    The library datasets looks at a folder that holds the wanted files alone: it would also miss the
-    files of other configurations, and open pickled tables.
+    The library datasets gets a folder with only the wanted files: otherwise it would require the files
+    of other configurations, and open pickled tables.
     """
     import datasets
     from huggingface_hub import DatasetCard, DatasetCardData
@@ -207,7 +207,7 @@ def _convert(
 
 
 def _table(data: Any) -> pl.DataFrame:
-    """Return a split's columns of texts, numbers and lists of them; labels by their names."""
+    """Return the columns of a split with texts, numbers and lists of them; labels as names."""
     import datasets
 
     columns = {}
@@ -221,7 +221,7 @@ def _table(data: Any) -> pl.DataFrame:
 
 
 def _named(value: Any, names: Sequence[str]) -> Any:
-    """Return the names that numbers stand for; None for what stands for none, as -1 does."""
+    """Return the names for numbers of labels; None for numbers without a name, such as -1."""
     if isinstance(value, list):
         return [_named(entry, names) for entry in value]
     return names[value] if value is not None and 0 <= value < len(names) else None
@@ -229,7 +229,7 @@ def _named(value: Any, names: Sequence[str]) -> Any:
 
 @contextmanager
 def _explained(repository: Repository) -> Iterator[None]:
-    """Turn what the library datasets raises over files from outside into one line."""
+    """Turn errors of the library datasets about downloaded files into one line."""
     try:
         yield
     except UserError:

@@ -1,4 +1,4 @@
-"""Which language a text is in, as lingua recognises it, against the one that is stated."""
+"""The language of texts, as lingua detects it, compared with the expected one."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from lingua import Language, LanguageDetectorBuilder
 from polysharp.config.slugs import slug
 from polysharp.config.sources import slip
 
-SAMPLE = 200  # texts that are looked at
-SHORTEST = 30  # characters: what is shorter may be in any language
-SURE, RULED_OUT = 0.9, 0.01  # probabilities of the other language and of the one that is stated
-SHARE = 0.1  # of the sample in one other language: fewer are names, quotations, and lingua's own mistakes
-# Codes of single languages that lingua has under the code of their group.
+SAMPLE = 200  # texts that are checked
+SHORTEST = 30  # characters: the language of shorter texts is unclear
+SURE, RULED_OUT = 0.9, 0.01  # probabilities of the other language and of the expected one
+SHARE = 0.1  # of the sample in one other language: fewer may be names, quotations or mistakes of lingua
+# Codes of languages for which lingua uses the code of their group.
 GROUPS = {
     "arb": "ara", "swh": "swa", "cmn": "zho", "pes": "fas", "zsm": "msa", "lvs": "lav", "ekk": "est",
     "als": "sqi", "khk": "mon",
@@ -27,9 +27,9 @@ LANGUAGES = sorted(language.name.lower() for language in Language.all())
 
 
 def known_language(name: str) -> Language | None:
-    """Return the language that a slug names, in English or by its ISO code; None where lingua has it not.
+    """Return the language of a slug (an English name or ISO code); None if lingua does not know it.
 
-    What stands behind a hyphen or an underscore is passed by: ``english-uk``, ``deu_latn``.
+    What follows a hyphen or an underscore is ignored: ``english-uk``, ``deu_latn``.
     """
     for part in _parts(name):
         code = GROUPS.get(part, part)
@@ -46,10 +46,10 @@ def is_language(name: str) -> bool:
 
 
 def is_meant(word: str, wanted: str) -> bool:
-    """Return whether a word is the language `wanted`, written in another way or with a slip.
+    """Return whether a word means the language `wanted`, by another name or misspelt.
 
-    Other ways are names and codes: ``de``, ``deu``, ``German``. Of two words that name languages and have
-    regions or scripts (``pt``, ``pt-BR``; ``zho_Hans``, ``zho_Hant``) none is meant to be the other.
+    Other names are ``de``, ``deu`` and ``German``. Languages with different regions or scripts are
+    different (``pt``, ``pt-BR``; ``zho_Hans``, ``zho_Hant``).
     """
     one, other = word.casefold(), wanted.casefold()
     if "".join(filter(str.isalnum, one)) == "".join(filter(str.isalnum, other)):
@@ -70,7 +70,7 @@ def frequent_languages() -> list[str]:
 @cache
 def _all_languages() -> frozenset[str]:
     """Return the codes of all languages, and the slugs of their names in English."""
-    import iso639  # half a second, and mostly not needed
+    import iso639  # takes half a second, and is rarely needed
 
     found = set()
     for language in iso639.ALL_LANGUAGES:
@@ -81,7 +81,7 @@ def _all_languages() -> frozenset[str]:
 
 
 def _bare(name: str) -> str:
-    """Return a name without what ISO adds: ``Nepali (individual language)``."""
+    """Return a name without ISO's additions, as in ``Nepali (individual language)``."""
     return re.sub(r"\s*\(.*?\)", "", name)
 
 
@@ -91,10 +91,10 @@ def _parts(name: str) -> Iterator[str]:
 
 
 def in_another_language(texts: Sequence[str], stated: Language) -> list[tuple[int, str]]:
-    """Return the numbers of texts that are surely in another language than `stated`, and in which one.
+    """Return the numbers of texts that are clearly not in the language `stated`, and their languages.
 
-    Of texts of at least 30 characters a sample of 200 is looked at, the same every time. Only a language
-    that a tenth of the sample is in counts.
+    Checks a sample of 200 texts of at least 30 characters, the same every time. Only languages with at
+    least a tenth of the sample are reported.
     """
     long = [number for number, text in enumerate(texts) if len(text) >= SHORTEST]
     sample = sorted(random.Random(0).sample(long, min(SAMPLE, len(long))))

@@ -1,4 +1,4 @@
-"""What was found in the data of a whole study, as one table."""
+"""The findings in all data sets of a study, as one table."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ REFUSED = {
     "check": "refused",
     "severity": "error",
     "count": 1,
-    "finding": "data sets that cannot be read, or whose model cannot be had",
-    "remedy": "fix what is listed",
+    "finding": "data sets that cannot be read, or whose model is not available",
+    "remedy": "fix the listed mistakes",
 }
 
 
 @dataclass(frozen=True)
 class Overview:
-    """The rows of the table, and how many data sets there are."""
+    """The rows of the table, and the number of data sets."""
 
     rows: list[dict[str, Any]]
     datasets: int
     unchecked: list[str]
 
     def lines(self) -> list[str]:
-        """Return a line per check and severity, the errors first: how many, the first, what to do."""
+        """Return a line per check and severity, errors first: count, first place, remedy."""
         groups: dict[tuple[str, str, str, str], list[dict[str, Any]]] = {}
         for row in sorted(self.rows, key=lambda row: row["severity"] != "error"):
             key = (row["severity"], row["check"], row["finding"], row["remedy"])
@@ -43,25 +43,25 @@ class Overview:
             count = sum(row["count"] for row in rows)
             named = ", ".join(rows[0][name] for name in NAMES)
             where = f"{count} in {len(rows)} data sets" if len(rows) > 1 else str(count)
-            first = f"{'the first: ' if count > 1 else ''}{named}: {rows[0]['places'][0]}"
+            first = f"{'first: ' if count > 1 else ''}{named}: {rows[0]['places'][0]}"
             lines.append(f"{severity} ({check}): {finding}: {where}; {first}; what to do: {remedy}")
         return lines
 
     def __str__(self) -> str:
-        """Say how many data sets have something."""
+        """Return how many data sets have findings."""
         names = {tuple(row[name] for name in NAMES) for row in self.rows}
         text = f"{self.datasets} data sets, {len(names)} of them with findings"
         return text + (f"; not checked yet: {', '.join(self.unchecked)}" if self.unchecked else "")
 
 
 def write_overview(datasets: Mapping[str, Sequence[str]], paths: Paths) -> Overview:
-    """Write check.tsv, what was found in all data sets, from what exists; check.json when all were checked.
+    """Write check.tsv, with the findings so far; also check.json once all data sets have been checked.
 
     Parameters
     ----------
     datasets
-        Their paths, task/language/label_type, and the folders in work/ of what each needs: its model, and
-        what the hub has of it. What could not be prepared is there with its reason.
+        Their paths (task/language/label_type), and for each the folders in work/ of its model and its source
+        on the hub. If one could not be prepared, the reason is in its folder.
     """
     found = {dataset: _found(dataset, needed, paths) for dataset, needed in datasets.items()}
     rows = [
@@ -79,7 +79,7 @@ def write_overview(datasets: Mapping[str, Sequence[str]], paths: Paths) -> Overv
 
 
 def _found(dataset: str, needed: Sequence[str], paths: Paths) -> list[dict[str, Any]] | None:
-    """Return what was found in a data set; None where it was not checked yet."""
+    """Return the findings of a data set; None if it was not checked yet."""
     for step in [f"data/{dataset}", *needed]:
         failure = failure_file(step, paths.work)
         if note := read_failure(failure):

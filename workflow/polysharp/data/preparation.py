@@ -1,4 +1,4 @@
-"""Data sets, read, checked, split, freed of leaks, and stored in the one form that training reads."""
+"""Data sets: read, check, split, remove leaks, and store in the form that training reads."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from polysharp.data.splitting import make_splits
 
 
 class RefusedData(UserError):
-    """Data that cannot be used, with everything that was found in them; the lines are the errors."""
+    """Data that cannot be used, with all findings; the lines are the errors."""
 
     def __init__(self, findings: Sequence[Finding], *lines: str) -> None:
         errors = [finding for finding in findings if finding.severity == "error"]
@@ -48,22 +48,22 @@ def prepare_data(
     output: Path,
     language: str | None = None,
 ) -> list[Finding]:
-    """Read, check, split and store a data set in `output`; return the findings, which are stored too.
+    """Read, check and split a data set, and store it in `output`; return the findings, which are stored too.
 
     Parameters
     ----------
     severities
-        Of the checks whose own is not wanted. Where one that concerns single rows is no error, the rows
+        Severities of checks that differ from their own. If a check of single rows is not an error, the rows
         that cannot be used are left out.
     seed
-        By which splits are drawn, where `source` gives them in shares.
+        For drawing splits, if `source` gives them as shares.
     language
-        That the texts should be in, by its English name or its ISO code; None does not look.
+        Expected language of the texts, as an English name or ISO code; None: no check.
 
     Raises
     ------
     UserError
-        When the data cannot be read, or used (RefusedData); nothing is written then.
+        When the data cannot be read, or not be used (RefusedData). Nothing is written then.
     """
     examples, findings = _checked(source, label_type, severities, seed, language)
     if any(finding.severity == "error" for finding in findings):
@@ -91,7 +91,7 @@ def _checked(
     seed: int,
     language: str | None,
 ) -> tuple[list[Example], list[Finding]]:
-    """Return the examples that are kept, and everything that was found."""
+    """Return the examples that are kept, and all findings."""
     if source.problem:
         raise UserError(source.problem)
     given, problems = read_examples(source, label_type)
@@ -100,14 +100,14 @@ def _checked(
         raise RefusedData(collect_findings(seen, {}))
     try:
         split = make_splits(given, source, seed)
-    except UserError as error:  # too few are left: first those that cannot be used, then that
+    except UserError as error:  # too few are left: report the unusable rows first
         raise RefusedData(collect_findings(seen, severities), *error.lines) from None
     examples, leaks = remove_leaks(split)
     before, left = (Counter(example.split for example in those) for those in (split, examples))
     lines = [
-        f"{source.path}: every text of {name} stands in another split too; expected different texts"
+        f"{source.path}: every text of {name} also occurs in another split; expected different texts"
         if before[name]
-        else f"{source.path}: no text of {name} can be used; expected some"
+        else f"{source.path}: no text of {name} can be used; expected at least one"
         for name in SPLITS
         if not left[name]
     ]
@@ -116,7 +116,7 @@ def _checked(
         lines.append(f"{source.path}: the training texts have the labels {learnable}; expected two or more")
     elif len({example.labels for example in examples if example.split == "train"}) < 2:
         lines.append(
-            f"{source.path}: every training text has the labels {learnable}; expected different ones"
+            f"{source.path}: every training text has the labels {learnable}; expected different labels"
         )
     if lines:
         raise RefusedData(collect_findings(seen, severities), *lines)
@@ -127,14 +127,14 @@ def _checked(
 
 
 def _lists(values: Sequence[Sequence[str]]) -> pl.Series:
-    """Return a column of lists of text; polars takes ten times as long over Python's own lists."""
+    """Return a column of lists of text; from Python's own lists, polars takes ten times as long."""
     ends = np.cumsum([0, *map(len, values)])
     flat = pa.array(list(chain.from_iterable(values)), pa.large_string())
     return pl.Series(pa.LargeListArray.from_arrays(ends, flat))
 
 
 def write_findings(findings: Sequence[Finding], folder: Path) -> None:
-    """Write findings as a table, with the first places of each, and as JSON with all of them."""
+    """Write findings as a table, with the first places of each, and as JSON, with all places."""
     entries = [finding.as_dict() for finding in findings]
     write_json(folder / PLACES, entries)
     write_table([as_row(entry) for entry in entries], COLUMNS, folder / FINDINGS)

@@ -1,4 +1,4 @@
-"""Prepared data sets, as training reads them."""
+"""Prepared data sets, in the form that training reads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from polysharp.core.terms import LabelType
 
 @dataclass(frozen=True)
 class PreparedData:
-    """A data set as training reads it. Rows of `examples`: id, split, text, labels."""
+    """A data set as training reads it. Columns of `examples`: id, split, text, labels."""
 
     examples: pl.DataFrame
     labels: list[str]
@@ -45,7 +45,7 @@ def read_prepared(folder: Path) -> PreparedData:
     """
     if not (folder / LABELS).is_file() or not (folder / EXAMPLES).is_file():
         raise UserError(
-            f"{folder}: no prepared data set; expected {EXAMPLES} and {LABELS} of `polysharp prepare-data`"
+            f"{folder}: no prepared data set; expected {EXAMPLES} and {LABELS} from `polysharp prepare-data`"
         )
     content: Mapping[str, Any] = read_json(folder / LABELS)
     return PreparedData(
@@ -57,9 +57,9 @@ def read_prepared(folder: Path) -> PreparedData:
 
 
 def training_rows(data: PreparedData, size: int | None, seed: int) -> pl.DataFrame:
-    """Return `size` training examples drawn by `seed`, the same for every method; all without a size.
+    """Return `size` training examples drawn with `seed`, the same for every method; all if `size` is None.
 
-    Labels are drawn in turn, the rarest first, so that small samples still hold every label.
+    Texts are drawn for each label in turn, the rarest first, so that small samples still have every label.
 
     Raises
     ------

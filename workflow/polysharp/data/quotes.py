@@ -1,4 +1,4 @@
-"""Double quotes in tables with separators: fields that they enclose, and rows that they would swallow."""
+"""Double quotes in CSV and TSV files: fields that they enclose, and rows that they would swallow."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from itertools import pairwise
 from polysharp.data.header import Columns, chosen_columns, cut
 from polysharp.data.raw import Unreadable
 
-MANY = 4  # lines in quotes, each with as many fields as a row, that are hardly one text; rows that tell
+MANY = 4  # so many lines in quotes, each with as many fields as a row, are hardly one text
 
 
 @dataclass(frozen=True)
 class Reading:
     """One way to read a file.
 
-    `records` are all of them, the header first, and `ends` the number of the line on which each ends;
-    `wrong` says what does not fit this way.
+    `records` are all rows, the header first, and `ends` the number of the line on which each ends;
+    `wrong` are messages about what does not fit this reading.
     """
 
     records: list[list[str]]
@@ -46,10 +46,10 @@ class Reading:
 
 @dataclass(frozen=True)
 class Enclosed:
-    """A field in quotes that holds the separator and a line break, as rows do that quotes swallowed.
+    """A field in quotes with the separator and a line break, like rows that were swallowed by quotes.
 
-    `row` is the number of its record, `column` its index in there; it fills the lines from `first` to
-    `last`, which count from 1.
+    `row` is the number of its record, and `column` its index there; it spans the lines from `first` to
+    `last`, counted from 1.
     """
 
     row: int
@@ -59,7 +59,7 @@ class Enclosed:
 
     @property
     def lines(self) -> int:
-        """How many lines it fills."""
+        """The number of lines that it spans."""
         return self.last - self.first + 1
 
     @property
@@ -68,16 +68,16 @@ class Enclosed:
         return f"{self.first} to {self.last}"
 
     def each_a_row(self, plain: Reading) -> bool:
-        """Return whether every line of it has as many fields as a row."""
+        """Return whether each of its lines has as many fields as a row."""
         lines = plain.records[self.first - 1 : self.last]
         return all(len(line) == len(plain.records[0]) for line in lines)
 
     def evidence(self, plain: Reading, known: Sequence[Counter[str]]) -> tuple[int, bool]:
-        """Return how much speaks for rows, and whether anything does.
+        """Return how strongly its lines look like rows, and whether they do at all.
 
-        In a column beside the text, such as that of the labels, swallowed rows have values that other
-        rows have too. What a line that is a part of a text has there is hardly one of them. The number is
-        that of the swallowed values, times how often other rows have the rarest of them.
+        In columns other than the text, such as the labels, swallowed rows have the same values as other
+        rows; lines that are part of a text hardly do. The number is that of the swallowed values, times
+        the frequency in other rows of the rarest of them.
         """
         size = len(plain.records[0])
         lines = plain.records[self.first - 1 : self.last]
@@ -96,17 +96,17 @@ class Enclosed:
         return sure, some
 
     def question(self) -> str:
-        """Say what cannot be told."""
+        """Return the message that asks which reading is right."""
         return (
-            f"row {self.row}: the lines {self.span} are one text in double quotes, or {self.lines} rows of "
-            f"which the first begins and the last ends with a quotation mark; if they are rows, enclose "
-            f"every text with a quotation mark in double quotes and double those in it; if it is one text, "
+            f"row {self.row}: lines {self.span} are one text in double quotes, or {self.lines} rows of which "
+            f"the first begins and the last ends with a quotation mark; if they are rows, enclose every text "
+            f"that has a quotation mark in double quotes, and double the marks in it; if they are one text, "
             f"enclose every field of the file, also in the header (pandas: quoting=csv.QUOTE_ALL)"
         )
 
 
 def enclosed_fields(quoted: Reading, separator: str) -> Iterator[Enclosed]:
-    """Yield the fields that hold the separator and a line break."""
+    """Yield the fields that contain the separator and a line break."""
     for index, record in enumerate(quoted.records):
         first = quoted.ends[index - 1] + 1 if index else 1
         if first == quoted.ends[index]:
@@ -118,9 +118,9 @@ def enclosed_fields(quoted: Reading, separator: str) -> Iterator[Enclosed]:
 
 
 def known_values(quoted: Reading, enclosed: Sequence[Enclosed]) -> list[Counter[str]]:
-    """Return how often every value stands in each column, outside of the fields in question.
+    """Return how often every value occurs in each column, outside the fields in question.
 
-    A column whose values are all different, such as a number for every row, tells nothing; see _telling.
+    A column whose values are all different, such as row numbers, is no evidence; see _telling.
     """
     rows = [record for record in quoted.records[1:] if any(record)]
     known = [Counter(column) for column in zip(*rows, strict=True)]
@@ -130,15 +130,15 @@ def known_values(quoted: Reading, enclosed: Sequence[Enclosed]) -> list[Counter[
 
 
 def _telling(known: Sequence[Counter[str]]) -> list[Counter[str]]:
-    """Return the counts of each column, none of a column whose values are all different."""
+    """Return the counts of each column, but none for columns whose values are all different."""
     return [Counter() if MANY <= counts.total() == len(counts) else counts for counts in known]
 
 
 def uses_quotes(plain: Reading) -> bool:
-    """Return whether fields of a file are enclosed in quotes, though not as it has to be.
+    """Return whether fields of a file are enclosed in quotes, but incorrectly.
 
-    Enclosed are quotes that are doubled, most values of a column, or one that stands there without
-    quotes as well: so look labels of which one quote was lost.
+    Signs of this are doubled quotes, a column with quotes around most values, or a value that also occurs
+    without quotes, such as a label that has lost a quote.
     """
     for column in zip(*(record for record in plain.records[1:] if any(record)), strict=True):
         values = set(column)
@@ -152,10 +152,10 @@ def uses_quotes(plain: Reading) -> bool:
 
 
 def torn(plain: Reading) -> list[str]:
-    """Return a line for each text in quotes that reading without quotes would tear into rows.
+    """Return a message for each text in quotes that a reading without quotes would split into rows.
 
-    Its first line begins a field with a quote, and the next line with a quote too many ends one. What stands
-    beside the text, where other rows have their labels, no other row has.
+    Its first line begins a field with a quote, and the next line with an odd number of quotes ends one.
+    No other row has the values that are next to the text, where other rows have their labels.
     """
     lines = list(enumerate(plain.records, 1))
     odd = [(number, line) for number, line in lines if sum(field.count('"') for field in line) % 2]
@@ -181,9 +181,9 @@ def _is_enclosed(value: str) -> bool:
 
 
 def begun(plain: Reading) -> list[tuple[int, str]]:
-    """Return the rows with a field that begins with a quotation mark, which is read as a part of it."""
+    """Return the rows with a field that begins with a quotation mark, which is read as part of it."""
     return [
-        (number, f"{field[:30]!r}: the quotation mark was read as a part of the text")
+        (number, f"{field[:30]!r}: the quotation mark was read as part of the text")
         for number, record in enumerate(plain.records[1:], 2)
         for field in record
         if field.startswith('"')

@@ -1,4 +1,4 @@
-"""The bytes of a file: unpacked, decoded, and what is wrong with them."""
+"""The bytes of a file: decompressed and decoded, with messages about errors."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
-MAX_BYTES = 2 << 30  # of a file, unpacked: what is larger is no collection of labelled texts
+MAX_BYTES = 2 << 30  # of a file, decompressed; labelled texts are smaller
 
 
 class Unreadable(Exception):
-    """What is wrong with a file, without its name; each line may begin with a place in it."""
+    """Messages about a file, without its name; each may begin with a place in the file."""
 
     def __init__(self, *lines: str) -> None:
         super().__init__(*lines)
@@ -28,7 +28,7 @@ def _open_zip(path: Path) -> IO[bytes]:
         name for name in archive.namelist() if not name.endswith("/") and not name.startswith("__MACOSX")
     ]
     if len(names) != 1:
-        raise Unreadable(f"packs {len(names)} files; expected one")
+        raise Unreadable(f"contains {len(names)} files; expected one")
     return archive.open(names[0])
 
 
@@ -41,7 +41,7 @@ OPENERS: dict[str, Callable[[Path], Any]] = {
 
 
 def unpacked(path: Path) -> bytes:
-    """Return the content of a file, unpacked by what its ending says."""
+    """Return the content of a file, decompressed according to its ending."""
     opener: Callable[[Path], Any] = OPENERS.get(path.suffix.lower(), lambda path: path.open("rb"))
     try:
         with opener(path) as stream:
@@ -57,19 +57,19 @@ def unpacked(path: Path) -> bytes:
     ) as error:
         raise Unreadable(f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if len(content) > MAX_BYTES:
-        raise Unreadable(f"more than {MAX_BYTES >> 30} GB; expected a collection of labelled texts")
+        raise Unreadable(f"more than {MAX_BYTES >> 30} GB; expected less, as labelled texts are small")
     return content
 
 
 def decoded(content: bytes) -> str:
-    """Return UTF-8 as text; every wrong byte becomes a lone surrogate (PEP 383)."""
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")) or 0 in content[:2]:  # also without a mark
+    """Return UTF-8 as text; every invalid byte becomes a lone surrogate (PEP 383)."""
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")) or 0 in content[:2]:  # also without a byte order mark
         raise Unreadable("is UTF-16; save the file as UTF-8")
     return content.decode("utf-8-sig", errors="surrogateescape")
 
 
 def decoding_error(value: str) -> str | None:
-    """Return what to say of a text that was not UTF-8, or None where it was."""
+    """Return a message about a text that was not UTF-8; None if it was."""
     try:
         value.encode()
     except UnicodeEncodeError as error:

@@ -1,4 +1,4 @@
-"""Files of texts and labels, whatever their format, read into columns with the number of every row."""
+"""Files of texts and labels in any format, read into columns and the numbers of their rows."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _PLACE = re.compile(r"(row|line) \d")
 
 @dataclass(frozen=True)
 class FileTable:
-    """The columns that were asked for, of one file, all of one length.
+    """The wanted columns of one file, all of the same length.
 
-    `rows` are the numbers by which a person finds the rows: as a spreadsheet counts them (the header is
-    row 1), in JSON Lines the line, in JSON and Parquet from 1. `doubts` are numbers of rows that may be
-    meant otherwise than they were read, each with what stands there.
+    `rows` are the row numbers for messages: as a spreadsheet counts them (the header is row 1), in JSON
+    Lines the line, in JSON and Parquet from 1. `doubts` are the numbers of rows that may have been misread,
+    each with its content.
     """
 
     path: Path
@@ -34,20 +34,19 @@ class FileTable:
 def read_file(path: Path, wanted: Sequence[str], sheet: str | None = None) -> FileTable:
     """Return the columns of a file whose names match `wanted`: names, or patterns with ``*`` and ``?``.
 
-    The ending names the format, before it that of what is packed (``.csv.gz``,
-    see :mod:`polysharp.config.sources`).
-    Text that is not UTF-8 comes with every wrong byte as a lone surrogate (PEP 383), so that whoever
-    reads the values can say in which row it stands.
+    The ending names the format, in compressed files the one before the last (``.csv.gz``, see
+    :mod:`polysharp.config.sources`). If text is not UTF-8, every invalid byte is a lone surrogate
+    (PEP 383), so that the caller can report its row.
 
     Parameters
     ----------
     sheet
-        Of a workbook: which one. None takes the only one.
+        The sheet of a workbook; None: the only one.
 
     Raises
     ------
     UserError
-        With a line for everything that is wrong with the file; not with the single values.
+        With a line for each problem of the file; single values are not checked.
     """
     try:
         ending = format_of(path)

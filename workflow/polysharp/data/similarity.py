@@ -1,4 +1,4 @@
-"""Texts that are the same, and texts that are nearly so."""
+"""Texts that are the same or nearly the same."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from rapidfuzz import fuzz
 from rensa import RMinHash, RMinHashDigestMatrix, RMinHashLSH
 
 NEARLY = 90  # rapidfuzz's ratio, 0 to 100, from which two texts are nearly the same
-SHINGLE = 4  # characters; languages without spaces have no words to compare by
-BANDS, ROWS = 16, 5  # texts that share 70 % of their shingles meet in a band with a probability of 95 %
-MOST = 50  # texts that one is compared with
-AT_A_TIME = 10_000  # texts whose shingles are in memory
+SHINGLE = 4  # characters, not words, as some languages are written without spaces
+BANDS, ROWS = 16, 5  # texts with 70 % common shingles share a band with a probability of 95 %
+MOST = 50  # texts with which each one is compared at most
+AT_A_TIME = 10_000  # texts whose shingles are in memory at once
 SEED = 1
 
 
@@ -23,11 +23,11 @@ def normalised(text: str) -> str:
 
 
 def near_copies(texts: Sequence[str]) -> list[tuple[int, int]]:
-    """Return pairs (earlier, later) of texts that are nearly the same: for every later one the first.
+    """Return pairs (earlier, later) of texts that are nearly the same: for each later one, the first.
 
     Candidates are found by MinHash of their character 4-grams and locality-sensitive hashing (Broder
-    1997; Leskovec, Rajaraman and Ullman, Mining of Massive Datasets, chapter 3), so that a pair may be
-    missed; each is then compared by its edit distance, so that none is wrong.
+    1997; Leskovec, Rajaraman and Ullman, Mining of Massive Datasets, chapter 3), which may miss pairs. Each
+    candidate is then checked by its edit distance, so that no pair is wrong.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def near_copies(texts: Sequence[str]) -> list[tuple[int, int]]:
 
 
 def _candidates(texts: Sequence[str]) -> list[tuple[int, list[int]]]:
-    """Return for every text the earlier ones that it shares a band with."""
+    """Return for every text the earlier ones with which it shares a band."""
     if not texts:
         return []
     digests = np.array(_digests(texts).to_rows(), dtype=np.uint32)
@@ -70,7 +70,7 @@ def _candidates(texts: Sequence[str]) -> list[tuple[int, list[int]]]:
 
 
 def _digests(texts: Sequence[str]) -> RMinHashDigestMatrix:
-    """Return the MinHash digests of texts, from the hashes of all their shingles one after the other."""
+    """Return the MinHash digests of texts, from the hashes of all their shingles in one array."""
     gap = SHINGLE - 1
     joined = "".join(text + "\0" * gap for text in texts) + "\0" * gap
     codes = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)

@@ -1,4 +1,4 @@
-"""Splits that are made: stratified by label, seeded, no text and no group in two of them."""
+"""Drawing splits: stratified by label, with a seed, and no text or group in two of them."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from polysharp.data.examples import Example
 
 
 def make_splits(examples: Sequence[Example], source: Source, seed: int) -> list[Example]:
-    """Return the examples with the splits that `source` gives in shares, in the same order.
+    """Return the examples with the splits that `source` gives as shares, in the same order.
 
-    Drawn from all of them, or from those of training where it has a name. Texts of one group, and texts
-    that are the same, stay together. Labels are stratified over the splits (Sechidis, Tsoumakas and
-    Vlahavas 2011, On the Stratification of Multi-Label Data, ECML PKDD); a text of a single-label task is
-    one with one label.
+    They are drawn from all texts, or from the training texts if `source` names that split. Texts of one
+    group, and texts that are the same, stay together. Labels are stratified over the splits (Sechidis,
+    Tsoumakas and Vlahavas 2011, On the Stratification of Multi-Label Data, ECML PKDD); texts of `single`
+    are treated as texts with one label.
 
     Raises
     ------
     UserError
-        When there are too few texts, or groups, for every split to have one.
+        When there are too few texts or groups to fill every split.
     """
     shares = source.shares
     if not shares:
@@ -49,10 +49,10 @@ def make_splits(examples: Sequence[Example], source: Source, seed: int) -> list[
 
 def _draw(examples: Sequence[Example], shares: Mapping[str, float], seed: int) -> list[str]:
     """Return the split of every example."""
-    from iterstrat.ml_stratifiers import IterativeStratification  # slow to load, and mostly not needed
+    from iterstrat.ml_stratifiers import IterativeStratification  # slow to load, and rarely needed
 
     unit_of = _units(examples)
-    random = np.random.RandomState(seed)  # what the library takes; its stream never changes
+    random = np.random.RandomState(seed)  # the library's type of generator; its stream is stable
     order = random.permutation(unit_of.max() + 1)
     labels: list[list[str]] = [[] for _ in order]
     for unit, example in zip(unit_of, examples, strict=True):
@@ -65,7 +65,7 @@ def _draw(examples: Sequence[Example], shares: Mapping[str, float], seed: int) -
 
 
 def _units(examples: Sequence[Example]) -> NDArray[np.int32]:
-    """Return the number of the unit that every example belongs to: what shares a text or a group with it."""
+    """Return the number of each example's unit: the examples that share a text or a group."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 

@@ -1,4 +1,4 @@
-"""Which rows of a source are meant, by their language and split, and what the rows are that are not."""
+"""Which rows of a source are used, by their language and split, and findings about the others."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHOWN = 20  # values of a column in a message
 
 @dataclass
 class Taken:
-    """The rows that a source means, and which values all rows have that say so."""
+    """Decides which rows of a source are used, and counts the values of language and split in all rows."""
 
     source: Source
     _values: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
@@ -30,7 +30,7 @@ class Taken:
         self._split_of_name = dict(zip(self.source.splits, SPLITS, strict=True))
 
     def split_of(self, table: FileTable, index: int, of_file: str | None) -> tuple[bool, str | None]:
-        """Return whether a row is meant, and its split; None where that is still to be made."""
+        """Return whether a row is used, and its split; None if splits are still to be drawn."""
         source = self.source
         if source.language_column is not None:
             language = self._value("language", source.language_column, table, index)
@@ -63,10 +63,10 @@ class Taken:
         found = self._values[kind]
         shown = ", ".join(repr(value) for value in sorted(found)[:SHOWN])
         hint = nearest(wanted, found)
-        return f"{self.source.path}: no row has {wanted!r} in column {column!r}; there are {shown}{hint}"
+        return f"{self.source.path}: no row has {wanted!r} in column {column!r}; its values are {shown}{hint}"
 
     def left_out(self) -> Iterator[tuple[CheckName, str, str]]:
-        """Yield what is not taken, as check, place and text: near misses of what is, and other splits."""
+        """Yield unused values as check, place and message: misspelt names of used ones, and other splits."""
         source = self.source
         if source.language_column is not None:
             wanted = str(source.language_value)
@@ -85,4 +85,4 @@ class Taken:
     def _told(self, kind: str, column: str, value: str, meant: str | None) -> str:
         count = self._values[kind][value]
         hint = f"; did you mean {meant!r}?" if meant else ""
-        return f"{value!r} in column {column!r} ({count} row{'s' * (count > 1)}) is not taken{hint}"
+        return f"{value!r} in column {column!r} ({count} row{'s' * (count > 1)}) is not used{hint}"

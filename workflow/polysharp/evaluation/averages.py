@@ -1,4 +1,4 @@
-"""Methods over all languages of a task, added up language by language: memory does not grow with them."""
+"""Averages of methods over all languages of a task, added up one by one to save memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Languages:
     """The languages of one task and label type.
 
     labels
-        Those of every language; None where languages have others.
+        The labels that all languages share; None if they differ.
     """
 
     expected: int = 0
@@ -35,13 +35,13 @@ class Languages:
         self.added += 1
         _add(self.estimates, scored.estimates)
         _add(self.differences, scored.differences)
-        if self.labels is None:  # texts with other labels are no texts of one data set
+        if self.labels is None:  # texts with different labels cannot be pooled
             self.tallies.clear()
         else:
             _add(self.tallies, scored.tallies)
 
     def averages(self, metric: Metric, reference: str | None) -> dict[str, Scored]:
-        """Return the averages over the languages, by the name of each; none without languages."""
+        """Return the averages over the languages, by name; empty without languages."""
         if not self.added:
             return {}
         mean = Scored(

@@ -16,7 +16,7 @@ from polysharp.evaluation.thresholds import tune_thresholds
 
 @dataclass(frozen=True)
 class Decision:
-    """Outcome of a choice on validation."""
+    """Scores and thresholds on validation, and the value of the selection metric."""
 
     scores: Scores
     thresholds: list[float] | None
@@ -24,13 +24,13 @@ class Decision:
 
 
 def probabilities(logits: NDArray[np.float64], label_type: LabelType) -> Scores:
-    """Return softmax over single labels, or the sigmoid of every one of several."""
+    """Return the softmax over the labels (single), or the sigmoid of each label (multi)."""
     found: Scores = softmax(logits, axis=1) if label_type == "single" else expit(logits)
     return found
 
 
 def judge(logits: NDArray[np.float64], truth: Indicators, label_type: LabelType, metric: Metric) -> Decision:
-    """Return the scores of validation texts, thresholds tuned on them for multi-label, and the metric."""
+    """Return the scores of validation texts, the thresholds tuned on them (multi), and the metric's value."""
     predicted = probabilities(logits, label_type)
     thresholds = tune_thresholds(predicted, truth) if label_type == "multi" else None
     return Decision(predicted, thresholds, scores(truth, decide(predicted, thresholds))[metric])

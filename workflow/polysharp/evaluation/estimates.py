@@ -1,4 +1,4 @@
-"""The scores of methods on one data set, or on several, with what seeds and resampled texts make of them."""
+"""The scores of methods on one data set, or on several, over seeds and resampled texts."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Predictions = Sequence[Predicted]  # of every seed
 
 @dataclass(frozen=True)
 class Tally:
-    """What one method can be compared by: the counts of every seed.
+    """The counts of one method for every seed, from which its scores are computed.
 
-    Tallies of data sets with the same labels can be added: the sum is that of all their texts together.
+    Tallies of data sets with the same labels can be added: the sum is the tally of all their texts together.
 
     observed, resampled
-        On the texts as they are, and as they are resampled.
+        Counts on the original texts, and on resampled texts.
     swapped
-        On those texts alone on which methods change places; empty where nothing is compared.
+        Counts on only the texts on which methods are swapped; empty if nothing is compared.
     """
 
     observed: tuple[Counts, ...]
@@ -40,7 +40,7 @@ class Tally:
 
     @cached_property
     def rows(self) -> dict[str, Estimate]:
-        """Return every row of a classification report, named as by `f1_rows`."""
+        """Return every row of a classification report, named as in `f1_rows`."""
         observed = [f1_rows(of_seed) for of_seed in self.observed]
         resampled = [f1_rows(of_seed) for of_seed in self.resampled]
         return {
@@ -79,7 +79,7 @@ class Tally:
         )
 
     def _repeated(self, seeds: int) -> Tally:
-        """Return the same for a method that draws nothing at random, as if it had these seeds."""
+        """Return the tally repeated for each of so many seeds, if the method has no randomness."""
         if len(self.observed) == seeds:
             return self
         return Tally(self.observed * seeds, self.resampled * seeds, self.swapped * seeds)
@@ -103,7 +103,7 @@ def _sums(ours: Sequence[Counts], theirs: Sequence[Counts]) -> tuple[Counts, ...
 
 
 def _exchanged(own: Counts, own_swapped: Counts, other_swapped: Counts, metric: Metric) -> Draws:
-    """Return the score of one method, the other's predictions standing where they change places."""
+    """Return the score of one method, with the other's predictions on the swapped texts."""
     mixed = {key: own[key] - own_swapped[key] + other_swapped[key] for key in own}
     return f1_rows(mixed)[METRICS[metric]]
 
@@ -118,7 +118,7 @@ class Scored:
 
 
 def score(tallies: Mapping[str, Tally], metric: Metric, reference: str | None) -> Scored:
-    """Return the scores of methods on the same texts, and how much they differ from the reference's."""
+    """Return the scores of methods on the same texts, and their differences from the reference's."""
     estimates = {method: tally.estimate(metric) for method, tally in tallies.items()}
     differences = {
         method: tally.minus(tallies[reference], metric)

@@ -13,7 +13,7 @@ from polysharp.core.terms import METRICS, LabelType, Metric
 
 NO_LABEL = ""
 BINS = 15  # of probabilities
-Counts = Mapping[str, NDArray[np.float64]]  # as weighted_counts gives them
+Counts = Mapping[str, NDArray[np.float64]]  # as returned by weighted_counts
 AVERAGES: Mapping[LabelType, tuple[str, ...]] = {
     "single": ("macro", "weighted"),  # the micro average of single labels is the accuracy
     "multi": ("micro", "macro", "weighted", "samples"),
@@ -22,7 +22,7 @@ AVERAGES: Mapping[LabelType, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class ReportRow:
-    """One line of a classification report. Accuracy stands in `f1` of its row."""
+    """One row of a classification report. The accuracy is in `f1` of its row."""
 
     row_type: str  # label | average | accuracy
     row: str
@@ -37,7 +37,7 @@ class ReportRow:
 
 
 def exact_matches(y_true: Indicators, y_pred: Indicators, unmapped: Mask | None = None) -> Mask:
-    """Return where all labels of a text are right, (texts,); an unmapped answer is never right."""
+    """Return whether all labels of each text are correct, (texts,); an unmapped answer never is."""
     exact: Mask = (y_true == y_pred).all(1)
     return exact if unmapped is None else exact & ~unmapped
 
@@ -51,10 +51,10 @@ def classification_report(
 ) -> list[ReportRow]:
     """Return the rows of scikit-learn's classification report, with ``zero_division=0``.
 
-    Labels without support are rows like any other, and part of the macro average. An unmapped answer
+    Labels without support have a row like any other, and count in the macro average. An unmapped answer
     counts as wrong in the accuracy, and as no label in the other rows.
     """
-    # Its import takes seconds, which every command that reads results would wait for.
+    # Imported here because it takes seconds, which commands that only read results need not wait for.
     from sklearn.metrics import precision_recall_fscore_support
 
     per_label = precision_recall_fscore_support(y_true, y_pred, average=None, zero_division=0)
@@ -73,22 +73,22 @@ def classification_report(
 def weighted_counts(
     predictions: Sequence[Predicted], blocks: Iterable[NDArray[np.float32]] | None = None
 ) -> list[Counts]:
-    """Return true positives, predicted and actual counts per label, texts counted by weights.
+    """Return true positives, predicted and actual counts per label, over weighted texts.
 
     Parameters
     ----------
     predictions
-        True and predicted labels of the same texts, (texts, labels): of every seed of every method.
+        True and predicted labels of the same texts, (texts, labels), for every seed of every method.
     blocks
-        Weights (draws, texts), in blocks of draws: how often every text counts in every draw. They are
-        whole numbers, whose sums single precision holds exactly, in a third of the time. Without
-        blocks there is one draw, in which every text counts once.
+        Weights (draws, texts), in blocks of draws: how often each text counts in each draw. They are whole
+        numbers, so that sums in single precision are exact; they take a third of the time. Without blocks
+        there is one draw, in which every text counts once.
 
     Returns
     -------
     list of dict
         For every pair of `predictions`: ``tp``, ``predicted``, ``actual``: (draws, labels); ``exact``:
-        (draws, 1), the weight of the texts with all labels right; ``samples``: (draws, 1), the weighted
+        (draws, 1), the weight of the texts with all labels correct; ``samples``: (draws, 1), the weighted
         sum of the texts' own F1; ``total``: (draws, 1).
     """
     if blocks is None:
@@ -109,9 +109,9 @@ class _WeightedSums:
         own_f1 = np.divide(2.0 * both.sum(1), sizes, out=np.zeros(len(sizes)), where=sizes > 0)
         exact = exact_matches(y_true, y_pred, unmapped)
         self.labels = y_true.shape[1]
-        # One product of matrices in place of five.
+        # One matrix product instead of five.
         self.columns = np.column_stack([both, y_pred, y_true, exact, np.ones(len(y_true), bool)])
-        # The F1 of a text is no whole number, unless the text has one label.
+        # The F1 of a text is not a whole number, unless the text has one label.
         self.own_f1 = None if np.array_equal(own_f1, exact) else own_f1
         self.products: list[NDArray[np.float64]] = []
         self.samples: list[NDArray[np.float64]] = []
@@ -164,11 +164,12 @@ def scores(y_true: Indicators, y_pred: Indicators, unmapped: Mask | None = None)
 
 
 def confusions(y_true: Indicators, y_pred: Indicators, names: Sequence[str]) -> dict[tuple[str, str], int]:
-    """Return how many texts have a label, and what was predicted in its place: (true, predicted) to count.
+    """Return the number of texts for each pair of labels (true, predicted).
 
-    A label that was found stands beside itself; one that was missed beside every label that was
-    predicted wrongly for the same text, or :data:`NO_LABEL`; one that was predicted where none was
-    missed beside that, too. Of single labels this is the confusion matrix.
+    A correct label is paired with itself. A missed label is paired with every label that was wrongly
+    predicted for the same text, or with :data:`NO_LABEL` if there is none. A label that was wrongly
+    predicted for a text without missed labels is paired with :data:`NO_LABEL`, too. For single labels this
+    is the confusion matrix.
     """
     found = (y_true & y_pred).sum(0)
     missed, wrong = y_true & ~y_pred, y_pred & ~y_true
@@ -182,11 +183,11 @@ def confusions(y_true: Indicators, y_pred: Indicators, names: Sequence[str]) -> 
 
 
 def expected_calibration_error(y_true: Indicators, y_scores: Scores, label_type: LabelType) -> float:
-    """Return by how much probabilities miss the shares that come true, in [0, 1].
+    """Return how far predicted probabilities are from observed shares, in [0, 1].
 
-    Guo et al. 2017, equation 3: decisions in 15 bins of equal width by their probability; the gap
-    between mean probability and share of a bin, weighted by its size. The decisions are the best
-    label of every text (single), or every label of every text (multi).
+    Guo et al. 2017, equation 3: decisions are put into 15 bins of equal width by their probability. The
+    gap between mean probability and observed share of each bin is weighted by the bin's size. The decisions
+    are the best label of every text (single), or every label of every text (multi).
     """
     if label_type == "single":
         best = y_scores.argmax(1)

@@ -1,4 +1,4 @@
-"""Intervals and paired tests over seeds and test texts together. What and why: docs/statistics.md."""
+"""Intervals and paired tests over seeds and test texts together, as explained in docs/statistics.md."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ Draws = NDArray[np.float64]
 Block = NDArray[np.float32]  # (draws of the block, texts)
 BLOCK = 2**18  # numbers in a block: 1 MB, and 4 MB while they are drawn
 KEPT = 2**22  # numbers that are kept for the next data set: 16 MB
-FEW_DRAWS = 20  # of which a share says little
+FEW_DRAWS = 20  # too few for the share of draws to be a precise p-value
 
 
 @dataclass(frozen=True)
 class Resamples:
-    """The random draws for a number of test texts: the same for every data set and method with as many.
+    """The random draws for a number of test texts: the same for every data set and method of that size.
 
     Methods are therefore paired. So are languages, text by text, if they are translations of the same
     texts in the same order; if they are not, the draws are as good as any others.
 
     The draws come in blocks, each an array (draws of the block, texts), so that memory does not grow with
-    the number of texts. Few texts keep their blocks for the next data set; many texts draw them again,
-    from the same stream. Where blocks begin and end does not matter to the numbers.
+    the number of texts. With few texts, the blocks are kept for the next data set; with many, they are
+    drawn again from the same stream. The size of the blocks does not affect the numbers.
     """
 
     texts: int
     draws: int
 
     def weights(self) -> Iterable[Block]:
-        """Return how often a text is in a sample of as many texts, drawn with replacement."""
+        """Return how often each text is in a sample of the same size, drawn with replacement."""
         return self._kept_weights if self._is_small else self._weights()
 
     def swaps(self) -> Iterable[Block]:
-        """Return 1 where two methods change places on a text, else 0."""
+        """Return 1 where two methods are swapped on a text, else 0."""
         return self._kept_swaps if self._is_small else self._swaps()
 
     @property
@@ -73,7 +73,7 @@ class Resamples:
         return np.random.default_rng([self.texts, self.draws])
 
     def _integers(self, random: np.random.Generator, end: int) -> Iterator[NDArray[np.int64]]:
-        """Yield whole numbers below `end` in blocks: those that one call for all draws would give."""
+        """Yield whole numbers below `end` in blocks: the same that one call for all draws would give."""
         rows = max(1, BLOCK // self.texts)
         for first in range(0, self.draws, rows):
             yield random.integers(end, size=(min(rows, self.draws - first), self.texts))
@@ -81,25 +81,25 @@ class Resamples:
 
 @lru_cache(maxsize=2)  # of validation and of test
 def resamples(texts: int, draws: int) -> Resamples:
-    """Return the resamples of a number of texts, which depend on that number and nothing else."""
+    """Return the resamples of a number of texts, which depend on the two numbers and nothing else."""
     return Resamples(texts, draws)
 
 
 @lru_cache
 def _seed_noise(seeds: int, draws: int) -> Draws:
-    """Return draws of Student's t with a degree of freedom less than there are seeds; 0 for one seed."""
+    """Return draws from Student's t with one degree of freedom fewer than seeds; 0 for one seed."""
     if seeds < 2:
         return np.zeros(draws)
-    even = t.ppf((np.arange(draws) + 0.5) / draws, seeds - 1)  # its tails are long: none left to chance
+    even = t.ppf((np.arange(draws) + 0.5) / draws, seeds - 1)  # evenly spaced quantiles: its tails are long
     return np.random.default_rng([seeds, draws]).permutation(even)
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A score of one method, or several of them, as the mean over its seeds.
+    """One or several scores of a method, as the mean over its seeds.
 
     observed
-        (seeds,) or (seeds, scores): on the texts as they are.
+        (seeds,) or (seeds, scores): on the original texts.
     resampled
         (draws, seeds) or (draws, seeds, scores): on resampled texts.
     """
@@ -121,10 +121,10 @@ class Estimate:
 
     @property
     def joint_variance(self) -> NDArray[np.float64]:
-        """Return the variance of `mean` by what a seed and a text do together, () or (scores,).
+        """Return the variance of `mean` due to the interaction of seeds and texts, () or (scores,).
 
-        Both the scores of the seeds and the resampled texts hold it: it has to be taken off once. The
-        texts are many, so what is left of their part is known well; that of the seeds would not be.
+        Both the variance over seeds and that over resampled texts contain it, so it has to be subtracted
+        once. It is subtracted from that over texts, which is more precise because there are many texts.
         """
         seeds = len(self.observed)
         if seeds < 2:
@@ -145,7 +145,7 @@ class Estimate:
         return np.asarray(np.clip(ends, *self.limits))
 
     def __add__(self, other: Estimate) -> Estimate:
-        """Return the sum of two scores, as of two languages, draw by draw and seed by seed."""
+        """Return the sum of two scores, such as of two languages, draw by draw and seed by seed."""
         return Estimate(self.observed + other.observed, self.resampled + other.resampled)
 
     def __truediv__(self, number: int) -> Estimate:
@@ -158,8 +158,8 @@ class Difference(Estimate):
     """A method's score minus another's on the same texts and, where both have them, seeds.
 
     swapped
-        (draws,): the same where the methods change places on half of the texts, drawn at random: what
-        it may come to where there is no difference.
+        (draws,): the same with the methods swapped on half of the texts, drawn at random: how large the
+        difference may be by chance.
     """
 
     swapped: Draws
@@ -178,20 +178,20 @@ class Difference(Estimate):
 
     @property
     def p_value(self) -> float:
-        """Return how often a difference as large comes about where there is none; two-sided.
+        """Return the two-sided p-value: how often a difference this large occurs if there is none.
 
-        Over texts by approximate randomisation (Noreen 1989; Yeh 2000), over seeds by Student's t: the
-        sum of the two is a Behrens-Fisher distribution.
+        Texts are tested by approximate randomisation (Noreen 1989; Yeh 2000), seeds by Student's t. The
+        sum of the two has a Behrens-Fisher distribution.
         """
         return self._p_value(self.joint_variance)
 
     @property
     def cautious_p_value(self) -> float:
-        """Return the p-value for tests at levels far below .05, as of many pairs of methods.
+        """Return the p-value for tests at levels far below .05, such as of many pairs of methods.
 
-        Scores are shares of texts: two or three seeds have the same difference more often than scores
-        without steps would. Their part is then 0, and without `joint_variance` the part of the texts is too
-        small. Here no more of it is taken off than the seeds show.
+        Scores are shares of texts, so two or three seeds have equal differences more often than with
+        continuous scores. The variance over seeds is then 0, and subtracting `joint_variance` would leave
+        too little variance over texts. Here no more is subtracted than the variance over seeds.
         """
         return self._p_value(np.minimum(self.joint_variance, self.seed_scale**2))
 
@@ -199,7 +199,7 @@ class Difference(Estimate):
         size, seeds = abs(float(self.mean)), float(self.seed_scale)
         texts: Draws = self.swapped * _shrunk(np.asarray(np.mean(self.swapped**2)), joint_variance)
         noise = _seed_noise(len(self.observed), len(texts)) * seeds
-        sums = np.concatenate([texts + noise, texts - noise])  # who is the reference must not matter
+        sums = np.concatenate([texts + noise, texts - noise])  # it must not matter which is the reference
         beyond = int((np.abs(sums) >= size - 1e-12).sum())
         if beyond >= FEW_DRAWS:
             return (beyond + 1) / (len(sums) + 1)
@@ -207,7 +207,7 @@ class Difference(Estimate):
 
 
 def _shrunk(variance: NDArray[np.float64], part: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return by what draws have to be multiplied to lose a part of their variance."""
+    """Return the factor by which draws are multiplied to remove a part of their variance."""
     left = np.maximum(variance - part, 0)
     return np.sqrt(np.divide(left, variance, out=np.zeros_like(left), where=variance > 0))
 
@@ -219,7 +219,7 @@ def _tail(size: float, normal: float, student: float, freedom: int) -> float:
     if normal == 0:
         return float(2 * t.sf(size / student, freedom))
 
-    def above(z: float) -> float:  # norm.pdf(z) * t.sf(..., freedom), whose checks take most of the time
+    def above(z: float) -> float:  # norm.pdf(z) * t.sf(..., freedom), without their slow checks
         density = exp(-(z**2) / 2) / sqrt(2 * pi)
         return float(density * stdtr(freedom, (normal * z - size) / student))
 
@@ -230,7 +230,7 @@ def _tail(size: float, normal: float, student: float, freedom: int) -> float:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A difference as it is printed: estimate, 95 % interval, p-value where there is a test."""
+    """A difference as reported: estimate, 95 % interval, and p-value if there is a test."""
 
     difference: float
     low: float
@@ -239,7 +239,7 @@ class Comparison:
 
 
 def compare(difference: Difference, testable: bool) -> Comparison:
-    """Return what a difference comes to; `testable` where its seeds tell how much they vary."""
+    """Return a difference as reported; `testable` says whether its seeds show how much they vary."""
     low, high = difference.interval()
     p_value = difference.p_value if testable else None
     return Comparison(float(difference.mean), float(low), float(high), p_value)

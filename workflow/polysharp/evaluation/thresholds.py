@@ -13,8 +13,8 @@ DEFAULT = 0.5
 def tune_thresholds(scores: Scores, y_true: Indicators) -> list[float]:
     """Return the threshold of every label that gives the highest F1 on these texts.
 
-    Candidates lie half-way between neighbouring scores; of equally good ones the nearest to 0.5 is
-    taken. A label without a positive text keeps 0.5.
+    Candidates lie half-way between neighbouring scores; of equally good ones, the nearest to 0.5 is
+    taken. A label without positive texts keeps 0.5.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def _tune(scores: NDArray[np.float64], truth: NDArray[np.bool_]) -> float:
     distinct = np.unique(scores)
     lower, upper = distinct[:-1], distinct[1:]
     between = (lower + upper) / 2
-    between = np.where(between > lower, between, upper)  # of neighbouring numbers half-way may be the lower
+    between = np.where(between > lower, between, upper)  # half-way between adjacent floats may be the lower
     candidates = np.concatenate(([distinct[0] / 2], between, [DEFAULT]))
     predicted = scores[None, :] >= candidates[:, None]
     f1 = 2 * (predicted & truth).sum(1) / (predicted.sum(1) + truth.sum())

@@ -1,1 +1,1 @@
-"""Pre-trained models as ordinary local folders, and the classifier around an encoder."""
+"""Pre-trained models as local folders, and the classifier around an encoder."""

@@ -1,4 +1,4 @@
-"""What makes a model unusable, found before or after it is loaded."""
+"""Checks that a model can be used, before and after it is loaded."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ SAFETENSORS = (WEIGHTS, f"{WEIGHTS}.index.json")
 PICKLES = (PICKLE, INDEX)
 ADAPTER = "adapter_config.json"
 
-# Any of these holds a vocabulary. Without one, transformers loads an empty tokenizer and says nothing.
+# Each of these holds a vocabulary. Without one, transformers silently loads an empty tokenizer.
 VOCABULARIES = (
     "tokenizer.json",
     "vocab.txt",
@@ -30,31 +30,31 @@ VOCABULARIES = (
 )
 
 
-# Digits and words in the scripts of most of the world's encoders: any vocabulary knows some of it.
+# Digits and words in the scripts of most encoders: every vocabulary knows some of them.
 SAMPLE = "a e i n o r s t 1 2 3 the и не που של في में है ที่ 的 一 の は 이 다"
 
 
 def has_safetensors(folder: Path) -> bool:
-    """Return whether a folder has weights without pickle."""
+    """Return whether a folder has weights as safetensors."""
     return any((folder / file).is_file() for file in SAFETENSORS)
 
 
 def model_folder(folder: Path) -> Path:
-    """Return the folder of the encoder itself, in a folder that sentence-transformers has written."""
+    """Return the folder of the encoder, which may be inside a folder of sentence-transformers."""
     inner = folder / INNER
     return inner if (inner / "config.json").is_file() and not (folder / "config.json").is_file() else folder
 
 
 def check_folder(name: str, folder: Path) -> str:
-    """Return the file that names the weights in `folder`, after checking what can be told without loading."""
+    """Return the weights file (or its index) in `folder`, after all checks that need no loading."""
     if not folder.is_dir():
         raise UserError(f"model {name}: no such folder")
     if (folder / ADAPTER).is_file():
         base = read_json(folder / ADAPTER).get("base_model_name_or_path")
         raise UserError(
-            f"model {name}: the folder holds an adapter of {base}, which is not merged; merge"
-            " it, and give the merged folder: PeftModel.from_pretrained(<the model>,"
-            " <this folder>).merge_and_unload().save_pretrained(<the merged folder>), and its tokenizer"
+            f"model {name}: the folder holds an unmerged adapter of {base}; merge it, and use the"
+            " merged folder: PeftModel.from_pretrained(<the model>,"
+            " <this folder>).merge_and_unload().save_pretrained(<the merged folder>); copy the tokenizer too"
         )
     if not (folder / "config.json").is_file():
         raise UserError(
@@ -76,7 +76,7 @@ def check_folder(name: str, folder: Path) -> str:
 
 
 def check_architecture(name: str, folder: Path) -> None:
-    """Refuse a configuration that transformers cannot load by itself, or that is not an encoder's."""
+    """Refuse a configuration that needs code outside of transformers, or that is not an encoder's."""
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
     from polysharp.models.classifier import WITH_DECODER
@@ -87,27 +87,27 @@ def check_architecture(name: str, folder: Path) -> None:
             config = config["encoder"]
         model_type = config["model_type"]
     except (ValueError, KeyError, TypeError):
-        raise UserError(f"model {name}: its config.json does not say which model_type it is") from None
+        raise UserError(f"model {name}: its config.json states no model_type") from None
     if model_type not in CONFIG_MAPPING_NAMES:
         if "auto_map" in config:
             raise UserError(
                 f"model {name}: needs code from its own repository ({model_type}), which is never run;"
-                " choose a model of an architecture that transformers has"
+                " choose a model whose architecture is part of transformers"
             )
         raise UserError(
             f"model {name}: transformers has no architecture {model_type!r}"
             + nearest(model_type, CONFIG_MAPPING_NAMES)
         )
     if config.get("is_encoder_decoder") and model_type not in WITH_DECODER:
-        raise UserError(f"model {name}: {model_type} is an encoder with a decoder; choose an encoder alone")
+        raise UserError(f"model {name}: {model_type} has a decoder; choose a model that is only an encoder")
 
 
 def load_tokenizer(name: str, folder: Path) -> Any:
-    """Return the fast tokenizer in `folder`, which pads with its last token where it has nothing else."""
+    """Return the fast tokenizer in `folder`; without a padding token, it pads with the end-of-text token."""
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
     from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES, tokenizer_class_from_name
 
-    # Those that exist in Python alone ask for packages first, and are no use with them either.
+    # Tokenizers written only in Python may ask for packages first, and could not be used even with them.
     declared = [
         read_json(folder / file).get("tokenizer_class")
         for file in ("tokenizer_config.json", "config.json")
@@ -123,20 +123,20 @@ def load_tokenizer(name: str, folder: Path) -> Any:
         usable, kind = tokenizer.is_fast, type(tokenizer).__name__
     if not usable:
         raise UserError(
-            f"model {name}: its tokenizer {kind} exists in Python alone; polysharp needs a fast one"
-            " (tokenizer.json); docs/models.md says which models have none"
+            f"model {name}: its tokenizer {kind} has no fast version (tokenizer.json), which polysharp"
+            " needs; docs/models.md says which models have none"
         )
     tokenizer = _as_its_vocabulary_normalises(tokenizer, folder)
     if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token  # the attention mask tells it from the end of a text
+        tokenizer.pad_token = tokenizer.eos_token  # the attention mask distinguishes the two
     return tokenizer
 
 
 def _as_its_vocabulary_normalises(tokenizer: Any, folder: Path) -> Any:
-    """Return a tokenizer with the normalisation of its vocabulary, where transformers has left it out.
+    """Return a tokenizer with the normalisation of its vocabulary, if transformers has omitted it.
 
-    Vocabularies of sentencepiece hold a map of characters: compatibility forms, spaces that do not break.
-    transformers 5 passes it by for DeBERTa and BigBird, whose vocabulary then knows less than it should.
+    Vocabularies of sentencepiece hold a map of characters, such as compatibility forms and non-breaking
+    spaces. transformers 5 ignores it for DeBERTa and BigBird, so that more tokens are unknown.
     """
     from tokenizers import Tokenizer, normalizers
     from transformers import PreTrainedTokenizerFast
@@ -159,7 +159,7 @@ def _as_its_vocabulary_normalises(tokenizer: Any, folder: Path) -> Any:
         backend.normalizer = normalizers.Sequence([normalizers.Precompiled(characters), *own])
     else:
         return tokenizer
-    # A class of its own would build the normalisation anew whenever it is loaded.
+    # The tokenizer's own class would rebuild the normalisation whenever it is loaded.
     return PreTrainedTokenizerFast(
         tokenizer_object=backend,
         model_input_names=tokenizer.model_input_names,
@@ -170,7 +170,7 @@ def _as_its_vocabulary_normalises(tokenizer: Any, folder: Path) -> Any:
 
 
 def check_tokenizer(name: str, folder: Path) -> "PreTrainedTokenizerBase":
-    """Return the prepared tokenizer; refuse one that knows nothing, is not the model's, or cannot pad."""
+    """Return the prepared tokenizer; refuse it if it is empty, does not fit the model, or cannot pad."""
     from transformers import AutoTokenizer
 
     with as_user_error(name):
@@ -180,14 +180,14 @@ def check_tokenizer(name: str, folder: Path) -> "PreTrainedTokenizerBase":
     ids = tokenizer(SAMPLE, add_special_tokens=False)["input_ids"]
     if not set(ids) - set(tokenizer.all_special_ids):
         raise UserError(
-            f"model {name}: its tokenizer knows no word of a sample in ten scripts; files are missing"
+            f"model {name}: its tokenizer knows no word of a sample in ten scripts; its files are incomplete"
         )
     pieces = max(tokenizer.get_vocab().values()) + 1
     rows = read_json(folder / "config.json")["vocab_size"]
     if pieces > rows:
         raise UserError(
-            f"model {name}: its tokenizer has {pieces} pieces, its embeddings {rows} rows;"
-            " tokenizer and weights do not belong together"
+            f"model {name}: its tokenizer has {pieces} tokens, but its embeddings {rows} rows;"
+            " tokenizer and weights do not match"
         )
     if tokenizer.pad_token_id is None:
         raise UserError(f"model {name}: its tokenizer has no padding token, so texts cannot be batched")
@@ -196,7 +196,7 @@ def check_tokenizer(name: str, folder: Path) -> "PreTrainedTokenizerBase":
 
 @contextmanager
 def as_user_error(name: str) -> Iterator[None]:
-    """Turn what transformers raises over the files of a model into one line."""
+    """Turn errors of transformers about the files of a model into one line."""
     from safetensors import SafetensorError
 
     try:

@@ -1,7 +1,7 @@
 """A transformer encoder with mean pooling and a linear head.
 
-Importing this module registers the classifier with transformers' Auto classes, so that a published
-folder loads by ``AutoModelForSequenceClassification.from_pretrained`` without remote code.
+Importing this module registers the classifier with transformers' Auto classes, so that
+``AutoModelForSequenceClassification.from_pretrained`` loads a published folder without remote code.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from transformers import (
 )
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-WITH_DECODER = ("t5", "mt5", "umt5")  # model types of which the encoder alone is taken
+WITH_DECODER = ("t5", "mt5", "umt5")  # model types of which only the encoder is used
 
 
 class PooledClassifierConfig(PretrainedConfig):
-    """Configuration of :class:`PooledClassifier`: the encoder's, and what labels need."""
+    """Configuration of :class:`PooledClassifier`: that of the encoder, and the labels."""
 
     model_type = "polysharp_pooled"
     sub_configs: ClassVar[dict[str, Any]] = {"encoder": AutoConfig}
@@ -44,7 +44,7 @@ class PooledClassifier(PreTrainedModel):
 
     def __init__(self, config: PooledClassifierConfig) -> None:
         super().__init__(config)
-        # Only transformers' own bookkeeping makes a configuration without these.
+        # Only transformers itself creates configurations without these, for internal use.
         assert config.encoder is not None and config.num_labels is not None
         self.encoder = auto_class(config.encoder).from_config(config.encoder)
         self.head = nn.Linear(config.encoder.hidden_size, config.num_labels)
@@ -57,14 +57,14 @@ class PooledClassifier(PreTrainedModel):
 
 
 def auto_class(config: PretrainedConfig) -> Any:
-    """Return the Auto class that makes an encoder of `config`: of T5 and its kin the encoder alone."""
+    """Return the Auto class that makes an encoder from `config`; for T5 and the like, without the decoder."""
     return AutoModelForTextEncoding if config.model_type in WITH_DECODER else AutoModel
 
 
 def mean_pool(hidden: Tensor, attention_mask: Tensor) -> Tensor:
     """Return the mean (texts, width) over the tokens of `hidden` (texts, tokens, width) that the mask keeps.
 
-    Summed in float32 at least, whatever precision the encoder computed in.
+    The sum is in float32 at least, whatever the precision of the encoder.
     """
     hidden = hidden.to(torch.promote_types(hidden.dtype, torch.float32))
     mask = attention_mask.unsqueeze(-1).to(hidden)
@@ -72,12 +72,12 @@ def mean_pool(hidden: Tensor, attention_mask: Tensor) -> Tensor:
 
 
 def from_encoder(encoder: PreTrainedModel, config: PooledClassifierConfig) -> PooledClassifier:
-    """Return a classifier around an encoder that is there already, its head drawn at random."""
-    with torch.device("meta"):  # else a second encoder would be drawn, to be thrown away
+    """Return a classifier around an existing encoder, with a random head."""
+    with torch.device("meta"):  # otherwise a second encoder would be initialised and thrown away
         model = PooledClassifier(config)
     model.encoder = encoder
     model.head = nn.Linear(model.head.in_features, model.head.out_features)
-    nn.init.normal_(model.head.weight, std=0.02)  # as transformers draws heads
+    nn.init.normal_(model.head.weight, std=0.02)  # as transformers initialises heads
     nn.init.zeros_(model.head.bias)
     return model
 

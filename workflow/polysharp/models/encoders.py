@@ -1,4 +1,4 @@
-"""Encoders read from folders: all of their weights are there, and none is left over."""
+"""Loading encoders from folders: no weights may be missing, and none left over."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from polysharp.core.errors import UserError, list_some
 
-if TYPE_CHECKING:  # both take seconds to import, and commands import this module
+if TYPE_CHECKING:  # transformers takes seconds to import, and commands import this module
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-# No learnt weights, though some files hold them: they are computed again when a model is made.
+# Buffers that some files hold: they are not trained, but computed when a model is built.
 _BUFFER = re.compile(r"(^|\.)(position_ids|token_type_ids|inv_freq|masked_bias|attn\.(attention\.)?bias)$")
 _ADAPTER = re.compile(r"\.(base_layer|lora_\w+|modules_to_save|adapters?)\.")
 SHORT = "a e i o"
@@ -22,20 +22,20 @@ NOTICEABLE = 1e-3  # of the largest state: float32 differs by 1e-5 with the shap
 def load_encoder(
     name: str, folder: Path, config: PretrainedConfig | None = None
 ) -> tuple[PreTrainedModel, Set[str]]:
-    """Return the encoder in `folder`, in float32, and the weights of its pooler that are at random.
+    """Return the encoder in `folder`, in float32, and the weights of its pooler that are random.
 
     Parameters
     ----------
     name
-        What messages call the model.
+        Name of the model in messages.
     config
-        In place of the one in `folder`.
+        Used instead of the one in `folder`.
 
     Raises
     ------
     UserError
-        When weights of the encoder are missing or left over, which heads and poolers may be, or hold what is
-        no number.
+        When weights of the encoder are missing, left over or not finite. Heads and poolers may be missing
+        or left over.
     """
     import torch
     from transformers import AutoConfig
@@ -65,19 +65,19 @@ def load_encoder(
     broken = sorted(weight for weight, tensor in model.named_parameters() if not tensor.isfinite().all())
     if broken:
         raise UserError(
-            f"model {name}: {len(broken)} weights hold what is no number (NaN or infinite):"
-            f" {list_some(broken)}; its training or saving failed, choose another"
+            f"model {name}: {len(broken)} weights are not finite (NaN or infinite):"
+            f" {list_some(broken)}; its training or saving failed, choose another model"
         )
     return model, missing
 
 
 def load_own_classifier(folder: Path, config: PretrainedConfig) -> PreTrainedModel:
-    """Return transformers' own classifier around the encoder in `folder`, in float32, its head at random.
+    """Return transformers' own classifier around the encoder in `folder`, in float32, with a random head.
 
     Raises
     ------
     UserError
-        When transformers has none for such an encoder, or weights of the encoder are missing.
+        When transformers has no classifier for this encoder, or weights of the encoder are missing.
     """
     import torch
     from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, AutoModelForSequenceClassification
@@ -100,10 +100,10 @@ def load_own_classifier(folder: Path, config: PretrainedConfig) -> PreTrainedMod
 
 
 def check_weights(name: str, encoder: PreTrainedModel, missing: Set[str], unexpected: Set[str]) -> None:
-    """Refuse an encoder of which weights are missing or left over, as transformers reports them.
+    """Refuse an encoder if transformers reports missing or left-over weights.
 
-    What the files lack would start at random, and what is left over is not used: such a model is another
-    than the one that was trained. Heads and poolers are not asked for, as a new head is trained.
+    Missing weights would be random, and left-over weights are not used: the model would not be the one
+    that was trained. Heads and poolers are not checked, because a new head is trained.
     """
     parts = {weight.split(".")[0] for weight in (*encoder.state_dict(), *dict(encoder.named_modules()))}
     parts |= {encoder.base_model_prefix}
@@ -122,13 +122,11 @@ def check_weights(name: str, encoder: PreTrainedModel, missing: Set[str], unexpe
             f" its files ({list_some(lacking)})"
         )
     if surplus:
-        found.append(f"{len(surplus)} weights in its files have no place in it ({list_some(surplus)})")
+        found.append(f"{len(surplus)} weights in its files are not part of it ({list_some(surplus)})")
     layers = getattr(encoder.config, "num_hidden_layers", None)
-    advice = f"config.json (num_hidden_layers: {layers}) and weights do not belong together"
+    advice = f"config.json (num_hidden_layers: {layers}) and weights do not match"
     if any(map(_ADAPTER.search, surplus)):
-        advice = (
-            "it was saved with an adapter beside its weights; merge it (PEFT: merge_and_unload()), save again"
-        )
+        advice = "it was saved with an unmerged adapter; merge it (PEFT: merge_and_unload()), and save again"
     raise UserError(f"model {name}: {' and '.join(found)}; {advice}")
 
 
@@ -137,23 +135,23 @@ def _is_pooler(weight: str) -> bool:
 
 
 def depends_on_padding(name: str, encoder: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Return whether what an encoder makes of a text depends on the padding beside it.
+    """Return whether the output of an encoder for a text depends on padding.
 
-    So it is where tokens are mixed without a look at the attention mask: by a Fourier transform (FNet),
-    by pooling or by convolution of neighbours (Funnel, MobileBERT). Texts in a batch are padded to the
-    longest of them: the prediction for one then depends on the others.
+    This is the case if tokens are mixed without regard to the attention mask: by a Fourier transform
+    (FNet), or by pooling or convolution of neighbours (Funnel, MobileBERT). The texts in a batch are padded
+    to the longest of them, so that the prediction for one text then depends on the others.
 
     Raises
     ------
     UserError
-        When the model does not read texts.
+        When the model cannot read texts.
     """
     import torch
 
     ids = tokenizer(SHORT)["input_ids"]
     states = []
     for length in (len(ids), len(ids) + 1, 3 * len(ids)):
-        # The mask alone says what is padding, so that any ids make a longer neighbour.
+        # Only the mask shows what is padding, so any ids can be the longer neighbour.
         batch = tokenizer.pad({"input_ids": [ids, (ids * 3)[:length]]}, return_tensors="pt")
         try:
             with torch.no_grad():
@@ -169,9 +167,9 @@ def depends_on_padding(name: str, encoder: PreTrainedModel, tokenizer: PreTraine
             NotImplementedError,
         ) as error:
             raise UserError(
-                f"model {name}: {type(encoder).__name__} does not read texts"
+                f"model {name}: {type(encoder).__name__} cannot read texts"
                 f" ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''});"
-                " choose an encoder of texts"
+                " choose a text encoder"
             ) from None
         states.append(hidden[0][batch["attention_mask"][0].bool()])
     alone, *beside = states

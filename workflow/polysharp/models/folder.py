@@ -1,4 +1,4 @@
-"""A prepared model's folder: which model it holds, and how it is read."""
+"""The folder of a prepared model: which model it holds, and how to read it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,13 +10,13 @@ from polysharp.core.files import read_json
 from polysharp.core.paths import IDENTITY
 
 PUBLISHED = "polysharp_pooled"  # model type of published classifiers with mean pooling
-READS_PADDING = "reads_padding"  # in polysharp.json, of a model whose states depend on the padding
+READS_PADDING = "reads_padding"  # in polysharp.json, of a model whose output depends on padding
 ROBERTA_KIN = (
     "roberta", "camembert", "xlm-roberta", "xlm-roberta-xl", "roberta-prelayernorm", "xmod",
     "mpnet", "longformer", "data2vec-text", "ibert", "luke", "esm", "lilt", "markuplm", "layoutlmv3",
 )  # fmt: skip
-GPT_KIN = ("gpt2", "openai-gpt", "ctrl", "codegen", "gptj", "gpt_bigcode")  # T5's n_positions limits nothing
-UNLIMITED = 1 << 30  # relative positions have no last one
+GPT_KIN = ("gpt2", "openai-gpt", "ctrl", "codegen", "gptj", "gpt_bigcode")  # T5's n_positions is no limit
+UNLIMITED = 1 << 30  # models with relative positions have no limit
 
 
 def read_identity(folder: Path) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def read_identity(folder: Path) -> dict[str, Any]:
 
     ``name`` as configured (of a local folder, its last part), ``revision`` (a hub commit, a package's
     version, or None), ``sha256`` of ``model.safetensors`` followed by ``tokenizer.json``,
-    ``config_sha256`` of what its configuration says, and ``architecture`` (transformers' class). Raises
+    ``config_sha256`` of its configuration, and ``architecture`` (transformers' class). Raises
     :class:`UserError` when `folder` was not prepared.
     """
     if not (folder / IDENTITY).is_file():
@@ -36,10 +36,10 @@ def read_identity(folder: Path) -> dict[str, Any]:
 
 
 def read_positions(folder: Path) -> int:
-    """Return how many tokens the model in the prepared `folder` can tell apart by position.
+    """Return the maximum number of tokens for the model in the prepared `folder`, by its positions.
 
-    A tokenizer does not always know. RoBERTa and its kin count positions from the number after the
-    padding token's on; GPT-2 and its kin give the number by another name.
+    Tokenizers do not always know it. RoBERTa and similar models start to count positions after the id of
+    the padding token; GPT-2 and similar models use another key.
     """
     config = read_json(folder / "config.json")
     reserved = config["pad_token_id"] + 1 if config["model_type"] in ROBERTA_KIN else 0
@@ -49,7 +49,7 @@ def read_positions(folder: Path) -> int:
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Silence transformers' reports and progress bars: what matters in them is checked and said here."""
+    """Silence transformers' reports and progress bars; polysharp checks and reports what matters."""
     from transformers.utils import logging as transformers_logging
 
     verbosity = transformers_logging.get_verbosity()

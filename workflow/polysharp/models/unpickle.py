@@ -1,7 +1,7 @@
-"""Pickled weights, turned into safetensors: ``python -m polysharp.models.unpickle FOLDER DESTINATION``.
+"""Conversion of pickled weights to safetensors: ``python -m polysharp.models.unpickle FOLDER DESTINATION``.
 
-Whoever writes a pickle decides what happens when it is read. Torch reads tensors alone with
-``weights_only``; a process of its own, which is given no token, limits what a hole in that would open.
+Reading a pickle can run any code. With ``weights_only``, torch reads only tensors; a separate process,
+which gets no token, limits the damage if that protection fails.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from polysharp.core.errors import UserError, first_line
 from polysharp.core.files import read_json
 
 PICKLE, INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
-INHERITED = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "TMPDIR", "LANG", "LC_ALL")  # of the environment
+INHERITED = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "TMPDIR", "LANG", "LC_ALL")  # environment variables
 
 
 def unpickle(folder: Path, destination: Path) -> None:
-    """Write the pickled weights in `folder` as safetensors to `destination`, in a process of its own.
+    """Write the pickled weights in `folder` as safetensors to `destination`, in a separate process.
 
     Raises
     ------
@@ -48,8 +48,8 @@ def _convert(folder: Path, destination: Path) -> None:
     for file in files:
         try:
             content = torch.load(folder / file, map_location="cpu", weights_only=True)
-        except pickle.UnpicklingError:  # torch's own words say how to open it all the same
-            raise UserError(f"{file} holds something else than tensors, or is damaged: not opened") from None
+        except pickle.UnpicklingError:  # torch's own message explains how to open it anyway
+            raise UserError(f"{file} holds other objects than tensors, or is damaged: not opened") from None
         if not isinstance(content, dict):
             raise UserError(f"{file} holds a {type(content).__name__}; expected tensors by name")
         for name, tensor in content.items():

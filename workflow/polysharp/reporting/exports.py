@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from polysharp.core.columns import COMPARISON
 from polysharp.core.files import replacing, write_text
 from polysharp.core.rendering import template
 from polysharp.core.terms import metric_in_words
+from polysharp.reporting.numbers import three_decimals
 
 PARQUET, LATEX = "comparison.parquet", "comparison.tex"
 COUNTS = ("n_seeds", "n_expected", "n_test", "unmapped", "best_seed", "environments")
@@ -66,18 +66,15 @@ def _seeds(rows: Sequence[Row], methods: Sequence[str]) -> str:
 def _cell(row: Row) -> str:
     if row.get("test_mean") is None:
         return "--"
-    mean = short(row["test_mean"])
+    mean = three_decimals(row["test_mean"])
     mean = rf"\textbf{{{mean}}}" if row.get("standing") == "best" else mean
     star = "$^*$" if row.get("verdict") in ("better", "worse") else ""
     dagger = r"$^\dagger$" if row["status"] == "partial" else ""
     if row["test_ci_low"] is None:
         return f"{mean}{star}{dagger}"
-    return f"{mean}{star}{dagger} [{short(row['test_ci_low'])}, {short(row['test_ci_high'])}]"
-
-
-def short(value: float) -> str:
-    """Return a number as papers write it: ``.742``."""
-    return re.sub(r"^(-?)0\.", r"\1.", f"{value:.3f}")
+    return (
+        f"{mean}{star}{dagger} [{three_decimals(row['test_ci_low'])}, {three_decimals(row['test_ci_high'])}]"
+    )
 
 
 def _escaped(text: str) -> str:

@@ -17,8 +17,8 @@ from polysharp.core.tsv import write_table
 from polysharp.results.status import Run, failures
 
 COLUMNS = FAILURES.names
-AGAIN = "give the same command again"
-GO_ON = ": trainings go on where they were"  # those of fine-tuning; baselines take too little time to save
+AGAIN = "run the same command again"
+GO_ON = ": trainings resume"  # only fine-tuning; baselines are too short to save their state
 REMEDIES = {
     "input": f"fix what the reason names, and {AGAIN}",
     "memory": f"raise mem_mb in the profile, or lower micro_batch_size or max_length, and {AGAIN}",
@@ -27,14 +27,14 @@ REMEDIES = {
     "node": f"{AGAIN}{GO_ON}",
     "cancelled": f"{AGAIN}{GO_ON}",
     "stopped": f"{AGAIN}{GO_ON}",
-    "killed": f"look at the end of the log; often it was memory. Then {AGAIN}",
-    "refused": f"correct the profile (`make doctor` says what this cluster takes), and {AGAIN}",
-    "gpu": f"install a build of torch for the nodes' driver (docs/cluster.md, step 2), and {AGAIN}",
+    "killed": f"look at the end of the log; the cause is often memory. Then {AGAIN}",
+    "refused": f"correct the profile (`make doctor` says what this cluster accepts), and {AGAIN}",
+    "gpu": f"install a build of torch that fits the nodes' driver (docs/cluster.md, step 2), and {AGAIN}",
     "nan": f"lower learning_rate, or set precision to float32, and {AGAIN}",
-    "disk": f"make space, and {AGAIN}{GO_ON}",
-    "bug": "report it with the log, please",
+    "disk": f"free up disk space, and {AGAIN}{GO_ON}",
+    "bug": "please report it with the log",
 }
-# Slurm's words for how a job ended.
+# Slurm's states of ended jobs.
 SLURM = {
     "OUT_OF_MEMORY": "memory",
     "TIMEOUT": "time",
@@ -44,8 +44,8 @@ SLURM = {
     "BOOT_FAIL": "node",
     "CANCELLED": "cancelled",
 }
-KILLED = "killed before it could say why"
-# What Slurm writes into a job's own log; without cgroups the job is only FAILED for its accounting.
+KILLED = "killed before it could report a reason"
+# What Slurm writes into a job's own log; without cgroups, its accounting only says FAILED.
 MEMORY = re.compile(r"exceeded (job |step )?memory limit|oom.?kill", re.IGNORECASE)
 
 
@@ -81,13 +81,13 @@ class Failure:
 
 
 def find_failures(runs: Sequence[Run], matrix: Matrix, paths: Paths, at_work: bool = False) -> list[Failure]:
-    """Return the failures among the runs; cells that were not reached are none.
+    """Return the failures among the runs; cells that were not started are not failures.
 
     Parameters
     ----------
     at_work
-        Whether the study still runs: then a cell that has begun and left neither results nor a reason
-        is in training, and was not killed.
+        Whether the study is still running. If so, a cell that has started and left neither results nor a
+        reason is being trained, and was not killed.
     """
     by_cell = {run.cell.path: run for run in runs}
     found: list[Failure] = []
@@ -97,7 +97,7 @@ def find_failures(runs: Sequence[Run], matrix: Matrix, paths: Paths, at_work: bo
         missing = [run for run in of_job if not run.report]
         own = [_of(run, log, paths, at_work) for run in missing]
         failed = [failure for failure in own if failure]
-        if failed and failed[0].failure_class == "refused":  # noted for the cell that names the job
+        if failed and failed[0].failure_class == "refused":  # recorded only for the job's first cell
             pairs = zip(own, missing, strict=True)
             failed = [failure or replace(failed[0], cell=run.cell) for failure, run in pairs]
         has_results = any((paths.run(cell.path) / REPORT).is_file() for cell in job.cells)
@@ -109,7 +109,7 @@ def find_failures(runs: Sequence[Run], matrix: Matrix, paths: Paths, at_work: bo
 
 
 def write_failures(found: Sequence[Failure], paths: Paths) -> None:
-    """Write results/failures.tsv, or remove it where nothing failed."""
+    """Write results/failures.tsv, or remove it if nothing failed."""
     if found:
         write_table([failure.as_row() for failure in found], COLUMNS, paths.results / FAILURES.file)
     else:
@@ -117,7 +117,7 @@ def write_failures(found: Sequence[Failure], paths: Paths) -> None:
 
 
 def summary(found: Sequence[Failure], lines: int) -> list[str]:
-    """Return at most so many lines about the failures; cells with the same cause share one."""
+    """Return at most `lines` lines about the failures; cells with the same cause share one."""
     groups: dict[tuple[str, str, str, str], list[Failure]] = {}
     for failure in found:
         key = failure.failure_class, failure.reason, failure.log, failure.remedy
@@ -136,11 +136,11 @@ def summary(found: Sequence[Failure], lines: int) -> list[str]:
 
 
 def _of(run: Run, log: str, paths: Paths, at_work: bool) -> Failure | None:
-    """Return the failure of a cell without results, by what its process has left."""
+    """Return the failure of a cell without results, from the files that its process has left."""
     lease = paths.work / "runs" / run.cell.path / LEASE
     for number, place in enumerate(failures(run.cell, paths)):
         if note := read_failure(place):
-            # The nearest place is the cell's own, the others are those of its data set and its model.
+            # The first place is the cell's own, the others are those of its data set and its model.
             where = log if number == 0 else f"logs/{place.parent.relative_to(paths.work)}.log"
             return Failure(run.cell, note.failure_class, note.reason, where, note.slurm_job)
     if lease.is_file() and not at_work:
@@ -158,7 +158,7 @@ def _at_the_beginning(cell: Cell, log: str, paths: Paths) -> list[Failure]:
 
 
 def _refined(failure: Failure, state: str | None, paths: Paths) -> Failure:
-    """Return the failure with the class that Slurm knows better: why a process was stopped or killed."""
+    """Return the failure with a class from Slurm, if Slurm knows why a process was stopped or killed."""
     if failure.failure_class not in ("stopped", "killed"):
         return failure
     if state in SLURM:

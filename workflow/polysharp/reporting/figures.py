@@ -35,23 +35,27 @@ MAX_ROWS = 200  # data sets that one figure can show legibly; the table has them
 MAX_POINTS = 1000  # and how many points and gaps: no page of a PDF is higher
 MAX_CURVES = 40
 FORMATS: Mapping[str, dict[str, Any]] = {
-    "png": {"dpi": 150, "metadata": {"Software": None}},
+    "png": {"dpi": 300, "metadata": {"Software": None}},
     "pdf": {"metadata": {"Creator": None, "Producer": None, "CreationDate": None}},
 }  # without versions and times: the same table gives the same bytes
 plt.rcParams["pdf.fonttype"] = 42  # text stays text, as many journals ask for
+COLUMN, PAGE = 3.3, 6.3  # inches: a column of a page with two, and the text of a page
+SIZES: Any = {"font.size": 7, "axes.titlesize": 7, "legend.handletextpad": 0.2, "lines.linewidth": 1.0}
 Dataset = tuple[str, str, str]  # task, language, label type
 Style = dict[str, Any]  # colour and marker of a method
 
 
 def draw_comparison(results: Path) -> None:
     """Draw comparison.tsv, beside it, as PNG and PDF."""
-    _save(comparison_figure(_read(results / COMPARISON.file)), results / "comparison")
+    with plt.rc_context(SIZES):
+        _save(comparison_figure(_read(results / COMPARISON.file)), results / "comparison")
 
 
 def draw_curves(results: Path) -> None:
     """Draw curves.tsv, beside it, as PNG and PDF; methods look as in the figure of comparison.tsv."""
     methods = _methods(_read(results / COMPARISON.file))
-    _save(curves_figure(_read(results / CURVES.file), methods), results / "curves")
+    with plt.rc_context(SIZES):
+        _save(curves_figure(_read(results / CURVES.file), methods), results / "curves")
 
 
 def comparison_figure(frame: pl.DataFrame) -> Figure:
@@ -62,9 +66,8 @@ def comparison_figure(frame: pl.DataFrame) -> Figure:
     datasets = _datasets(frame)
     styles = _styles(_methods(frame))
     shown = datasets[: min(MAX_ROWS, MAX_POINTS // (len(styles) + 1))]
-    figure, axes = plt.subplots(
-        figsize=(8, 1.4 + 0.18 * len(shown) * (len(styles) + 1)), layout="constrained"
-    )
+    height = 0.9 + 0.11 * len(shown) * (len(styles) + 1)
+    figure, axes = plt.subplots(figsize=(COLUMN, height), layout="constrained")
     for index, (method, style) in enumerate(styles.items()):
         axes.plot([], [], linestyle="", label=method, **style)
         for position, dataset in enumerate(shown):
@@ -78,28 +81,26 @@ def comparison_figure(frame: pl.DataFrame) -> Figure:
     axes.grid(axis="x", color="#dddddd")
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.set_xlabel(f"{_metric(frame)} on test: mean over seeds, 95 % interval over seeds and texts")
+    axes.set_xlabel(f"{_metric(frame)} on test: mean over seeds,\n95 % interval over seeds and texts")
     if len(datasets) > len(shown):
-        axes.set_title(f"the first {len(shown)} of {len(datasets)} data sets", fontsize=9)
-    figure.legend(loc="outside upper center", ncols=min(len(styles), 6), frameon=False)
+        axes.set_title(f"the first {len(shown)} of {len(datasets)} data sets")
+    figure.legend(loc="outside upper center", ncols=min(len(styles), 4), frameon=False)
     return figure
 
 
 def _draw_point(axes: Axes, height: float, row: Mapping[str, Any], style: Style) -> None:
     complete = row["status"] == "complete"
     if row["test_ci_low"] is not None:
-        axes.plot(
-            [row["test_ci_low"], row["test_ci_high"]], [height] * 2, color=style["color"], linewidth=1.2
-        )
+        axes.plot([row["test_ci_low"], row["test_ci_high"]], [height] * 2, color=style["color"])
     if row["test_mean"] is not None:
         face = style["color"] if complete else "white"
-        axes.plot(row["test_mean"], height, **style, markerfacecolor=face, markersize=5, clip_on=False)
+        axes.plot(row["test_mean"], height, **style, markerfacecolor=face, markersize=3.5, clip_on=False)
     if not complete:
-        note = f" {row['method']}: {row['status']}, {row['n_seeds']} of {row['n_expected']} seeds"
+        note = f" {row['method']}: {row['n_seeds']} of {row['n_expected']} seeds"
         end = row["test_ci_high"] or row["test_mean"]
         # Without a score it begins where the axis does.
         place = axes.transData if end is not None else axes.get_yaxis_transform()
-        axes.text(end or 0, height, note, fontsize=7, va="center", color=style["color"], transform=place)
+        axes.text(end or 0, height, note, fontsize=5, va="center", color=style["color"], transform=place)
 
 
 def curves_figure(frame: pl.DataFrame, methods: Sequence[str]) -> Figure:
@@ -113,23 +114,28 @@ def curves_figure(frame: pl.DataFrame, methods: Sequence[str]) -> Figure:
     drawn = _methods(frame)
     styles = {method: style for method, style in _styles(methods).items() if method in drawn}
     figure, grid = plt.subplots(
-        max(len(shown), 1), 2, figsize=(8, 1.2 + 1.5 * len(shown)), layout="constrained", squeeze=False
+        max(len(shown), 1), 2, figsize=(PAGE, 0.8 + 1.1 * len(shown)), layout="constrained", squeeze=False
     )
+    compared: dict[tuple[str, str], list[Axes]] = {}  # by label type and column: they get one scale
     for dataset, row in zip(shown, grid, strict=False):
         for column, axes in zip(("loss", "validation"), row, strict=True):
             for method, style in styles.items():
                 _draw_curve(axes, _of(frame, dataset).filter(method=method), column, style)
+            compared.setdefault((dataset[2], column), []).append(axes)
             axes.xaxis.get_major_locator().set_params(integer=True)
             axes.spines[["top", "right"]].set_visible(False)
-        row[0].set_ylabel("\n".join(_names([dataset], datasets)[0].split(", ")), fontsize=9)
+        row[0].set_ylabel("\n".join(_names([dataset], datasets)[0].split(", ")))
+    for of_one_kind in compared.values():
+        ends = np.array([axes.get_ylim() for axes in of_one_kind])
+        plt.setp(of_one_kind, ylim=(ends[:, 0].min(), ends[:, 1].max()))
     for axes, title in zip(grid[0], ("loss on training", f"{_metric(frame)} on validation"), strict=True):
-        axes.set_title(f"{title} texts", fontsize=9)
+        axes.set_title(f"{title} texts")
     for axes in grid[-1]:
         axes.set_xlabel("epoch")
     for method, style in styles.items():
-        grid[0, 0].plot([], [], label=method, markersize=3.5, **style)
+        grid[0, 0].plot([], [], label=method, markersize=2.5, **style)
     if len(datasets) > MAX_CURVES:
-        figure.suptitle(f"the first {MAX_CURVES} of {len(datasets)} data sets", fontsize=9)
+        figure.suptitle(f"the first {MAX_CURVES} of {len(datasets)} data sets")
     if styles:
         figure.legend(loc="outside lower center", ncols=min(len(styles), 6), frameon=False)
     return figure
@@ -141,7 +147,7 @@ def _draw_curve(axes: Axes, curve: pl.DataFrame, column: str, style: Style) -> N
         curve[name].cast(pl.Float64).fill_null(0).to_numpy()  # an empty column has no type of its own
         for name in ("epoch", f"{column}_mean", f"{column}_sd")
     )
-    axes.plot(epochs, mean, markersize=3.5, **style)
+    axes.plot(epochs, mean, markersize=2.5, **style)
     axes.fill_between(epochs, mean - sd, mean + sd, color=style["color"], alpha=0.2, linewidth=0)
 
 

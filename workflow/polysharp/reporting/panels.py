@@ -86,6 +86,7 @@ def make_panels(tables: Mapping[str, list[Row]], metric: Metric, paths: Paths) -
         rows_by_dataset(tables[name]) for name in ("report", "confusions", "curves", "runs")
     )
     findings = rows_by_dataset(read_if_there(paths.results / columns.CHECK.file))
+    scales = _scales(tables["curves"])
     for dataset in rows_by_dataset(tables["comparison"]):
         task, language, label_type = dataset
         folder = paths.results / "best" / task / language / label_type
@@ -107,7 +108,7 @@ def make_panels(tables: Mapping[str, list[Row]], metric: Metric, paths: Paths) -
             confused=confused if pairs else None,
             matrix=matrix,
             confusions=[] if matrix else _frequent(pairs),
-            curves=list(_curves(of_curves.get(dataset, []))),
+            curves=list(_curves(of_curves.get(dataset, []), scales)),
             best=read_json(folder / THRESHOLDS) if (folder / THRESHOLDS).is_file() else None,
             findings=findings.get(dataset, []),
         )
@@ -174,16 +175,25 @@ def _frequent(pairs: Sequence[Row]) -> list[Row]:
     return sorted(wrong, key=lambda row: -float(row["texts_mean"]))[:MAX_CONFUSIONS]
 
 
-def _curves(rows: Sequence[Row]) -> Iterator[Curve]:
-    """Yield loss and score of every method, each on one scale for all methods."""
+def _scales(rows: Sequence[Row]) -> dict[tuple[str, str], tuple[float, float]]:
+    """Return the lowest and the highest value of losses and of scores, by label type, over all data sets."""
+    ends: dict[tuple[str, str], list[float]] = {}
+    for name in ("loss", "validation"):
+        for row in rows:
+            if row[f"{name}_mean"]:
+                ends.setdefault((row["label_type"], name), []).extend(_band(row, name))
+    return {key: (min(values), max(values)) for key, values in ends.items()}
+
+
+def _curves(rows: Sequence[Row], scales: Mapping[tuple[str, str], tuple[float, float]]) -> Iterator[Curve]:
+    """Yield loss and score of every method, on the scales of :func:`_scales`."""
     last = max((int(row["epoch"]) for row in rows), default=0) or 1
     for name in ("loss", "validation"):
         known = [row for row in rows if row[f"{name}_mean"]]
-        ends = [end for row in known for end in _band(row, name)]
         for method in dict.fromkeys(row["method"] for row in known):
             epochs = [row for row in known if row["method"] == method]
             if len(epochs) > 1:  # of one there is no line
-                yield _curve(name, epochs, last, (min(ends), max(ends)))
+                yield _curve(name, epochs, last, scales[epochs[0]["label_type"], name])
 
 
 def _curve(name: str, epochs: Sequence[Row], last: int, scale: tuple[float, float]) -> Curve:

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -20,8 +20,8 @@ from polysharp.core.paths import Paths
 from polysharp.core.rendering import template
 from polysharp.core.terms import metric_in_words
 from polysharp.core.tsv import read_table
-from polysharp.evaluation.averages import MEAN
-from polysharp.reporting import exports
+from polysharp.reporting.first_screen import comparisons_in_words, draw, sentences
+from polysharp.reporting.numbers import probability, short, signed
 from polysharp.reporting.panels import Key, Row, make_panels, read_if_there, rows_by_dataset
 from polysharp.results.status import lines_about_untrained_cells
 
@@ -48,7 +48,9 @@ def write_report(configuration: Configuration, paths: Paths, output: Path) -> No
         style=Markup(style),
         script_hash=_hash(script),
         style_hash=_hash(style),
-        headlines=list(_headlines(tables)),
+        sentences=sentences(tables),
+        in_words=comparisons_in_words(tables),
+        picture=draw(tables),
         methods=methods,
         metric=metric_in_words(comparison[0]["metric"]),
         reference=comparison[0]["reference"],
@@ -74,73 +76,12 @@ def write_report(configuration: Configuration, paths: Paths, output: Path) -> No
     write_text(output, text)
 
 
-def short(value: str) -> str:
-    """Return a number of a table with fewer digits, as papers write it; nothing where nothing is known."""
-    return exports.short(float(value)) if value else ""
-
-
-def probability(value: str) -> str:
-    """Return a p-value: one that is nearly 0 is not 0."""
-    return "" if not value else "<.001" if float(value) < 0.0005 else short(value)
-
-
-def signed(value: str) -> str:
-    """Return a difference with its sign; what is nearly 0 has none."""
-    if not value:
-        return ""
-    size = exports.short(abs(float(value)))
-    sign = "" if size == ".000" else "+" if float(value) > 0 else "−"
-    return sign + size
-
-
 def _hash(text: str) -> str:
     """Return how a content security policy names a script or a style."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 # --- In words -------------------------------------------------------------------------------------
-
-
-def _headlines(tables: Mapping[str, list[Row]]) -> Iterator[tuple[str, list[str]]]:
-    """Yield every task and label type with what is best where, and where it is a tie."""
-    groups: dict[Key, list[Row]] = {}
-    for row in tables["comparison"]:
-        groups.setdefault((row["task"], row["label_type"]), []).append(row)
-    for (task, label_type), rows in groups.items():
-        of_dataset = rows_by_dataset(rows)
-        best = Counter(row["method"] for row in rows if row["standing"] == "best")
-        tied = sum(any(row["standing"] == "tie" for row in of_one) for of_one in of_dataset.values())
-        unjudged = sum(any(row["status"] != "complete" for row in of_one) for of_one in of_dataset.values())
-        lines = [
-            f"{method} is best in {_number(number, 'language')}." for method, number in best.most_common()
-        ]
-        if tied:
-            lines.append(f"In {_number(tied, 'language')} the highest methods cannot be distinguished.")
-        if unjudged:
-            lines.append(f"{_number(unjudged, 'language')} cannot be judged, as cells are missing.")
-        lines += [
-            _compared(row)
-            for row in tables["averages"]
-            if (row["task"], row["label_type"], row["average"]) == (task, label_type, MEAN)
-            and row["difference"]
-        ]
-        yield f"{task}, {label_type}: {_number(len(of_dataset), 'language')}", lines
-
-
-def _compared(row: Row) -> str:
-    said = {
-        "better": f"{row['method']} is better than {row['reference']}",
-        "worse": f"{row['method']} is worse than {row['reference']}",
-        "tie": f"{row['method']} and {row['reference']} cannot be distinguished",
-    }[row["verdict"]]
-    low, high = (signed(row[f"difference_ci_{end}"]) for end in ("low", "high"))
-    interval = f"95 % interval {low} to {high}" if low else "no interval, as no resample of the texts differs"
-    chance = probability(row["p_adjusted"]) or "none: one seed"
-    return (
-        f"On the mean of {_number(int(row['languages']), 'language')} {said}: {signed(row['difference'])} "
-        f"({interval}; adjusted p {chance}). Language by "
-        f"language: {row['wins']} wins, {row['ties']} ties, {row['losses']} losses."
-    )
 
 
 def _labels_without_test_texts(report: Sequence[Row]) -> Iterator[str]:
@@ -155,10 +96,6 @@ def _labels_without_test_texts(report: Sequence[Row]) -> Iterator[str]:
                 f"{'has' if len(absent) == 1 else 'have'} no test text and "
                 f"{'counts' if len(absent) == 1 else 'count'} as 0 in macro averages: {', '.join(absent)}"
             )
-
-
-def _number(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 # --- Tables and drawings --------------------------------------------------------------------------

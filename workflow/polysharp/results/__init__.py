@@ -1,1 +1,1 @@
-"""What cells leave, and what is known of every cell of a study."""
+"""The results of cells, and the status of every cell of a study."""

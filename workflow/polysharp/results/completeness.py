@@ -1,6 +1,6 @@
-"""Whether a cell is done: whether its report is of what the study wants.
+"""Whether a cell is complete: whether its report matches the study.
 
-Training, tables, plan and selection ask here, so that they agree. Light to import: nothing here computes.
+Training, tables, plan and selection all use this module, so that they agree. It is light to import.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ from polysharp.core.files import expanded, read_json, sha256
 from polysharp.core.paths import IDENTITY, PREDICTIONS, RECEIPT, REPORT, Paths, prepared_files
 from polysharp.core.terms import Kind, Metric
 
-# The keys of a report that decide, and what is said where one is not as wanted.
+# The keys of a report that must match the study, and the reason that is given if one does not.
 REASONS = {
-    "selection_metric": "trained with another selection metric; not yet again with this one",
-    "model": "trained with another model; not yet again with this one",
-    "reading": "trained with another text_prefix, pooling or max_length; not yet again with these",
-    "settings": "trained with other settings; not yet again with these",
-    "seed": "trained with another seed; not yet again with this one",
-    "data_sha256": "trained on other data; not yet again on these",
-    "predictions_sha256": "read from a file that has changed; not yet again",
+    "selection_metric": "trained with another selection metric; not retrained yet",
+    "model": "trained with another model; not retrained yet",
+    "reading": "trained with another text_prefix, pooling or max_length; not retrained yet",
+    "settings": "trained with other settings; not retrained yet",
+    "seed": "trained with another seed; not retrained yet",
+    "data_sha256": "trained on other data; not retrained yet",
+    "predictions_sha256": "read from a file that has changed; not read again yet",
 }
-NOT_PREPARED = "its data are not prepared (again) yet"
-# Reports of baselines and of predictions have not always said these. Snakemake runs such a cell again when
-# one changes.
+NOT_PREPARED = "its data are not prepared yet"
+# Older reports of baselines and of predictions lack these keys. Snakemake reruns such a cell when one
+# changes.
 SAID_LATER = ("reading", "seed", "predictions_sha256")
 MODEL_SAID_LATER = ("config_sha256", "reads_padding")
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def read_report(folder: Path) -> dict[str, Any] | None:
-    """Return the report of the cell whose results are in `folder`, or None where none can be read."""
+    """Return the report of the cell whose results are in `folder`, or None if it cannot be read."""
     try:
         return dict(read_json(folder / REPORT))
     except (FileNotFoundError, NotADirectoryError, ValueError):
@@ -47,27 +47,27 @@ def read_report(folder: Path) -> dict[str, Any] | None:
 
 
 def damage(folder: Path) -> str | None:
-    """Return in words what is wrong with the results in `folder`; None where they are whole or absent."""
+    """Return in words what is wrong with the results in `folder`; None if they are intact or absent."""
     if not (folder / REPORT).exists():
         return None
     for name in (REPORT, PREDICTIONS):
         if not (folder / name).is_file() or (name == REPORT and read_report(folder) is None):
             return (
-                f"{folder / name} is damaged or gone; remove {folder} and every {RECEIPT} beside it, "
-                "and give the same command again"
+                f"{folder / name} is damaged or missing; remove {folder} and every {RECEIPT} next to it, "
+                "and run the same command again"
             )
     return None
 
 
 def difference(report: Mapping[str, Any], wanted: Mapping[str, Any], kind: Kind) -> str | None:
-    """Return in words the first thing in which a report is not as wanted; None where the cell is done.
+    """Return in words the first way in which a report is not as wanted; None if the cell is complete.
 
     Results of other code or hardware still count.
 
     Parameters
     ----------
     wanted
-        By the keys of :data:`REASONS`. A key that is missing here is not compared.
+        The wanted values, by the keys of :data:`REASONS`. A key that is missing is not compared.
     """
     for key, reason in REASONS.items():
         if key not in wanted or (kind != "finetune" and key in SAID_LATER and key not in report):
@@ -79,14 +79,14 @@ def difference(report: Mapping[str, Any], wanted: Mapping[str, Any], kind: Kind)
 
 
 class Wanted:
-    """What a study wants of its cells. Every model and data set is read once, at the first cell that asks."""
+    """What a study requires of its cells. Every model and data set is read only once."""
 
     def __init__(self, metric: Metric, paths: Paths) -> None:
         self._metric, self._paths = metric, paths
         self._model, self._data, self._file = cache(_prepared_model), cache(_prepared_data), cache(sha256)
 
     def of(self, cell: Cell) -> dict[str, Any]:
-        """Return what the report of a cell has to say; of data that are not prepared None."""
+        """Return what the report of a cell must contain; `data_sha256` is None if data are not prepared."""
         model = cell.dataset.model
         wanted: dict[str, Any] = {
             "selection_metric": self._metric,
@@ -104,7 +104,7 @@ class Wanted:
         return wanted
 
     def difference(self, report: Mapping[str, Any], cell: Cell) -> str | None:
-        """Return in words why a cell with this report is not done; None where it is."""
+        """Return in words why a cell with this report is not complete; None if it is."""
         wanted = self.of(cell)
         if wanted["data_sha256"] is None:
             del wanted["data_sha256"]
@@ -113,22 +113,22 @@ class Wanted:
 
 
 def _is_model(found: Mapping[str, Any] | None, wanted: Mapping[str, Any] | ModelSettings) -> bool:
-    """Whether a report's model is the prepared one or, where none is prepared, may be the configured one."""
+    """Whether a report's model is the prepared one or, if none is prepared, may be the configured one."""
     if found is None:
         return False
     if not isinstance(wanted, ModelSettings):
-        # Where a report is older than these, name, weights and tokenizer have to do.
+        # Older reports lack these keys: only name, weights and tokenizer are compared.
         found = {key: wanted.get(key) for key in MODEL_SAID_LATER} | dict(found)
         return all(found.get(key) == value for key, value in wanted.items())
-    names = (wanted.name, expanded(wanted.name).resolve().name)  # of a folder, a report has the last part
-    # A branch or a tag of the hub may be another commit by now; a report has the commit.
+    names = (wanted.name, expanded(wanted.name).resolve().name)  # a report has only a folder's name
+    # A branch or a tag on the hub may have moved to another commit; a report has the commit.
     is_fixed = wanted.name.startswith(PACKAGE) or COMMIT.fullmatch(wanted.revision or "")
     revisions = (None, found.get("revision")) if is_fixed else (wanted.revision,)
     return found.get("name") in names and wanted.revision in revisions
 
 
 def _prepared_model(folder: Path) -> dict[str, Any] | None:
-    """Return which model a folder holds; None where none is prepared, as where models/ was deleted."""
+    """Return the identity of the model in a folder; None if none is prepared, as after deleting models/."""
     try:
         return dict(read_json(folder / IDENTITY))
     except (FileNotFoundError, NotADirectoryError, ValueError):
@@ -136,7 +136,7 @@ def _prepared_model(folder: Path) -> dict[str, Any] | None:
 
 
 def _prepared_data(folder: Path) -> str | None:
-    """Return the SHA-256 of a prepared data set, or None where it is not prepared."""
+    """Return the SHA-256 of a prepared data set, or None if it is not prepared."""
     try:
         return sha256(*prepared_files(folder))
     except (FileNotFoundError, NotADirectoryError):

@@ -1,4 +1,4 @@
-"""What a training leaves."""
+"""The outcome of a training."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from polysharp.evaluation.decisions import Decision
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a training leaves: logits (texts, labels) of the chosen state, and how it was chosen."""
+    """The outcome of a training: logits (texts, labels) of the chosen state, and how it was chosen."""
 
     logits: dict[str, NDArray[np.float64]]
     decision: Decision

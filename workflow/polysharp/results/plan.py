@@ -1,4 +1,4 @@
-"""What a study is going to take: cells, hours, disk; from the costs of what has run before."""
+"""What a study will take: cells, hours, disk; estimated from the costs of earlier cells."""
 
 from __future__ import annotations
 
@@ -16,38 +16,38 @@ from polysharp.results.status import read_runs
 
 HOUR = 3600
 GIGABYTE = 10**9
-# Of a training that runs: two snapshots and one being written, each of weights, best weights and AdamW's
-# two moments.
+# Snapshots of a running training, in sizes of its weights: two and one being written, each with weights,
+# best weights and AdamW's two moments.
 SNAPSHOTS = 3 * 4
 
 
 @dataclass(frozen=True)
 class MethodPlan:
-    """One method of a study: its cells, and what those that are left are going to take."""
+    """One method of a study: its cells, and what the remaining ones will take."""
 
     method: str
     kind: str
     cells: int
     left: int
     jobs: int
-    seconds: float | None  # of the cells that are left; None where nothing of the kind has run yet
+    seconds: float | None  # of the cells that are left; None if nothing of the kind has run yet
     estimated_by: str
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A whole study."""
+    """The plan of a whole study."""
 
     methods: list[MethodPlan]
-    longest: Job | None  # the job of fine-tuning with most cells left
+    longest: Job | None  # the longest fine-tuning job that is left
     longest_seconds: float | None
-    disk_bytes: int | None  # None where no model is prepared yet
-    running_bytes: int | None  # at most, for every training that runs
+    disk_bytes: int | None  # None if no model is prepared yet
+    running_bytes: int | None  # at most, for each running training
     unknown_models: list[str]
 
 
 def make_plan(matrix: Matrix, metric: Metric, paths: Paths) -> Plan:
-    """Return what is left of a study: the cells that the tables do not show as complete.
+    """Return the plan of a study. What is left are the cells that the tables do not show as complete.
 
     Parameters
     ----------
@@ -83,22 +83,22 @@ def make_plan(matrix: Matrix, metric: Metric, paths: Paths) -> Plan:
 
 
 def _seconds(cell: Cell, paths: Paths) -> float | None:
-    """Return what a cell took, where it has run."""
+    """Return how many seconds a cell took, or None if it has not run."""
     file = paths.run(cell.path) / COSTS
     return float(read_json(file)["seconds"]) if file.is_file() else None
 
 
 def _near(cell: Cell) -> dict[str, tuple[str, ...]]:
-    """Return the groups of cells that a cell belongs to, the nearest first, by how they are called."""
+    """Return the groups of cells that a cell belongs to, the most similar first, by their names."""
     return {
-        "by the same data set and method": (cell.dataset.path, cell.method),
-        "by the same method": (cell.method,),
-        "by methods of the same kind": ("kind", cell.kind),
+        "from the same data set and method": (cell.dataset.path, cell.method),
+        "from the same method": (cell.method,),
+        "from methods of the same kind": ("kind", cell.kind),
     }
 
 
 def _means(matrix: Matrix, seconds: dict[str, float]) -> dict[tuple[str, ...], float]:
-    """Return what the cells that have run took, on average, by group."""
+    """Return the mean seconds of the cells that have run, by group."""
     groups: dict[tuple[str, ...], list[float]] = {}
     for cell in matrix.cells:
         if cell.path in seconds:
@@ -110,7 +110,7 @@ def _means(matrix: Matrix, seconds: dict[str, float]) -> dict[tuple[str, ...], f
 def _estimate(
     cell: Cell, means: dict[tuple[str, ...], float], earlier: dict[tuple[str, ...], float]
 ) -> tuple[float | None, str]:
-    """Return what a cell may take, and by which cells: the nearest complete ones, or else any that ran."""
+    """Return what a cell may take, and from which cells: similar complete ones, or else any that ran."""
     for known, when in ((means, ""), (earlier, ", before the study was changed")):
         for how, group in _near(cell).items():
             if group in known:
@@ -121,7 +121,7 @@ def _estimate(
 def _longest(
     jobs: Sequence[Job], left: Sequence[Cell], estimates: dict[str, tuple[float | None, str]]
 ) -> tuple[Job | None, float | None]:
-    """Return the job that takes longest, and its seconds; without estimates the one with most cells left."""
+    """Return the longest job, and its seconds; without estimates, the job with the most cells left."""
     waiting = set(left)
     best: tuple[float, int, Job] | None = None
     for job in jobs:
@@ -136,7 +136,7 @@ def _longest(
 
 
 def _weights(matrix: Matrix, models: Path) -> tuple[dict[str, int], list[str]]:
-    """Return the bytes of the prepared models' weights by name, and the models that are not there yet."""
+    """Return the bytes of the prepared models' weights by name, and the models that are not prepared yet."""
     sizes: dict[str, int] = {}
     unknown: list[str] = []
     used = {cell.dataset.model.name: cell.dataset.model for cell in matrix.cells if cell.has_model}
@@ -150,9 +150,9 @@ def _weights(matrix: Matrix, models: Path) -> tuple[dict[str, int], list[str]]:
 
 
 def _disk(matrix: Matrix, sizes: dict[str, int]) -> int | None:
-    """Return the bytes that models and classifiers take in the end.
+    """Return the bytes that models and classifiers take at most.
 
-    Of every data set the best classifier of each method stays until all are trained, and then one.
+    For every data set, the best classifier of each method is kept until all are trained, and then only one.
     """
     methods = len({cell.method for cell in matrix.cells if cell.has_checkpoint})
     classifiers = sum(sizes.get(dataset.model.name, 0) * methods for dataset in matrix.datasets)
@@ -160,7 +160,7 @@ def _disk(matrix: Matrix, sizes: dict[str, int]) -> int | None:
 
 
 def lines(plan: Plan, seeds_per_job: int) -> list[str]:
-    """Return the plan in words and a table."""
+    """Return the plan as a table and text."""
     rows = [("method", "cells", "left", "jobs", "hours", "estimated")]
     for one in plan.methods:
         hours = "?" if one.seconds is None else f"{one.seconds / HOUR:.1f}"
@@ -181,23 +181,23 @@ def lines(plan: Plan, seeds_per_job: int) -> list[str]:
     finetuning = [one for one in plan.methods if one.kind == "finetune" and one.left]
     if finetuning and all(one.seconds is not None for one in finetuning):
         total = sum(one.seconds or 0 for one in finetuning) / HOUR
-        said.append(f"\nfine-tuning: {total:.1f} hours of a GPU, or of what the earlier cells ran on")
+        said.append(f"\nfine-tuning: {total:.1f} hours on a GPU, or on what earlier cells ran on")
     if plan.longest:
         cells = f"{len(plan.longest.cells)} seeds" if len(plan.longest.cells) > 1 else "one seed"
         length = (
             f"about {plan.longest_seconds / 60:.0f} minutes"
             if plan.longest_seconds
-            else "length not known yet"
+            else "duration not known yet"
         )
         asked = f"its time limit on Slurm is {plan.longest.minutes} minutes"
         said.append(f"longest job: {plan.longest.path} ({cells}): {length}; {asked}")
     if seeds_per_job == 1 and any(one.left > one.jobs / 2 > 0 for one in finetuning):
-        said.append("jobs of a minute or two are better taken together: seeds_per_job")
+        said.append("if jobs take only a minute or two, put several seeds into one: seeds_per_job")
     if plan.disk_bytes is not None:
         said.append(f"disk: about {plan.disk_bytes / GIGABYTE:.1f} GB for models and classifiers")
     if plan.running_bytes is not None and finetuning:
         size = plan.running_bytes / GIGABYTE
-        said.append(f"      and up to {size:.1f} GB for every fine-tuning that runs at the same time")
+        said.append(f"      and up to {size:.1f} GB for each fine-tuning that runs at the same time")
     if plan.unknown_models:
-        said.append(f"not prepared yet, so without disk: {', '.join(plan.unknown_models)}")
+        said.append(f"not prepared yet, so not counted as disk: {', '.join(plan.unknown_models)}")
     return said

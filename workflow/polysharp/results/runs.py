@@ -34,7 +34,7 @@ def write_run(
     Parameters
     ----------
     about
-        What else report.json says: settings, model, determinism.
+        Further content of report.json: settings, model, determinism.
     """
     probable = {split: probabilities(outcome.logits[split], data.label_type) for split in REPORTED}
     predicted = {split: decide(of_split, outcome.decision.thresholds) for split, of_split in probable.items()}
@@ -59,7 +59,7 @@ def write_predictions(
     predicted, probable
         Labels, and their probabilities where there are any, (texts, labels) by split.
     unmapped
-        Texts whose answer stands for no label, (texts,) by split; their `predicted` is empty.
+        Texts whose answer is not mapped to labels, (texts,) by split; their `predicted` is empty.
     """
     frames, reports, metrics, calibration = [], {}, {}, {}
     for split, labels in predicted.items():
@@ -107,13 +107,13 @@ def write_predictions(
 
 
 def write_receipt(path: Path, runs: Mapping[int, Path]) -> None:
-    """Write which seeds one job has completed: the SHA-256 of the report in each one's folder."""
+    """Write which seeds one job has completed, with the SHA-256 of the report in each one's folder."""
     write_json(path, {"sha256": {str(seed): sha256(folder / REPORT) for seed, folder in runs.items()}})
 
 
 def read_predictions(folder: Path, names: Sequence[str]) -> dict[str, Predicted]:
     """Return true and predicted labels of a cell, by the splits that it has."""
-    # read_table would import pyarrow.dataset, for files that are one data set: 15 MB more.
+    # read_table would also import pyarrow.dataset, which takes 15 MB more.
     with parquet.ParquetFile(folder / PREDICTIONS) as file:
         table = file.read(columns=["split", "y_true", "y_pred"])
     of_split = np.array(table["split"].to_pylist())
@@ -129,12 +129,12 @@ def read_predictions(folder: Path, names: Sequence[str]) -> dict[str, Predicted]
 
 
 def _without(unmapped: Mask | None, labels: Sequence[list[str]]) -> list[list[str] | None]:
-    """Return the predicted labels of every text, None in the place of those that are unmapped."""
+    """Return the predicted labels of every text, with None for unmapped answers."""
     if unmapped is None:
         return list(labels)
     return [None if missing else names for names, missing in zip(labels, unmapped, strict=True)]
 
 
 def read_history(folder: Path) -> list[dict[str, Any]]:
-    """Return the entries of a cell's history: of an epoch each, or of a candidate of a baseline."""
+    """Return the entries of a cell's history: one per epoch, or the chosen candidate of a baseline."""
     return [json.loads(line) for line in (folder / HISTORY).read_text().splitlines()]

@@ -8,9 +8,9 @@ from pathlib import Path
 import polysharp
 from polysharp.core.files import sha256
 
-# The modules that decide on the numbers of a training from its start to its outcome. If one of them changes
+# The modules that determine the numbers of a training, from its start to its outcome. If one of them changes
 # in between, a resumed training gives numbers that neither the old code nor the new one gives. A snapshot's
-# identity holds settings, data and model beside them. Results are computed afterwards, from the outcome.
+# identity also has settings, data and model. Results are computed afterwards, from the outcome.
 TRAINING = (
     "polysharp.core.labels",  # order of the labels, decisions
     "polysharp.data.prepared",  # which texts are drawn
@@ -41,7 +41,7 @@ def code_sha256() -> str:
 
 
 def training_sha256() -> str:
-    """Return the SHA-256 of the code that decides on the numbers of a training.
+    """Return the SHA-256 of the code that determines the numbers of a training.
 
     Comments, docstrings and layout do not count. Another version of Python may give another value.
 
@@ -60,7 +60,7 @@ def training_sha256() -> str:
 
 
 def _code(source: str) -> str:
-    """Return the syntax tree of a source file as text, without docstrings and other lone strings."""
+    """Return the syntax tree of a source file as text, without docstrings and other standalone strings."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
         body = getattr(node, "body", None)

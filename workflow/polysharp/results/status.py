@@ -1,4 +1,4 @@
-"""What is known of every cell of a study: its report, or why there is none."""
+"""The status of every cell of a study: its report, or why there is none."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Key = TypeVar("Key")
 
 
 def failures(cell: Cell, paths: Paths) -> list[Path]:
-    """Return where the reasons lie for which a cell can be missing, the nearest first."""
+    """Return the files that may say why a cell is missing, the cell's own first."""
     steps = [f"runs/{cell.path}", f"data/{cell.dataset.path}"]
     if cell.dataset.hub is not None:
         steps.append(f"sources/{hub_slug(cell.dataset.hub)}")
@@ -30,7 +30,7 @@ def failures(cell: Cell, paths: Paths) -> list[Path]:
 
 @dataclass(frozen=True)
 class Run:
-    """What is known of a cell: its report, or why there is none."""
+    """The status of a cell: its report, or why there is none."""
 
     cell: Cell
     status: str  # complete | failed | missing
@@ -39,7 +39,7 @@ class Run:
 
 
 def read_runs(cells: Iterable[Cell], metric: Metric, paths: Paths) -> list[Run]:
-    """Return what is known of every cell. One whose report is not of what the study wants is missing.
+    """Return the status of every cell. A cell whose report does not match the study is missing.
 
     Parameters
     ----------
@@ -67,8 +67,8 @@ def _read_run(cell: Cell, wanted: Wanted, paths: Paths) -> Run:
 def best_on_validation(reports: Iterable[tuple[Key, Mapping[str, Any]]], metric: Metric) -> Key | None:
     """Return the key of the report that is best on validation; None where there are no reports.
 
-    Of equally good ones the first is taken, so they have to come in the configured order. A report without
-    validation is behind all others.
+    Of equally good ones, the first is taken, so they have to come in the configured order. A report without
+    validation comes after all others.
     """
     scored = [(key, validation_score(report, metric)) for key, report in reports]
     best = max(scored, key=lambda pair: -inf if pair[1] is None else pair[1], default=None)
@@ -76,18 +76,18 @@ def best_on_validation(reports: Iterable[tuple[Key, Mapping[str, Any]]], metric:
 
 
 def best_run(runs: Iterable[Run], metric: Metric) -> Run | None:
-    """Return the complete run that is best on validation, as :func:`best_on_validation` has it."""
+    """Return the complete run that is best on validation, as in :func:`best_on_validation`."""
     return best_on_validation(((run, run.report) for run in runs if run.report), metric)
 
 
 def validation_score(report: Mapping[str, Any], metric: Metric) -> float | None:
-    """Return a cell's score on validation; None of predictions from outside for test alone."""
+    """Return a cell's score on validation; None for predictions from outside that cover only test."""
     scores: Mapping[Metric, float] = report["scores"].get("validation", {})
     return scores.get(metric)
 
 
 def lines_about_untrained_cells(best_epochs: Iterable[tuple[str, int]]) -> list[str]:
-    """Return a line per method of which cells were no better after any epoch than before the first.
+    """Return a line per method that has cells in which no epoch was better than the start.
 
     Parameters
     ----------
@@ -99,8 +99,8 @@ def lines_about_untrained_cells(best_epochs: Iterable[tuple[str, int]]) -> list[
         by_method.setdefault(method, []).append(epoch)
     return [
         f"{method}: in {epochs.count(0)} of {len(epochs)} cells no epoch was better on validation than the "
-        "state before training, which is kept (best_epoch 0; unless configured otherwise that is the "
-        "probe); other settings may train better"
+        "state before training, which is kept (best_epoch 0; by default that state is the probe); other "
+        "settings may train better"
         for method, epochs in by_method.items()
         if 0 in epochs
     ]

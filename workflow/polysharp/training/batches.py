@@ -1,4 +1,4 @@
-"""Texts as batches of token ids, padded to their own longest."""
+"""Batches of token ids, each padded to its longest text."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from polysharp.models.folder import read_positions
 
 log = logging.getLogger("polysharp.training.batches")
 
-INFERENCE_BATCH = 32  # texts per forward pass without gradients; fixed, as it moves the last digits
+INFERENCE_BATCH = 32  # texts per forward pass without gradients; fixed, as it affects the last digits
 
 
 class TextTokenizer:
@@ -46,7 +46,7 @@ class TextTokenizer:
 
 @dataclass
 class Split:
-    """One split in the form that training takes: token ids of the texts, indicator matrix."""
+    """One split as training uses it: the token ids of its texts, and the indicators of their labels."""
 
     token_ids: list[list[int]]
     truth: Indicators
@@ -55,7 +55,7 @@ class Split:
 def tokenize_splits(
     data: PreparedData, tokenizer: TextTokenizer, train_size: int | None, seed: int
 ) -> dict[str, Split]:
-    """Return training (or its drawn part), validation and test, tokenized."""
+    """Return training (or the texts drawn from it), validation and test, tokenized."""
     frames = {
         "train": training_rows(data, train_size, seed),
         "validation": data.split("validation"),
@@ -81,10 +81,10 @@ def tokenize_splits(
 
 
 def training_batches(ids: Sequence[Sequence[int]], size: int, seed: int, epoch: int) -> list[list[int]]:
-    """Return the rows of every batch of an epoch, in an order that `seed` and `epoch` decide alone.
+    """Return the rows of every batch of an epoch, in an order that depends only on `seed` and `epoch`.
 
-    Texts are shuffled, and within pools of eight batches brought together by length, which saves
-    padding; the last batch of an epoch may be smaller.
+    Texts are shuffled, and sorted by length within pools of eight batches, which saves padding. One batch
+    of an epoch may be smaller than the others.
     """
     # Not torch's generator: it seeds from 32 bits, which cannot hold a seed and an epoch.
     generator = np.random.default_rng([seed, epoch])
@@ -97,7 +97,7 @@ def training_batches(ids: Sequence[Sequence[int]], size: int, seed: int, epoch: 
 
 
 def inference_batches(ids: Sequence[Sequence[int]]) -> Iterator[list[int]]:
-    """Yield the rows of every batch, longest texts first, as an overflow of memory should show at once."""
+    """Yield the rows of every batch, longest texts first, so that a lack of memory shows at once."""
     order = sorted(range(len(ids)), key=lambda row: -len(ids[row]))
     for start in range(0, len(order), INFERENCE_BATCH):
         yield order[start : start + INFERENCE_BATCH]
@@ -116,7 +116,7 @@ def infer(
     tokenizer: TextTokenizer,
     device: torch.device,
 ) -> NDArray[np.float64]:
-    """Return what `forward` gives for every text of a split, in their order."""
+    """Return the output of `forward` for every text of a split, in their order."""
     batches = list(inference_batches(split.token_ids))
     outputs = [
         forward(tokenizer.batch([split.token_ids[row] for row in rows]).to(device)).cpu() for rows in batches

@@ -1,4 +1,4 @@
-"""One fine-tuned cell, from its lease to its results."""
+"""Fine-tuning of one cell, from its lease to its results."""
 
 from __future__ import annotations
 
@@ -35,23 +35,23 @@ def train_cell(
     stop: StopRequest,
     snapshot_seconds: float,
 ) -> None:
-    """Train the cell of `seed`, or what is left of it; leave it as it is where it is complete.
+    """Train the cell of `seed`, or resume its training; do nothing if it is complete.
 
     Parameters
     ----------
     model
-        Which model it is, as :func:`polysharp.models.folder.read_identity` gives it.
+        The model's identity, as returned by :func:`polysharp.models.folder.read_identity`.
     output
-        Where report, predictions, history and costs go.
+        Folder for report, predictions, history and costs.
     work
-        Where the classifier goes (``checkpoint``), lease and snapshots.
+        Folder for the classifier (``checkpoint``), the lease and the snapshots.
 
     Raises
     ------
     UserError
-        When the training fails for a reason that the user can mend.
+        When the training fails for a reason that the user can fix.
     Interrupted
-        When `stop` asks for the end, or another process has taken over this cell.
+        When `stop` requests it, or another process has taken over this cell.
     """
     device, costs = inputs.device, Costs()
     lease = Lease(work) if device.is_main_process else None
@@ -70,7 +70,7 @@ def train_cell(
         and difference(report, {**about, "data_sha256": inputs.data.sha256}, "finetune") is None
     ):
         log.info("seed %d is complete; remove %s to train it again", seed, output)
-        if lease:  # what is left where a process was killed at the very end
+        if lease:  # remove what a process left that was killed at the very end
             rmtree(work / "snapshots", ignore_errors=True)
             lease.release()
             remove_staging(output)
@@ -94,35 +94,35 @@ def train_cell(
             write_run(output, inputs.data, outcome, about, costs.as_dict())
     except Exception as error:
         if lease:
-            lease.check()  # what another process that took over has caused is no failure
+            lease.check()  # an error caused by a process that took over is not a failure
             if isinstance(error, Interrupted):
                 lease.rest()
         raise
-    if lease and lease.held:  # what is left of a cell that another process has taken is needed there
+    if lease and lease.held:  # a process that has taken over needs the snapshots
         snapshots.clear()
         lease.release()
 
 
 def format_seed(pattern: Path, seed: int) -> Path:
-    """Return a path with the seed in the place of ``{seed}``."""
+    """Return a path in which ``{seed}`` is replaced by the seed."""
     return Path(str(pattern).replace("{seed}", str(seed)))
 
 
 def keep_best_checkpoints(
     output: Path, work: Path, seed: int, among: Collection[int], metric: Metric
 ) -> None:
-    """Remove the classifiers of all seeds that another seed is better than on validation.
+    """Remove the classifiers of all seeds but the best on validation.
 
-    Only the best one of a method can be selected; what is equally good stays.
+    Only the best seed of a method can be selected. If several are equally good, all are kept.
 
     Parameters
     ----------
     output, work
-        Where results and work of a seed are, with ``{seed}`` in its place.
+        Folders of a seed's results and work files, with ``{seed}`` in place of the seed.
     seed
-        One that is complete. Seeds whose report is of other work are left alone.
+        A seed that is complete. Seeds whose report has other settings, data or model are left alone.
     among
-        The study's seeds: what another has left, which was in the study before, is not compared with.
+        The study's seeds. Seeds that are no longer in the study are ignored.
     """
     mine = read_report(format_seed(output, seed))
     assert mine is not None

@@ -1,4 +1,4 @@
-"""Time, memory and place of a job: costs.tsv, the one table that differs from run to run."""
+"""Time, memory, GPU and host of a job: costs.tsv, the only table that differs between runs."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Costs:
-    """Measured from the making of this object on; `earlier` are the seconds of the processes before."""
+    """Costs since this object was created; `earlier` is the time of earlier processes, in seconds."""
 
     started: float = field(default_factory=time.monotonic)
     earlier: float = 0.0
 
     def __post_init__(self) -> None:
-        """Measure the memory of a GPU from now on: what seeds before have used is theirs."""
+        """Reset the peak memory of the GPU, so that earlier seeds of the same job do not count."""
         if (torch := sys.modules.get("torch")) and torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
 
     def as_dict(self) -> dict[str, object]:
         """Return seconds, peak memory of the process and of its GPU in MB, GPU and host."""
-        torch = sys.modules.get("torch")  # without it there was no GPU to use
+        torch = sys.modules.get("torch")  # if torch is not imported, no GPU was used
         gpu = torch is not None and torch.cuda.is_available()
         return {
             "seconds": round(self.earlier + time.monotonic() - self.started, 1),

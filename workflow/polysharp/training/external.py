@@ -1,4 +1,4 @@
-"""Predictions from elsewhere, such as the answers of a language model, read as those of a method."""
+"""Read predictions from elsewhere, such as a language model's answers, as those of a method."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ MAX_LINES = 10
 
 @dataclass(frozen=True)
 class Answers:
-    """What was predicted for the texts of one split, in their order.
+    """Predictions for the texts of one split, in their order.
 
     predicted
         (texts, labels); no label for an unmapped answer.
     unmapped
-        (texts,): whether the answer stands for no label. It counts as wrong, also where a text has none.
+        (texts,): whether the answer is not mapped to labels. It counts as wrong, even for a text without any.
     """
 
     predicted: Indicators
@@ -42,16 +42,16 @@ class Answers:
 def read_answers(
     path: Path, settings: OutsideSettings, data: PreparedData, task: str, language: str
 ) -> dict[str, Answers]:
-    """Return the predictions of a table for the splits of a data set that it has.
+    """Return the predictions that a table has for a data set, by split.
 
     The table has a row per text: ``id`` (as in predictions.parquet) or ``text``, and ``predicted``
-    (labels) or ``answer`` (free text). Where it has columns ``task``, ``language``, ``label_type`` or
-    ``split``, the rows of the data set are taken; without ``split`` all are of the test split.
+    (labels) or ``answer`` (free text). If it has columns ``task``, ``language``, ``label_type`` or
+    ``split``, only the rows of the data set are used; without ``split``, all are of the test split.
 
     Raises
     ------
     UserError
-        With a line for everything that is wrong: columns, labels, texts without a prediction.
+        With a line per problem: columns, labels, texts without a prediction.
     """
     table = read_file(path, ["*"])
     column = ANSWERS[settings.answers]
@@ -77,21 +77,21 @@ def read_answers(
         name = str(table.columns[key][index]).strip()
         first = found.setdefault(split, {}).setdefault(name, index)
         if table.columns[column][first] != table.columns[column][index]:
-            other = f"{name[:60]!r} stands in row {table.rows[first]} with another answer"
+            other = f"{name[:60]!r} has another answer in row {table.rows[first]}"
             lines.append(f"{path}, row {table.rows[index]}: {other}")
     if lines:
         raise UserError(*_cut(lines))
     if "test" not in found:
         dataset = f"{task}, {language}, {data.label_type}"
-        raise UserError(f"{path}: no row is of the test texts of {dataset}; expected one for each")
+        raise UserError(f"{path}: no rows for the test texts of {dataset}; expected one per text")
     answers = {}
     for split in [split for split in REPORTED if split in found]:
         names = [name.strip() for name in data.split(split)[key]]
         absent = [name for name in names if name not in found[split]]
         if absent:
             lines.append(
-                f"{path}: no prediction for {len(absent)} of {len(names)} {split} texts, as "
-                f"{absent[0][:60]!r}; expected one for each: methods are compared on the same texts"
+                f"{path}: no prediction for {len(absent)} of {len(names)} {split} texts, such as "
+                f"{absent[0][:60]!r}; expected one per text: methods are compared on the same texts"
             )
             continue
         answers[split], wrong = _mapped(
@@ -109,7 +109,7 @@ def _cut(lines: Sequence[str]) -> list[str]:
 
 
 def _rows(table: FileTable, wanted: Mapping[str, str]) -> list[int]:
-    """Return the indices of the rows that are of a data set."""
+    """Return the indices of the rows that belong to a data set."""
     there = {name: value for name, value in wanted.items() if name in table.columns}
     return [
         index
@@ -128,7 +128,7 @@ def _as_slug(value: Any) -> str:
 def _mapped(
     table: FileTable, column: str, rows: Sequence[int], data: PreparedData, free: bool
 ) -> tuple[Answers, list[str]]:
-    """Return the predictions in these rows, and a line for every label that the data set has not."""
+    """Return the predictions in these rows, and a line for every label that the data set does not have."""
     predicted, unmapped = np.zeros((len(rows), len(data.labels)), dtype=bool), np.zeros(len(rows), dtype=bool)
     lines = []
     index = {label: number for number, label in enumerate(data.labels)}
@@ -152,7 +152,7 @@ def _mapped(
 
 
 def _labels(value: Any) -> list[str] | None:
-    """Return the labels of a cell: one, or a list of them, as JSON or as Python writes it."""
+    """Return the labels in a field of the table: one label, or a list in JSON or Python notation."""
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
     labels = as_list(value) if isinstance(value, str) else value
@@ -160,5 +160,5 @@ def _labels(value: Any) -> list[str] | None:
 
 
 def _written(value: Any) -> str:
-    """Return a value as text, a whole number without decimals."""
+    """Return a value as text; whole numbers have no decimals."""
     return "" if value is None else str(without_decimals(value))

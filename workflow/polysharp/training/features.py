@@ -1,4 +1,4 @@
-"""Features of a frozen encoder, and the probe on them: a baseline, and where a head starts from."""
+"""Features of a frozen encoder, and the probe on them: a baseline, and the start of a head."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def probe_features(
     settings: ProbeSettings,
     metric: Metric,
 ) -> tuple[LinearModel, Decision, float]:
-    """Return the probe on features (texts, width) of training and validation, its judgement, and its C."""
+    """Return the probe on features (texts, width) by split, its decision on validation, and its C."""
     train = features["train"], splits["train"].truth
     validation = features["validation"], splits["validation"].truth
     return fit_probe(train, validation, label_type, settings, metric)
@@ -64,7 +64,7 @@ def probe_features(
 def pooled_features(
     model: PreTrainedModel, split: Split, tokenizer: TextTokenizer, device: torch.device
 ) -> NDArray[np.float64]:
-    """Return mean-pooled features (texts, width), in float32 like everything that is judged."""
+    """Return mean-pooled features (texts, width), in float32 like everything that is evaluated."""
 
     def pooled(batch: BatchEncoding[Any]) -> Tensor:
         return mean_pool(model(**batch).last_hidden_state, batch["attention_mask"])

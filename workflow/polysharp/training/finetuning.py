@@ -1,4 +1,4 @@
-"""Fine-tuning on few examples: probe, head, SAM, the best epoch by validation."""
+"""Fine-tuning on few examples: probe, head, SAM, and the epoch that is best on validation."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from polysharp.training.steps import Steps
 from polysharp.training.used_rows import restore_rows, use_rows
 
 log = logging.getLogger("polysharp.training.finetuning")
-PROGRESS_SECONDS = 10  # between two lines of progress inside an epoch
+PROGRESS_SECONDS = 10  # between two lines of progress within an epoch
 
 
 class FineTuning:
@@ -39,7 +39,7 @@ class FineTuning:
 
     @enough_memory()  # for the weights
     def __init__(self, inputs: SharedTrainingInputs, seed: int) -> None:
-        """Load the model, and draw its head by `seed`; nothing is trained yet."""
+        """Load the model, and initialise its head with `seed`; nothing is trained yet."""
         self._started = time.monotonic()
         seed_everything(seed)
         self._inputs, self.seed = inputs, seed
@@ -52,24 +52,24 @@ class FineTuning:
         self.model.to(inputs.device.device)
         self._progress = Progress(self.settings.micro_batch_size or self.settings.batch_size)
         self.steps = Steps(self.model, inputs, self.splits["train"], self._progress)
-        self._best: dict[str, Tensor] = {}  # parameters by name, and the logits of validation with them
+        self._best: dict[str, Tensor] = {}  # parameters by name, and their validation logits
 
-    @enough_memory()  # for what smaller micro-batches do not help: the optimizer, evaluation
+    @enough_memory()  # for the optimizer and evaluation, where smaller micro-batches do not help
     def run(self, snapshots: Snapshots | None = None) -> Outcome:
         """Train, and leave the model in the state that is best on validation.
 
-        The state before the first step, which is the probe where the head starts from it, is a
-        candidate like the state after every epoch. Of equally good states the earliest is taken.
-        With `snapshots` the training goes on where it was, to the same bytes.
+        The state before the first step (the probe, if the head starts from it) is a candidate, like the
+        state after every epoch. Of equally good states, the earliest is taken. With `snapshots`, an
+        interrupted training resumes, and gives the same bytes.
 
         Raises
         ------
         NotFinite
             When no gradient is finite any more, or the scores are not.
         OutOfMemory
-            When not even one text fits the memory.
+            When not even one text fits into memory.
         Interrupted
-            When a signal has asked for the end; a snapshot is written before.
+            When a signal has requested a stop; a snapshot is written first.
         """
         progress = self._progress
         if not self._resume(snapshots):
@@ -78,7 +78,7 @@ class FineTuning:
             else:
                 start = self._logits("validation")
             self._judge(0, {}, start)
-            torch.manual_seed(self.seed + self.device.process_index)  # every process drops out its own units
+            torch.manual_seed(self.seed + self.device.process_index)  # dropout differs between processes
         self.steps.distribute()
         for epoch in range(len(progress.history), self.settings.epochs + 1):
             self._epoch(epoch, snapshots)
@@ -95,11 +95,11 @@ class FineTuning:
 
     @property
     def earlier_seconds(self) -> float:
-        """Return how long the processes took that this training was resumed from."""
+        """Return how many seconds earlier processes spent on this training."""
         return self._progress.seconds
 
     def save(self, folder: Path, thresholds: Sequence[float] | None) -> None:
-        """Write model, tokenizer and thresholds as a folder that transformers loads."""
+        """Write model, tokenizer and thresholds into a folder that transformers can load."""
         restore_rows(self.model, self._full_embedding)
         self.model.config.polysharp = {
             "thresholds": thresholds,
@@ -112,7 +112,7 @@ class FineTuning:
 
     @torch.no_grad()
     def _start_from_probe(self, model: PooledClassifier) -> NDArray[np.float64]:
-        """Give the head the probe's weights, and return the logits of validation with them."""
+        """Initialise the head with the probe's weights, and return its validation logits."""
         probe = self._inputs.probe(model, self.seed)
         set_head(model, torch.from_numpy(probe.weights.weight), torch.from_numpy(probe.weights.bias))
         pooled = torch.from_numpy(probe.validation).to(model.head.weight)
@@ -120,7 +120,7 @@ class FineTuning:
         return logits
 
     def _epoch(self, epoch: int, snapshots: Snapshots | None) -> None:
-        """Pass over the training texts, or over those of the epoch that are left."""
+        """Train for one epoch, or for what is left of it."""
         self.model.train()
         progress, settings = self._progress, self.settings
         batches = training_batches(self.splits["train"].token_ids, settings.batch_size, self.seed, epoch)
@@ -135,7 +135,7 @@ class FineTuning:
             self._snapshot_if_due(snapshots)
 
     def _logits(self, name: str) -> NDArray[np.float64]:
-        """Return the logits (texts, labels) of a split, in float32, as which the weights are published."""
+        """Return the logits (texts, labels) of a split, in float32, like the published weights."""
         self.model.eval()
         split, device = self.splits[name], self.device.device
         return infer(lambda batch: self.model(**batch).logits, split, self.tokenizer, device)
@@ -146,7 +146,7 @@ class FineTuning:
         return judge(logits, self.splits["validation"].truth, self.label_type, self.metric)
 
     def _judge(self, epoch: int, summary: dict[str, Any], logits: NDArray[np.float64]) -> None:
-        """Judge the present state by its validation logits, note it in the history, keep it if it is best."""
+        """Evaluate the current state on validation, add it to the history, and keep it if it is the best."""
         progress = self._progress
         value = self._decide(logits).value
         progress.history.append({"epoch": epoch, **summary, f"validation_{self.metric}": value})
@@ -166,7 +166,7 @@ class FineTuning:
         )
 
     def _summary(self) -> dict[str, Any]:
-        """Return what the history says of the epoch that has just ended."""
+        """Return the values for the history of the epoch that has just ended."""
         progress = self._progress
         loss = torch.tensor([x for x in progress.losses if np.isfinite(x)], dtype=torch.float64).mean()
         if self.device.num_processes > 1:
@@ -181,7 +181,7 @@ class FineTuning:
         }
 
     def _snapshot_if_due(self, snapshots: Snapshots | None) -> None:
-        """Take a snapshot where it is time for one, and stop where a signal has asked for it."""
+        """Take a snapshot if one is due, and stop if a signal has requested it."""
         if snapshots is None or not self.steps.anywhere(snapshots.due):
             return
         own = {"generators": random_state(self.device.device), "losses": self._progress.losses}
@@ -205,7 +205,7 @@ class FineTuning:
         return self._progress.seconds + time.monotonic() - self._started
 
     def _resume(self, snapshots: Snapshots | None) -> bool:
-        """Go back to the newest snapshot; return whether there was one."""
+        """Restore the newest snapshot; return whether there was one."""
         if snapshots is None:
             return False
         names = [snapshots.newest() if self.device.is_main_process else None]
@@ -229,7 +229,7 @@ class FineTuning:
 def _with_progress(
     batches: Sequence[list[int]], done: int, epoch: int, epochs: int
 ) -> Iterator[tuple[int, list[int]]]:
-    """Yield the numbered batches that are left, and say every few seconds how far the epoch is."""
+    """Yield the remaining batches with their numbers, and log the progress every few seconds."""
     started = said = time.monotonic()
     for number, rows in enumerate(batches[done:], done + 1):
         yield number, rows

@@ -1,4 +1,4 @@
-"""Devices, precision, and all that decides whether two runs give the same bytes."""
+"""Devices, precision, and whatever else determines whether two runs give the same bytes."""
 
 from __future__ import annotations
 
@@ -15,39 +15,39 @@ from accelerate import Accelerator
 
 from polysharp.core.errors import NoGpu, OutOfMemory
 
-DRIVER = Path("/proc/driver/nvidia/version")  # there where NVIDIA's driver is loaded
-# What decides, beside torch, on token ids, the probe that a head starts from, and the order of the texts.
+DRIVER = Path("/proc/driver/nvidia/version")  # exists if NVIDIA's driver is loaded
+# Besides torch, these determine token ids, the probe that a head starts from, and the order of the texts.
 LIBRARIES = ("transformers", "tokenizers", "scikit-learn", "numpy")
-# Memory that is not there, as torch's allocators, CUDA and cuBLAS say it.
+# How torch's allocators, CUDA and cuBLAS report a lack of memory.
 NO_MEMORY = re.compile(r"out of memory|can.t allocate memory|STATUS_ALLOC_FAILED", re.IGNORECASE)
 
 
 def accelerator(precision: str, threads: int) -> Accelerator:
-    """Return an accelerator in the wanted precision, everything on it deterministic.
+    """Return an accelerator with the given precision and deterministic algorithms.
 
     Parameters
     ----------
     precision
         ``auto``, ``bfloat16`` or ``float32``.
     threads
-        Processor threads of torch; sums in another number of threads end in other digits.
+        CPU threads of torch. Another number of threads changes the last digits of sums.
 
     Raises
     ------
     NoGpu
-        When this process was given a GPU that torch cannot use: on the processor it would take days.
+        When this process was given a GPU that torch cannot use: on the CPU, training would take days.
     """
     if not torch.cuda.is_available():
         _check_that_none_was_given()
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
     torch.use_deterministic_algorithms(True)
-    # Filling fresh memory would hide others' bugs at a cost in time; nothing here reads it unwritten.
+    # Filling new memory takes time, and nothing here reads memory before writing to it.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
     torch.set_float32_matmul_precision("highest")  # containers may have set TensorFloat-32
     torch.set_num_threads(threads)
     reduced = precision == "bfloat16" or (precision == "auto" and _has_bfloat16())
-    # Without being told that there is no GPU, several processes on CPU would not find each other.
+    # Unless told that there is no GPU, several processes on CPU would not find each other.
     return Accelerator(mixed_precision="bf16" if reduced else "no", cpu=not torch.cuda.is_available())
 
 
@@ -80,12 +80,12 @@ def lacks_memory(error: RuntimeError) -> bool:
 
 @contextmanager
 def enough_memory() -> Iterator[None]:
-    """Say in words that the memory did not suffice, where nothing smaller can be tried.
+    """Report a lack of memory in plain words, where nothing smaller can be tried.
 
     Raises
     ------
     OutOfMemory
-        In the place of torch's own error.
+        In place of torch's own error.
     """
     try:
         yield
@@ -98,9 +98,9 @@ def enough_memory() -> Iterator[None]:
 
 
 def fingerprint(device: Accelerator) -> str:
-    """Return what the bytes of a training depend on beside its inputs: software, arithmetic, device.
+    """Return what the bytes of a training depend on besides its inputs: software, arithmetic, device.
 
-    The processor is named also where there is a GPU: the probe is fitted on it.
+    The CPU is included even if there is a GPU: the probe is fitted on the CPU.
     """
     gpu = [torch.cuda.get_device_name(device.device)] if device.device.type == "cuda" else []
     return ", ".join(

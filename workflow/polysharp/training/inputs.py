@@ -32,7 +32,7 @@ _DROPOUTS = (
 
 
 class SharedTrainingInputs:
-    """What the trainings of one data set and method share, whatever their seeds: texts and probe."""
+    """What the trainings of one data set and method share across seeds: texts and probe."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class SharedTrainingInputs:
         return self._splits[key]
 
     def model(self) -> PreTrainedModel:
-        """Return the classifier with the pre-trained weights; what they lack is drawn at random."""
+        """Return the classifier with the pre-trained weights; missing weights are initialised at random."""
         with quiet_transformers():
             return load_classifier(self.folder, self.model_settings, self.data, self.settings.dropout)
 
@@ -81,13 +81,13 @@ class SharedTrainingInputs:
         return self._probes[key]
 
     def _drawn_by(self, seed: int) -> int | None:
-        """Return the seed where it decides which texts are trained on, else None."""
+        """Return the seed if it determines which texts are trained on, else None."""
         return seed if self.settings.train_size else None
 
 
 @dataclass(frozen=True)
 class Probe:
-    """A probe, and the features (texts, width) of validation that it was chosen on."""
+    """A probe, and the validation features (texts, width) that it was chosen on."""
 
     weights: LinearModel
     validation: NDArray[np.float64]
@@ -116,6 +116,6 @@ def load_classifier(
         encoder, _ = load_encoder(str(folder), folder, config)
         model = from_encoder(encoder, PooledClassifierConfig(encoder=encoder.config, **description))
     if not torch.cuda.is_available():
-        # On a CPU torch's fused attention takes longer than the plain one, backwards.
+        # On a CPU, the backward pass of torch's fused attention is slower than that of the plain one.
         model.set_attn_implementation("eager")
     return model

@@ -1,7 +1,7 @@
-"""The lease of a cell: of several processes that train one cell, the one that came last goes on.
+"""The lease of a cell: of several processes that train one cell, the newest owns the lease.
 
-Two can meet when a node was given up while its process lives on, or when a killed driver left jobs
-in the queue. The newcomer takes the lease, and the other stops as soon as it looks at it.
+There can be two when Slurm gives up a node whose process is still running, or when a killed driver left
+jobs in the queue. The newer process takes the lease, and the older one stops when it next checks it.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from polysharp.core.files import read_json, write_json
 from polysharp.core.paths import LEASE
 
 log = logging.getLogger("polysharp.training.lease")
-HEARTBEAT = 15  # seconds between two looks at the lease, each of which shows that the holder lives
-FRESH = 60  # seconds after the last heartbeat within which the holder is taken to be alive
+HEARTBEAT = 15  # seconds between two checks of the lease, each of which shows that its owner is alive
+FRESH = 60  # seconds after the last heartbeat during which the owner counts as alive
 
 
 class LeaseLost(Interrupted):
-    """Another process trains this cell now; this one has to leave everything as it is."""
+    """Another process trains this cell now; this one must not change anything."""
 
 
 class Lease:
@@ -37,7 +37,7 @@ class Lease:
         self._looked = 0.0
 
     def take(self) -> None:
-        """Take the lease, whoever has it."""
+        """Take the lease, even if another process owns it."""
         before, alive = self._read(), self._alive()
         holder = {
             "token": self._token,
@@ -50,7 +50,7 @@ class Lease:
         if before and alive:
             job = f" of Slurm job {before['slurm_job']}" if before.get("slurm_job") else ""
             log.warning(
-                "taken over from process %s on %s%s, at work less than %d seconds ago; it will stop",
+                "taken over from process %s on %s%s, which was active less than %d seconds ago; it will stop",
                 before.get("process"),
                 before.get("host"),
                 job,
@@ -58,7 +58,7 @@ class Lease:
             )
 
     def beat(self) -> None:
-        """Look at the lease when the last look is a while ago, and show that its holder lives.
+        """Check the lease if the last check is a while ago, and show that its owner is alive.
 
         Raises
         ------
@@ -66,11 +66,11 @@ class Lease:
             When another process has taken it.
         """
         if time.monotonic() - self._looked >= HEARTBEAT:
-            with suppress(OSError):  # a file system that does not answer is asked again at the next step
+            with suppress(OSError):  # if the file system does not respond, the next step tries again
                 self.check()
 
     def check(self) -> None:
-        """Look at the lease: before something is written that two must not write.
+        """Check the lease, before anything is written that two processes must not write.
 
         Raises
         ------
@@ -86,15 +86,15 @@ class Lease:
 
     @property
     def held(self) -> bool:
-        """Whether this process still has it."""
+        """Whether this process still owns the lease."""
         return self._mine(self._read())
 
     def rest(self) -> None:
-        """Keep it, but show that its holder works no more: who goes on there need not be warned."""
+        """Keep the lease, but show that its owner has stopped: the next process need not warn of it."""
         os.utime(self._file, (0, 0))
 
     def release(self) -> None:
-        """Give the lease back."""
+        """Release the lease."""
         self._file.unlink(missing_ok=True)
 
     def _mine(self, holder: dict[str, Any] | None) -> bool:
@@ -107,7 +107,7 @@ class Lease:
             return None
 
     def _alive(self) -> bool:
-        """Whether the holder has looked lately, by the clock of the file system alone."""
+        """Whether the owner has checked the lease recently, by the clock of the file system only."""
         try:
             beaten = self._file.stat().st_mtime
         except FileNotFoundError:

@@ -18,12 +18,12 @@ from polysharp.training.used_rows import UsedRows
 
 
 def make_loss(truth: Indicators, label_type: LabelType, class_weights: str) -> nn.Module:
-    """Return the loss of every text, or of every text and label, of logits against indicators.
+    """Return the loss function of logits and indicators: a loss per text, or per text and label.
 
-    Labels are weighted by their rarity in the training texts' indicators (texts, labels), the
-    weights are scikit-learn's 'balanced' ones: texts / (labels * texts with the label) for single
-    labels, negatives / positives for the positives of several. The losses are not averaged, as the
-    parts of a batch can be added up then, in micro-batches and in several processes.
+    With ``balanced`` class weights, rare labels of the training texts, whose indicators (texts, labels) are
+    `truth`, weigh more. For single labels the weights are scikit-learn's: texts / (labels * texts with the
+    label). For several labels, the positives are weighted by negatives / positives. Losses are not
+    averaged, so that they can be added up over micro-batches and processes.
     """
     counts = torch.from_numpy(truth.sum(axis=0)).float()
     balanced = class_weights == "balanced"
@@ -35,7 +35,7 @@ def make_loss(truth: Indicators, label_type: LabelType, class_weights: str) -> n
 
 
 def make_optimizer(model: PreTrainedModel, settings: TrainingSettings) -> torch.optim.Optimizer:
-    """Return AdamW; the head learns faster, and neither embeddings, norms nor biases decay."""
+    """Return AdamW: the head has its own learning rate; embeddings, norms and biases have no weight decay."""
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     embeddings = {
         id(parameter)
@@ -63,12 +63,12 @@ def make_optimizer(model: PreTrainedModel, settings: TrainingSettings) -> torch.
 def make_schedule(
     optimizer: torch.optim.Optimizer, settings: TrainingSettings, steps: int
 ) -> torch.optim.lr_scheduler.LRScheduler:
-    """Return the learning rates of steps 1 to `steps` of transformers' schedules.
+    """Return a schedule of transformers for steps 1 to `steps`.
 
-    Step 0 is left out: its rate is 0, it would change nothing; so would the one after the last.
+    Step 0 and the step after the last are left out: their learning rate is 0, so they would change nothing.
     """
     for group in optimizer.param_groups:
-        group["initial_lr"] = group["lr"]  # what torch asks for when a schedule starts after step 0
+        group["initial_lr"] = group["lr"]  # torch requires this when a schedule starts after step 0
     warmup = round(settings.warmup * steps)
     schedule: torch.optim.lr_scheduler.LRScheduler
     if settings.schedule == "constant":

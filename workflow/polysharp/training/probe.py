@@ -13,9 +13,9 @@ from polysharp.core.labels import Indicators
 from polysharp.core.terms import LabelType, Metric
 from polysharp.evaluation.decisions import Decision, judge
 
-NEVER_PREDICTED = -20.0  # bias of a single label without a training text: practically probability 0
+NEVER_PREDICTED = -20.0  # bias of a label without training texts (single): its probability is practically 0
 
-NEGLIGIBLE = 1e-6  # spread of a feature, relative to the largest one, below which it is rounding noise
+NEGLIGIBLE = 1e-6  # relative to the largest spread of a feature; features below this are rounding noise
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,11 @@ def fit(
     class_weights: str,
     inverse_regularisation: float,
 ) -> LinearModel:
-    """Fit a logistic regression: multinomial for single labels, one per label for several.
+    """Fit a logistic regression: multinomial (single), or one per label (multi).
 
-    Labels without a training text get weights of 0 and a bias that never predicts them; labels
-    that all texts have, or none, in multi-label data the logarithm of their smoothed odds.
+    Labels that cannot be fitted get weights of 0. These are labels without training texts (single), whose
+    bias is so low that they are never predicted, and labels that all texts have or none (multi), whose bias
+    is the logarithm of their smoothed odds.
     """
     weight = np.zeros((truth.shape[1], features.shape[1]))
     regression = LogisticRegression(
@@ -52,7 +53,7 @@ def fit(
         bias = np.full(truth.shape[1], NEVER_PREDICTED)
         present = np.flatnonzero(truth.any(axis=0))
         regression.fit(features, truth.argmax(axis=1))
-        if len(present) == 2:  # scikit-learn keeps one row for two labels: half of it on either side
+        if len(present) == 2:  # scikit-learn has one row for two labels: each gets half of it
             weight[present] = np.concatenate([-regression.coef_, regression.coef_]) / 2
             bias[present] = np.concatenate([-regression.intercept_, regression.intercept_]) / 2
         else:
@@ -73,9 +74,9 @@ def fit_best(
     settings: TfidfSettings,
     metric: Metric,
 ) -> tuple[LinearModel, Decision, float]:
-    """Return the model, its judgement on validation, and C: the candidate that is best there.
+    """Return the candidate that is best on validation: the model, its decision, and its C.
 
-    Of equally good candidates the most regularised one is taken.
+    Of equally good candidates, the most regularised one is taken.
     """
     best: tuple[LinearModel, Decision, float] | None = None
     for candidate in sorted(settings.inverse_regularisation):
@@ -94,13 +95,13 @@ def fit_probe(
     settings: ProbeSettings,
     metric: Metric,
 ) -> tuple[LinearModel, Decision, float]:
-    """Fit :func:`fit_best` on standardised features; the model returned takes the features as they are.
+    """Apply :func:`fit_best` to standardised features; the returned model takes the original features.
 
     The standardisation is folded into weights and biases, so that a linear layer can hold the probe.
     """
     mean, spread = train[0].mean(axis=0), train[0].std(axis=0)
-    # all-MiniLM-L6-v2 has features of the size 1e-33: scaled up, they would make weights of 1e30,
-    # which a probe never notices and a gradient does not survive.
+    # all-MiniLM-L6-v2 has features of about 1e-33. Scaled up, they would give weights of 1e30, which do not
+    # matter to the probe, but ruin gradients.
     spread[spread <= NEGLIGIBLE * spread.max()] = max(float(spread.max()), NEGLIGIBLE)
     model, decision, chosen = fit_best(
         ((train[0] - mean) / spread, train[1]),

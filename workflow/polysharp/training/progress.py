@@ -1,4 +1,4 @@
-"""How far a training is: what a snapshot holds beside weights, moments and generators."""
+"""The progress of a training: what a snapshot holds besides weights, moments and random states."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 @dataclass
 class Progress:
-    """How far a training is. With weights, moments and generators this is what a snapshot holds.
+    """The progress of a training. With weights, moments and random states this is what a snapshot holds.
 
-    `step` counts the steps of all epochs, skipped ones included; `losses`, `skipped_steps` and
-    `out_of_memory` are of the present epoch; `seconds` is what earlier processes took.
+    `step` counts the steps of all epochs, including skipped ones; `losses`, `skipped_steps` and
+    `out_of_memory` are those of the current epoch; `seconds` is the time that earlier processes took.
     """
 
     micro_batch_size: int

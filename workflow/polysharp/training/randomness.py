@@ -1,4 +1,4 @@
-"""Sources of randomness: all seeded together, and those that training draws from remembered."""
+"""Random number generators: all are seeded together; the states of those used in training can be saved."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from torch import Tensor
 
 
 def seed_everything(seed: int) -> None:
-    """Seed every source of randomness; before the model is made, as its head is drawn at random."""
+    """Seed all random number generators, before the model is created: its head is random."""
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
 
 
 def random_state(device: torch.device) -> list[Tensor]:
-    """Return the states of the generators that a training draws from: the processor's and the device's."""
+    """Return the states of the generators that a training uses: those of the CPU and of the device."""
     states = [torch.get_rng_state()]
     if device.type == "cuda":
         states.append(torch.cuda.get_rng_state(device))

@@ -1,7 +1,7 @@
 """Sharpness-aware minimisation: SAM, ASAM, and their cheaper forms, around any base optimizer.
 
-SAM: Foret et al. 2021, arXiv 2010.01412. ASAM: Kwon et al. 2021, arXiv 2102.11600. Ascent on the
-normalisation layers alone (SAM-ON): Müller et al. 2023, arXiv 2306.04226.
+SAM: Foret et al. 2021, arXiv 2010.01412. ASAM: Kwon et al. 2021, arXiv 2102.11600. Ascent on only the
+normalisation layers (SAM-ON): Müller et al. 2023, arXiv 2306.04226.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from polysharp.training.randomness import random_state, set_random_state
 
 @dataclass(frozen=True)
 class Ascent:
-    """The first half of a step: where it climbs to.
+    """The first half of a step: the ascent.
 
     Parameters
     ----------
     backward
-        Computes a loss, adds its gradient to ``parameter.grad``, returns the loss: that of the
-        whole batch, or of a part of it, which is cheaper.
+        Computes the loss of the batch, or of a part of it, which is cheaper. Adds its gradient to
+        ``parameter.grad`` and returns the loss.
     parameters
-        The weights that climb: all, or those of the normalisation layers. No gradient of the
-        others is computed.
+        The weights that are perturbed: all, or those of the normalisation layers. Gradients of the
+        others are not computed.
     rho
         Radius of the neighbourhood, greater than 0.
     eta
-        None for SAM's ball; for ASAM what is added to the size of every weight.
+        None for SAM; for ASAM, the constant that is added to the absolute value of every weight.
     """
 
     backward: Callable[[], float]
@@ -42,7 +42,7 @@ class Ascent:
 
 @dataclass(frozen=True)
 class Step:
-    """What one step saw: the loss of its first pass, and whether the weights were left as they were."""
+    """Result of one step: the loss of its first pass, and whether the weights were left unchanged."""
 
     loss: float
     skipped: bool
@@ -60,26 +60,27 @@ def sam_step(
     ascent: Ascent | None = None,
     everywhere: Callable[[bool], bool] = _alone,
 ) -> Step:
-    """Take one step: climb from w to w + e, take the gradient there, go back to w, descend.
+    """Take one step: climb from w to w + e, compute the gradient there, go back to w, descend.
 
-    Only the gradient of the descent is clipped: the ascent normalises its own anyway. Both passes
-    draw the same random numbers: on the same batch they drop out the same units, as both gradients
-    are meant to be of one and the same loss.
+    Only the gradient of the descent is clipped: the ascent normalises its own anyway. Both passes use
+    the same random numbers: on the same batch they drop the same units, so that both gradients are
+    of the same loss.
 
     Parameters
     ----------
     backward
-        Computes the loss of the batch, every micro-batch of it, adds its gradient to
-        ``parameter.grad``, returns the loss.
+        Computes the loss of the batch over all its micro-batches, adds its gradient to
+        ``parameter.grad``, and returns the loss.
     ascent
-        None takes the base optimizer's own step.
+        None takes a plain step of the base optimizer.
     everywhere
-        Whether a flag holds in every process that trains the model: all step, or none does.
+        Returns whether a flag is true in every process that trains the model: all take the step, or
+        none does.
 
     Returns
     -------
     Step
-        `skipped` when a gradient was not finite: weights and optimizer state are as before.
+        `skipped` if a gradient was not finite: weights and optimizer state are unchanged.
     """
     optimizer.zero_grad()
     if ascent is None:
@@ -103,7 +104,7 @@ def sam_step(
 
 
 def normalisation_parameters(model: nn.Module) -> list[nn.Parameter]:
-    """Return weights and biases of the model's normalisation layers, by the name of their class."""
+    """Return weights and biases of the model's normalisation layers, found by the name of their class."""
     return [
         parameter
         for module in model.modules()
@@ -114,10 +115,10 @@ def normalisation_parameters(model: nn.Module) -> list[nn.Parameter]:
 
 @contextmanager
 def _climbed(ascent: Ascent, norm: Tensor) -> Iterator[None]:
-    """Hold the weights at w + e, and put w back, exactly: w + e - e would not be w again.
+    """Set the weights to w + e, and restore w exactly: w + e - e would differ by rounding.
 
     With the gradient g, SAM's equation (2) gives e = rho * g / ||g||, and ASAM, for p = 2,
-    e = rho * T^2 g / ||T g||, where T = |w| + eta. The norm runs over all that climb together.
+    e = rho * T^2 g / ||T g||, where T = |w| + eta. The norm is over all perturbed weights together.
     """
     climbing = [parameter for parameter in ascent.parameters if parameter.grad is not None]
     before = [parameter.detach().clone() for parameter in climbing]
@@ -150,7 +151,7 @@ def _scaled(vector: Tensor, weights: Tensor, eta: float | None) -> Tensor:
 
 @contextmanager
 def _only(some: Sequence[Tensor], parameters: Sequence[Tensor]) -> Iterator[None]:
-    """Ask for the gradients of `some` of the parameters alone."""
+    """Compute gradients only for `some` of the parameters."""
     wanted = {id(parameter) for parameter in some}
     others = [p for p in parameters if p.requires_grad and id(p) not in wanted]
     for parameter in others:

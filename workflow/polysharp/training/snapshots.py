@@ -1,7 +1,7 @@
-"""Snapshots of an unfinished training: complete, verified, or not there.
+"""Snapshots of an unfinished training, verified by checksum.
 
-A snapshot is a folder ``step-<n>`` with the state and a manifest of its SHA-256. It is written
-beside its place and renamed into it, so that a process killed at any moment leaves the one before.
+A snapshot is a folder ``step-<n>`` with the state and a manifest that has its SHA-256. It is written next
+to its final place and then renamed, so that a process killed at any moment leaves the previous one intact.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from polysharp.training.lease import Lease
 
 log = logging.getLogger("polysharp.training.snapshots")
 STATE, MANIFEST = "state.pt", "manifest.json"
-KEPT = 2  # the newest, and the one before in case the newest does not verify
+KEPT = 2  # the newest, and the previous one in case the newest is damaged
 
 
 class StopRequest:
-    """A signal's request that this process stop."""
+    """A request to stop this process, made by a signal."""
 
     def __init__(self) -> None:
         self._signal: signal.Signals | None = None
 
     def listen(self) -> None:
-        """Turn SIGTERM, SIGINT or SIGHUP into a request to stop; a SIGINT after it kills.
+        """Turn SIGTERM, SIGINT or SIGHUP into a request to stop; a further SIGINT kills.
 
-        Further SIGTERMs and SIGHUPs change nothing: Slurm sends several, itself and through srun, and the
-        end of a terminal reaches this process by several ways. A SIGHUP that is ignored (nohup) stays so.
+        Further SIGTERMs and SIGHUPs change nothing: Slurm sends several, directly and through srun, and a
+        terminal that closes sends more than one. If SIGHUP is ignored (nohup), it stays ignored.
         """
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
@@ -47,12 +47,12 @@ class StopRequest:
         first = not self.made
         self._signal = signal.Signals(number)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-        if first:  # said last, as the next signal may come while this one is logged
+        if first:  # logged last, as the next signal may come while this one is logged
             log.info("%s: stopping as soon as the state is saved", self._signal.name)
 
     @property
     def made(self) -> bool:
-        """Whether it was made."""
+        """Whether a stop was requested."""
         return self._signal is not None
 
 
@@ -62,15 +62,15 @@ class Snapshots:
     Parameters
     ----------
     folder
-        Where they are, in a folder for each identity; made when it is needed.
+        Has a folder for each identity; created when needed.
     identity
         What the bytes of the training depend on. Snapshots of another identity are left alone.
     seconds
-        Least time between two snapshots; 0 takes one after every step.
+        Minimum time between two snapshots; 0 takes one after every step.
     stop
-        Asks for a snapshot and the end.
+        Requests a last snapshot and the end of the training.
     lease
-        Looked at whenever it is asked whether a snapshot is due, and before one is written.
+        Checked whenever `due` is read, and before a snapshot is written.
     """
 
     def __init__(
@@ -89,26 +89,26 @@ class Snapshots:
 
     @property
     def asked_to_stop(self) -> bool:
-        """Whether a signal has asked for the end."""
+        """Whether a signal has requested a stop."""
         return self._stop is not None and self._stop.made
 
     @property
     def due(self) -> bool:
-        """Whether it is time for a snapshot."""
+        """Whether a snapshot is due."""
         if self._lease:
             self._lease.beat()
         return self.asked_to_stop or time.monotonic() - self._taken >= self._seconds
 
     def taken(self) -> None:
-        """Note that a snapshot was taken just now, by this process or, where several train, another."""
+        """Record that a snapshot was just taken, by this process or, if several train, by another."""
         self._taken = time.monotonic()
 
     def write(self, step: int, state: Mapping[str, Any]) -> None:
-        """Write the state after `step` steps, and forget all but the newest."""
+        """Write the state after `step` steps, and remove old snapshots."""
         if self._lease:
             self._lease.check()
         with replacing_folder(self._folder / f"step-{step:08d}") as staging:
-            with (staging / STATE).open("wb") as stream:  # whose errors are Python's, a full disk among them
+            with (staging / STATE).open("wb") as stream:  # so that errors, as of a full disk, are Python's
                 torch.save(dict(state), stream)
             manifest = {"step": step, "identity": self._identity, "sha256": sha256(staging / STATE)}
             write_json(staging / MANIFEST, manifest)
@@ -116,7 +116,7 @@ class Snapshots:
             shutil.rmtree(old)
 
     def newest(self) -> str | None:
-        """Return the name of the newest snapshot that verifies, or None; what is damaged is removed."""
+        """Return the name of the newest intact snapshot, or None; damaged ones are removed."""
         remove_staging(self._folder)
         for folder in reversed(self._written()):
             try:
@@ -129,7 +129,7 @@ class Snapshots:
             shutil.rmtree(folder)
         if any(self._all_identities.glob("*/step-*")):
             log.info(
-                "the snapshots in %s are of other settings, data, model, code or hardware, and not used",
+                "the snapshots in %s are not used: settings, data, model, code or hardware differ",
                 self._all_identities,
             )
         return None
@@ -139,7 +139,7 @@ class Snapshots:
         return dict(torch.load(self._folder / name / STATE, map_location="cpu", weights_only=True))
 
     def clear(self) -> None:
-        """Remove them all: the training is complete."""
+        """Remove all snapshots: the training is complete."""
         shutil.rmtree(self._all_identities, ignore_errors=True)
 
     def _written(self) -> list[Path]:

@@ -1,4 +1,4 @@
-"""The optimizer steps of a training, in micro-batches that fit the memory."""
+"""The optimizer steps of a training, in micro-batches that fit into memory."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ log = logging.getLogger("polysharp.training.steps")
 
 
 class _PassTooLarge(Exception):
-    """A pass that did not fit."""
+    """A pass that did not fit into memory."""
 
 
 class Steps:
@@ -34,11 +34,11 @@ class Steps:
     Parameters
     ----------
     model
-        On its device already.
+        Already on its device.
     train
-        The training texts, to whose rows the batches refer.
+        The training texts; batches refer to their rows.
     progress
-        Brought up to date by every step.
+        Updated by every step.
     """
 
     def __init__(
@@ -60,13 +60,13 @@ class Steps:
         self._distributed: nn.Module = model
 
     def distribute(self) -> None:
-        """Where several processes train one model, let the gradients of the descent be averaged."""
+        """If several processes train one model, have the gradients of the descent averaged."""
         if self._device.num_processes > 1:
             self._distributed = nn.parallel.DistributedDataParallel(
                 self._model,
                 device_ids=[self._device.device] if self._device.device.type == "cuda" else None,
-                find_unused_parameters=True,  # BERT's pooler, which mean pooling passes by
-                forward_sync_buffers=False,  # positions and the rows in use: the same everywhere
+                find_unused_parameters=True,  # BERT's pooler, which mean pooling does not use
+                forward_sync_buffers=False,  # positions and used rows are the same in all processes
             )
 
     def take(self, rows: list[int]) -> Step:
@@ -75,7 +75,7 @@ class Steps:
         Raises
         ------
         OutOfMemory
-            When not even one text fits the memory.
+            When not even one text fits into memory.
         """
         progress = self._progress
         progress.learning_rate = self.optimizer.param_groups[0]["lr"]  # the encoder's
@@ -87,15 +87,15 @@ class Steps:
         return step
 
     def anywhere(self, flag: bool) -> bool:
-        """Return whether the flag is up in any process."""
+        """Return whether the flag is true in any process."""
         if self._device.num_processes == 1:
             return flag
         return bool(self._device.reduce(torch.tensor(float(flag), device=self._device.device)).item())
 
     def _in_fitting_parts(self, rows: list[int]) -> Step:
-        """Take a step; again in smaller micro-batches where memory runs out."""
+        """Take a step; if memory runs out, take it again in smaller micro-batches."""
         world, rank = self._device.num_processes, self._device.process_index
-        # A process without a text of its own still takes part in the averaging, with a weight of 0.
+        # A process without texts still takes part in the averaging, with a weight of 0.
         mine, weight = (rows[rank::world], world / len(rows)) if rank < len(rows) else (rows[:1], 0.0)
         progress, settings = self._progress, self._settings
         ascent = self._ascent(mine, weight)
@@ -111,7 +111,7 @@ class Steps:
                     everywhere=lambda finite: not self.anywhere(not finite),
                 )
             except _PassTooLarge:
-                pass  # the weights are where they were; outside of this block its tensors can be freed
+                pass  # the weights are unchanged; outside this block its tensors can be freed
             self.optimizer.zero_grad()
             clear_device_cache(garbage_collection=True)
             fitting = min(progress.micro_batch_size, len(mine))
@@ -129,7 +129,7 @@ class Steps:
             set_random_state(drawn, self._device.device)
 
     def _ascent(self, rows: Sequence[int], weight: float) -> Ascent | None:
-        """Return the ascent of the next step, or None where it has none."""
+        """Return the ascent of the next step, or None if it has none."""
         settings = self._settings
         first = self.total - round(settings.ascent_phase * self.total)
         if settings.rho == 0 or self._progress.step < first:
@@ -169,6 +169,6 @@ class Steps:
 
 
 def spread(rows: Sequence[int], share: float) -> list[int]:
-    """Return a share of the rows, at least one: the middles of equal parts, as batches are sorted."""
+    """Return a share of the rows, at least one: evenly spaced, because batches are sorted by length."""
     count = max(1, round(share * len(rows)))
     return [rows[(2 * index + 1) * len(rows) // (2 * count)] for index in range(count)]

@@ -22,14 +22,14 @@ log = logging.getLogger("polysharp.training.tfidf")
 
 
 def train_tfidf(data: PreparedData, settings: TfidfSettings, metric: Metric, seed: int) -> Outcome:
-    """Fit logistic regression on TF-IDF features of the training texts, C chosen on validation.
+    """Fit a logistic regression on TF-IDF features of the training texts, with C chosen on validation.
 
-    `seed` draws the training texts where the settings have a train_size, and nothing else.
+    `seed` only determines which training texts are drawn, if the settings have a train_size.
 
     Raises
     ------
     UserError
-        When no training text holds a word.
+        When no training text contains a word.
     """
     frames = {
         "train": training_rows(data, settings.train_size, seed),
@@ -52,10 +52,10 @@ def train_tfidf(data: PreparedData, settings: TfidfSettings, metric: Metric, see
 
 
 def _features(*splits: Sequence[str]) -> list[NDArray[np.float64]]:
-    """Return sparse TF-IDF features of lists of texts, the vocabulary taken from the first, training.
+    """Return sparse TF-IDF features of lists of texts; the first list, training, gives the vocabulary.
 
-    Words and pairs of words, and character n-grams inside words, which serve languages without
-    spaces or with rich inflection.
+    The features are words, pairs of words, and character n-grams within words, which help in languages
+    without spaces or with rich inflection.
     """
     union = make_union(
         TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True),
@@ -64,4 +64,4 @@ def _features(*splits: Sequence[str]) -> list[NDArray[np.float64]]:
     try:
         return [union.fit_transform(splits[0]), *(union.transform(split) for split in splits[1:])]
     except ValueError as error:
-        raise UserError(f"the training texts cannot be read as words: {error}") from None
+        raise UserError(f"no words found in the training texts: {error}") from None

@@ -1,7 +1,7 @@
-"""Training on the rows of the embedding matrix that the texts use.
+"""Train only the rows of the embedding matrix that the texts use.
 
-A vocabulary of 250,000 pieces holds most of a small multilingual model's weights, of which a few
-hundred texts touch one in a hundred. The others get no gradient; they need no moments either.
+The embeddings of 250,000 tokens are most of the weights of a small multilingual model, but a few hundred
+texts use about one in a hundred of them. The others get no gradient, so they need no moments either.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from transformers import PreTrainedModel
 
 
 class UsedRows(nn.Module):
-    """An embedding of which only the rows in use are a parameter. Ids stay as they are.
+    """An embedding of which only the used rows are a parameter. Token ids do not change.
 
-    Exact as long as the rows that no text uses would not change either: without weight decay on
-    the embedding.
+    This is exact as long as the other rows would not change anyway: without weight decay on the
+    embedding.
     """
 
     rows: Tensor
@@ -37,16 +37,16 @@ class UsedRows(nn.Module):
     def forward(self, ids: Tensor) -> Tensor:
         """Return the embeddings (texts, tokens, width) of token ids (texts, tokens).
 
-        An id outside the rows in use is an error: on CPU an IndexError, on a GPU a failed assertion.
+        An id outside the used rows is an error: on CPU an IndexError, on a GPU a failed assertion.
         """
         return nn.functional.embedding(self.lookup[ids], self.weight, self._padding)
 
 
 def use_rows(model: PreTrainedModel, ids: Iterable[int]) -> nn.Embedding | None:
-    """Cut the model's input embedding to the rows `ids`, and return the full one, unchanged.
+    """Reduce the model's input embedding to the rows `ids`, and return the full one, unchanged.
 
-    Returns None, and cuts nothing, where the embedding is not torch's own but one that does more
-    than to look up, as those that scale.
+    If the embedding is not torch's own, but does more than look up rows, such as scale them, return None
+    and change nothing.
     """
     encoder = _encoder(model)
     full = encoder.get_input_embeddings()

@@ -1,0 +1,127 @@
+"""What the report says first, and its picture."""
+
+import pytest
+
+from polysharp.reporting.first_screen import MAX_ROWS, comparisons_in_words, draw, sentences
+
+Row = dict[str, str]
+SCORES = {"test_mean": "0.700000", "test_ci_low": "0.650000", "test_ci_high": "0.760000", "n_test": "150"}
+COMPLETE = {"status": "complete", "n_seeds": "3", "n_expected": "3", "metric": "macro_f1"}
+UNJUDGED = {"standing": "", "verdict": "", "reference": "probe", "difference": "", "p_adjusted": ""}
+NOTHING = dict.fromkeys(["difference_ci_low", "difference_ci_high"], "")
+AGAINST = {
+    "difference": "0.050000", "difference_ci_low": "0.010000", "difference_ci_high": "0.090000",
+    "p_adjusted": "0.020000",
+}  # fmt: skip
+
+
+def row(method: str, language: str = "german", label_type: str = "single", **values: str) -> Row:
+    names = {"task": "topics", "language": language, "label_type": label_type, "method": method}
+    return names | SCORES | COMPLETE | UNJUDGED | NOTHING | values
+
+
+def mean(method: str, label_type: str = "single", **values: str) -> Row:
+    given = row(method, "", label_type, **values)
+    del given["language"], given["status"]
+    return given | {"average": "mean of languages", "languages": "2"}
+
+
+def said(comparison: list[Row], averages: list[Row] | None = None) -> dict[str, str]:
+    return dict(sentences({"comparison": comparison, "averages": averages or []}))
+
+
+def test_one_data_set_with_a_winner() -> None:
+    sam = row("sam", test_mean="0.750000", standing="best", verdict="better", **AGAINST)
+    text = said([sam, row("probe", n_expected="1")])
+    assert text["Compared"] == (
+        "sam and probe on 1 data set (topics in german, single), by macro F1 on 150 test texts each, "
+        "with 3 seeds."
+    )
+    assert text["Found"] == (
+        "sam is better than every other method on german. "
+        "sam is better than probe on german (.750 against .700; +.050, 95 % interval +.010 to +.090)."
+    )
+    assert text["Undecided"] == "Nothing."
+    assert comparisons_in_words({"comparison": [sam], "averages": []}) == [
+        "topics german single: sam is better than probe "
+        "(+.050, 95 % interval +.010 to +.090, adjusted p .020)."
+    ]
+
+
+def test_averages_are_said_in_place_of_data_sets_and_ties_as_such() -> None:
+    languages = ("german", "turkish")
+    comparison = [
+        row(method, language, kind, standing="tie")
+        for language in languages for kind in ("single", "multi") for method in ("sam", "probe", "tfidf")
+    ]  # fmt: skip
+    averages = [
+        row
+        for kind, verdict in (("single", "tie"), ("multi", "worse"))
+        for row in (
+            mean("sam", kind, verdict="tie", **AGAINST),
+            mean("probe", kind),
+            mean("tfidf", kind, verdict=verdict, **AGAINST | {"difference": "-0.030000"}),
+            mean("tfidf", kind, verdict=verdict, **AGAINST) | {"average": "pooled"},
+        )
+    ]
+    text = said(comparison, averages)
+    assert text["Found"] == (
+        "On average over the languages, tfidf is worse than probe on multi "
+        "(.700 against .700; −.030, 95 % interval +.010 to +.090)."
+    )
+    assert text["Undecided"] == (
+        "On average over the languages, sam and probe are tied on single (.700 against .700) and multi "
+        "(.700 against .700); tfidf and probe are tied on single (.700 against .700). "
+        "On 4 of 4 data sets the highest methods are tied. "
+        "A tie means that this study cannot distinguish the methods, not that they are equal."
+    )
+    words = comparisons_in_words({"comparison": comparison, "averages": averages})
+    assert words[0].startswith(
+        "topics single, mean of 2 languages: sam is not distinguishable from probe (+.050"
+    )
+    assert len(words) == 4  # the pooled ones are in the table
+
+
+def test_what_is_missing_is_undecided() -> None:
+    text = said([row("sam", status="partial", n_seeds="2"), row("probe")])
+    assert text["Found"] == "No method is distinguishably better or worse than another."
+    assert text["Undecided"] == "1 data set cannot be judged yet, because cells are missing."
+
+
+def test_many_are_counted_and_not_listed() -> None:
+    comparison = []
+    for number in range(40):
+        language = f"l{number:03}"
+        comparison += [row("sam", language, verdict="tie", **AGAINST), row("probe", language)]
+    text = said(comparison)
+    assert "topics in 40 languages" in text["Compared"]
+    assert text["Undecided"].count("against") == 4 and "and 36 more" in text["Undecided"]
+    assert len(text["Undecided"]) < 400
+
+
+def test_points_are_where_their_scores_are() -> None:
+    sam = row("sam", test_mean="0.800000", test_ci_low="0.550000", test_ci_high="0.900000", status="partial")
+    none = row("adamw", "turkish", test_mean="", test_ci_low="", test_ci_high="", status="missing")
+    picture = draw({"comparison": [sam, row("probe"), none, row("probe", "turkish")], "averages": []})
+    assert picture and not picture.of_averages
+    assert [number for _, number in picture.ticks] == [".5", ".6", ".7", ".8", ".9"]
+    places = {float(number): place for place, number in picture.ticks}
+    (anchor, name, (first, second)), (_, _, (third,)) = picture.rows
+    assert (anchor, name) == ("topics/german/single", "german single")
+    assert first.place == places[0.8] and second.place == third.place == places[0.7]
+    assert first.low == pytest.approx((places[0.5] + places[0.6]) / 2, abs=0.02) and first.high == places[0.9]
+    assert [point.complete for point in (first, second)] == [False, True]
+    assert [point.style for point in (first, second, third)] == [0, 1, 1]
+    assert picture.styles == {"sam": 0, "probe": 1}
+    assert first.said == "sam .800"
+
+
+def test_of_many_data_sets_the_averages_are_drawn() -> None:
+    comparison = [row("sam", f"l{number}") for number in range(MAX_ROWS + 1)]
+    picture = draw({"comparison": comparison, "averages": [mean("sam")]})
+    assert picture and picture.of_averages and [row[:2] for row in picture.rows] == [("", "topics single")]
+    assert len(draw({"comparison": comparison[:-1], "averages": [mean("sam")]}).rows) == MAX_ROWS  # type: ignore[union-attr]
+
+
+def test_without_a_score_there_is_no_picture() -> None:
+    assert draw({"comparison": [row("sam", **dict.fromkeys(SCORES, ""))], "averages": []}) is None

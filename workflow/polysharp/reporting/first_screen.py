@@ -1,0 +1,257 @@
+"""What the report says first: what was compared, found and not decided, and a picture of the scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil, floor
+
+from polysharp.core.terms import metric_in_words
+from polysharp.evaluation.averages import MEAN
+from polysharp.reporting.numbers import counted, probability, short, signed
+from polysharp.reporting.panels import Key, Row, rows_by_dataset
+
+MAX_NAMES = 8  # of languages or methods in a sentence
+MAX_CLAIMS = 4  # comparisons in a sentence
+MAX_ROWS = 12  # data sets in the picture; of more the averages over languages are drawn
+MARGIN = 3.0  # of the picture, in percent of its width, for what is drawn around its first and last point
+
+
+# --- In words -------------------------------------------------------------------------------------
+
+
+def sentences(tables: Mapping[str, list[Row]]) -> list[tuple[str, str]]:
+    """Return the paragraphs of the first screen, each with its heading.
+
+    Parameters
+    ----------
+    tables
+        The rows of comparison.tsv and averages.tsv, by name.
+    """
+    comparison, means = tables["comparison"], _means(tables["averages"])
+    return [
+        ("Compared", _compared(comparison)),
+        ("Found", " ".join(_found(comparison, means))),
+        ("Undecided", " ".join(_undecided(comparison, means))),
+    ]
+
+
+def comparisons_in_words(tables: Mapping[str, list[Row]]) -> list[str]:
+    """Return a sentence about every comparison with the reference, as a paper may print it."""
+    comparison, means = tables["comparison"], _means(tables["averages"])
+    return [_in_a_sentence(row) for row in [*means, *([] if means else comparison)] if row["difference"]]
+
+
+def _compared(comparison: Sequence[Row]) -> str:
+    methods = list(dict.fromkeys(row["method"] for row in comparison))
+    datasets = list(rows_by_dataset(comparison))
+    tasks = []
+    for task in dict.fromkeys(task for task, _, _ in datasets):
+        languages = list(dict.fromkeys(language for t, language, _ in datasets if t == task))
+        kinds = list(dict.fromkeys(kind for t, _, kind in datasets if t == task))
+        tasks.append(f"{task} in {_names(languages, 'language')}, {_and(kinds)}")
+    texts = sorted({int(row["n_test"]) for row in comparison if row["n_test"]})
+    size = f"{texts[0]}{f' to {texts[-1]}' if len(texts) > 1 else ''}" if texts else "no"
+    seeds = max(int(row["n_expected"]) for row in comparison)
+    return (
+        f"{_names(methods, 'method')} on {counted(len(datasets), 'data set')} ({'; '.join(tasks)}), "
+        f"by {metric_in_words(comparison[0]['metric'])} on {size} test texts each, with "
+        f"{counted(seeds, 'seed')}."
+    )
+
+
+def _found(comparison: Sequence[Row], means: Sequence[Row]) -> Iterator[str]:
+    best: dict[str, list[Row]] = {}
+    for row in comparison:
+        if row["standing"] == "best":
+            best.setdefault(row["method"], []).append(row)
+    for method, rows in best.items():
+        where = _names([_where(row, comparison) for row in rows], "data set")
+        yield f"{method} is better than every other method on {where}."
+    claims: dict[tuple[str, str], list[Row]] = {}
+    for row in _judged(comparison, means):
+        if row["verdict"] != "tie":
+            claims.setdefault((row["method"], row["verdict"]), []).append(row)
+    said = []
+    for (method, verdict), rows in claims.items():
+        parts = [_with_difference(row, means or comparison) for row in rows[:MAX_CLAIMS]]
+        said.append(f"{method} is {verdict} than {rows[0]['reference']} on {_and(parts)}{_more(rows)}")
+    yield from _on_average(said, means)
+    if not best and not claims:
+        yield "No method is distinguishably better or worse than another."
+
+
+def _undecided(comparison: Sequence[Row], means: Sequence[Row]) -> Iterator[str]:
+    ties: dict[str, list[Row]] = {}
+    for row in _judged(comparison, means):
+        if row["verdict"] == "tie":
+            ties.setdefault(row["method"], []).append(row)
+    said = []
+    for method, rows in ties.items():
+        parts = [_with_scores(row, means or comparison) for row in rows[:MAX_CLAIMS]]
+        said.append(f"{method} and {rows[0]['reference']} are tied on {_and(parts)}{_more(rows)}")
+    yield from _on_average(said, means)
+    datasets = rows_by_dataset(comparison)
+    tied = sum(any(row["standing"] == "tie" for row in rows) for rows in datasets.values())
+    unjudged = sum(any(row["status"] != "complete" for row in rows) for rows in datasets.values())
+    if tied:
+        yield f"On {tied} of {counted(len(datasets), 'data set')} the highest methods are tied."
+    if unjudged:
+        yield f"{counted(unjudged, 'data set')} cannot be judged yet, because cells are missing."
+    if tied or ties:
+        yield "A tie means that this study cannot distinguish the methods, not that they are equal."
+    elif not unjudged:
+        yield "Nothing."
+
+
+def _with_difference(row: Row, rows: Sequence[Row]) -> str:
+    """Return what a difference is of, both scores, and the difference with its interval."""
+    return f"{_with_scores(row, rows).removesuffix(')')}; {_difference(row)})"
+
+
+def _with_scores(row: Row, rows: Sequence[Row]) -> str:
+    """Return what a comparison is of, and the scores of the method and the reference."""
+    peers = [peer for peer in rows if _key(peer) == _key(row) and peer["method"] == row["reference"]]
+    return f"{_where(row, rows)} ({short(row['test_mean'])} against {short(peers[0]['test_mean'])})"
+
+
+def _difference(row: Row) -> str:
+    low, high = (signed(row[f"difference_ci_{end}"]) for end in ("low", "high"))
+    interval = f"95 % interval {low} to {high}" if low else "no interval, as no resample of the texts differs"
+    return f"{signed(row['difference'])}, {interval}"
+
+
+def _in_a_sentence(row: Row) -> str:
+    relation = {
+        "better": "is better than",
+        "worse": "is worse than",
+        "tie": "is not distinguishable from",
+    }[row["verdict"]]
+    of = "languages" in row and f"mean of {counted(int(row['languages']), 'language')}"
+    where = " ".join(filter(None, [row["task"], row.get("language"), row["label_type"]]))
+    chance = f"adjusted p {probability(row['p_adjusted'])}" if row["p_adjusted"] else "no test: one seed"
+    return (
+        f"{where}{f', {of}' if of else ''}: {row['method']} {relation} {row['reference']} "
+        f"({_difference(row)}, {chance})."
+    )
+
+
+def _where(row: Row, rows: Sequence[Row]) -> str:
+    """Return what a score is of, without the task or the label type that all rows have."""
+    named = [row.get("language")]
+    for name, place in (("task", 0), ("label_type", 2)):
+        if len({other[name] for other in rows}) > 1:
+            named.insert(place, row[name])
+    return " ".join(filter(None, named)) or row["label_type"]
+
+
+def _on_average(said: Sequence[str], means: Sequence[Row]) -> list[str]:
+    """Return clauses as a sentence; none where there are no clauses."""
+    start = "On average over the languages, " if means else ""
+    return [f"{start}{'; '.join(said)}."] if said else []
+
+
+def _more(rows: Sequence[Row]) -> str:
+    return f" and {len(rows) - MAX_CLAIMS} more" if len(rows) > MAX_CLAIMS else ""
+
+
+def _key(row: Row) -> Key:
+    return row["task"], row.get("language", ""), row["label_type"]
+
+
+def _means(averages: Iterable[Row]) -> list[Row]:
+    return [row for row in averages if row["average"] == MEAN]
+
+
+def _judged(comparison: Sequence[Row], means: Sequence[Row]) -> list[Row]:
+    """Return the comparisons with the reference: of averages where there are any, else of data sets."""
+    return [row for row in means or comparison if row["difference"]]
+
+
+def _names(names: Sequence[str], what: str) -> str:
+    return _and(names) if len(names) <= MAX_NAMES else counted(len(names), what)
+
+
+def _and(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+# --- The picture ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Point:
+    """A score with its interval; places are in percent of the width of the picture."""
+
+    method: str
+    style: int  # number of the method, which has its marker and its colour
+    place: float
+    low: float | None
+    high: float | None
+    complete: bool
+    said: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Scores on test: a row per data set or average, a point per method, one axis for all."""
+
+    of_averages: bool
+    ticks: list[tuple[float, str]]  # place and number
+    rows: list[tuple[str, str, list[Point]]]  # anchor, name, points
+
+    @property
+    def styles(self) -> dict[str, int]:
+        """Return the number of every method."""
+        return {point.method: point.style for _, _, points in self.rows for point in points}
+
+
+def draw(tables: Mapping[str, list[Row]]) -> Picture | None:
+    """Return the picture of a study; None where nothing has a score."""
+    comparison, means = tables["comparison"], _means(tables["averages"])
+    of_averages = bool(means) and len(rows_by_dataset(comparison)) > MAX_ROWS
+    groups: dict[Key, list[Row]] = {}
+    for row in means if of_averages else comparison:
+        groups.setdefault(_key(row), []).append(row)
+    scored = [row for rows in groups.values() for row in rows if row["test_mean"]]
+    if not scored:
+        return None
+    ends = [
+        float(row[name])
+        for row in scored
+        for name in ("test_mean", "test_ci_low", "test_ci_high")
+        if row[name]
+    ]
+    step = 0.1 if max(ends) - min(ends) > 0.3 else 0.05
+    first, last = floor(min(ends) / step), ceil(max(ends) / step)
+    low, high = first * step, max(last, first + 1) * step
+
+    def place(value: str) -> float:
+        return round(MARGIN + (100 - 2 * MARGIN) * (float(value) - low) / (high - low), 2)
+
+    styles = {
+        method: number for number, method in enumerate(dict.fromkeys(row["method"] for row in comparison))
+    }
+    with_task = len({row["task"] for row in comparison}) > 1
+    rows = []
+    for key, group in groups.items():
+        points = [
+            Point(
+                method=row["method"],
+                style=styles[row["method"]],
+                place=place(row["test_mean"]),
+                low=place(row["test_ci_low"]) if row["test_ci_low"] else None,
+                high=place(row["test_ci_high"]) if row["test_ci_low"] else None,
+                complete=row.get("status", "complete") == "complete",
+                said=f"{row['method']} {short(row['test_mean'])}",
+            )
+            for row in group
+            if row["test_mean"]
+        ]
+        name = " ".join(filter(None, key if with_task or of_averages else key[1:]))
+        rows.append(("" if of_averages else "/".join(key), name, points))
+    ticks = [
+        (place(str(n * step)), f"{n * step:.2f}".rstrip("0").lstrip("0") or "0")
+        for n in range(first, last + 1)
+    ]
+    return Picture(of_averages, ticks, rows)
