@@ -1060,7 +1060,7 @@ def test_the_card_says_how_sure_its_scores_are(study: Study, label_type: LabelTy
         f1_score(truth, predicted, average=None, sample_weight=weights, zero_division=0) for weights in drawn
     ]
     average = np.percentile(np.mean(draws, axis=1), [2.5, 97.5])
-    assert "reads the first 16 tokens" in card  # which is less than configured, as models have an end
+    assert "reads only the first 16 tokens" in card  # which is less than configured, as models have an end
     assert f"test (n = {len(truth)})" in card and f"validation (n = {len(data.split('validation'))})" in card
     (row,) = [line for line in card.splitlines() if line.startswith("| macro_f1 |")]
     assert interval_in(row.split("|")[4]) == pytest.approx(average, abs=6e-4)
@@ -1070,7 +1070,7 @@ def test_the_card_says_how_sure_its_scores_are(study: Study, label_type: LabelTy
         *_, interval, texts, _ = row.split("|")
         assert int(texts) == support
         assert interval_in(interval) == (pytest.approx(ends, abs=6e-4) if ends[0] < ends[1] else [])
-        scarce = [line for line in card.splitlines() if "whose scores say little" in line]
+        scarce = [line for line in card.splitlines() if "whose scores are unreliable" in line]
         assert any(label in line for line in scarce) == (support < 10)
 
 

@@ -19,10 +19,11 @@ from pathlib import Path
 
 from polysharp.cluster.driver_files import take_told
 
-EVERY = 300  # seconds between two times of saying what is running
-SHOWN = 4  # lines about what is running; and about what went wrong in one job
-SAYS_LAST_LINE = {"data", "models", "runs", "sources"}  # folders of logs whose last line is the result
+EVERY = 300  # seconds between two lines about what is running
+SHOWN = 4  # lines about what went wrong in one job
+SAYS_LAST_LINE = {"models", "runs", "sources"}  # folders of logs whose last line is the result
 SAYS_ALL = {"merge_findings.log", "merge_reports.log", "partial.log"}
+NOISE = ("Conda environments: ignored",)
 COMMAND_FAILED = "\nCalledProcessError in file "
 STAMP = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ")
 
@@ -55,8 +56,7 @@ class _Job:
         if self.log.name in SAYS_ALL:
             return self.lines
         kind = self.name.partition("/")[0]
-        says_last_line = kind in SAYS_LAST_LINE and self.log.name != "summary.log"
-        return [f"{self.name}: {line}" for line in self.lines[-1:]] if says_last_line else []
+        return [f"{self.name}: {line}" for line in self.lines[-1:]] if kind in SAYS_LAST_LINE else []
 
 
 def read_log(file: Path) -> list[str]:
@@ -105,17 +105,19 @@ class ProgressLines(logging.Filter):
             number = record.__dict__["job_id" if name == "job_finished" else "jobid"]
             job = self._jobs.pop(number, None)
             self._succeeded(job) if name == "job_finished" else self._failed(job, record)
-        return name != "error" or COMMAND_FAILED not in record.getMessage()
+        return not (record.msg in NOISE or (name == "error" and COMMAND_FAILED in record.getMessage()))
 
     def say_last(self, lines: Iterable[str]) -> None:
         """Print lines when all else has been said."""
         self._last += lines
 
-    def running(self) -> list[str]:
-        """Return what the jobs that have begun logged last."""
-        begun = [job for job in list(self._jobs.values()) if job.is_running]
-        lines = [f"{job.name}: {line}" for job in begun for line in job.lines[-1:]]
-        return lines[:SHOWN] + ([f"and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else [])
+    def running(self) -> str | None:
+        """Return what the oldest job that has begun logged last, and how many others are running."""
+        begun = [job for job in list(self._jobs.values()) if job.lines]
+        if not begun:
+            return None
+        others = f" (and {len(begun) - 1} more jobs)" if len(begun) > 1 else ""
+        return f"{begun[0].name}: {begun[0].lines[-1]}{others}"
 
     def close(self) -> None:
         """Print what is left to say, at the end of the process."""
@@ -155,5 +157,5 @@ class ProgressLines(logging.Filter):
                 self._logger.warning(line)
             if time.monotonic() > due:
                 due += EVERY
-                for line in self.running():
-                    self._logger.info(f"{time.strftime('%H:%M:%S')} running: {line}")
+                if about := self.running():
+                    self._logger.info(f"{time.strftime('%H:%M:%S')} running: {about}")

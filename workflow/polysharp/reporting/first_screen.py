@@ -14,6 +14,7 @@ from polysharp.reporting.panels import Key, Row, rows_by_dataset
 MAX_NAMES = 8  # of languages or methods in a sentence
 MAX_CLAIMS = 4  # comparisons in a sentence
 MAX_ROWS = 12  # data sets in the picture; of more the averages over languages are drawn
+KINDS = {"single": "one label per text (single)", "multi": "any number of labels per text (multi)"}
 MARGIN = 3.0  # of the picture, in percent of its width, for what is drawn around its first and last point
 
 
@@ -49,14 +50,18 @@ def _compared(comparison: Sequence[Row]) -> str:
     for task in dict.fromkeys(task for task, _, _ in datasets):
         languages = list(dict.fromkeys(language for t, language, _ in datasets if t == task))
         kinds = list(dict.fromkeys(kind for t, _, kind in datasets if t == task))
-        tasks.append(f"{task} in {_names(languages, 'language')}, {_and(kinds)}")
+        tasks.append(f"{task} in {_names(languages, 'language')}; {_and([KINDS[kind] for kind in kinds])}")
     texts = sorted({int(row["n_test"]) for row in comparison if row["n_test"]})
     size = f"{texts[0]}{f' to {texts[-1]}' if len(texts) > 1 else ''}" if texts else "no"
-    seeds = max(int(row["n_expected"]) for row in comparison)
+    seeds: dict[str, list[str]] = {}  # by how many each method has
+    for method in methods:
+        most = max(int(row["n_expected"]) for row in comparison if row["method"] == method)
+        seeds.setdefault(counted(most, "seed"), []).append(method)
+    with_seeds = "; ".join(f"{number} of {_names(names, 'method')}" for number, names in seeds.items())
     return (
         f"{_names(methods, 'method')} on {counted(len(datasets), 'data set')} ({'; '.join(tasks)}), "
-        f"by {metric_in_words(comparison[0]['metric'])} on {size} test texts each, with "
-        f"{counted(seeds, 'seed')}."
+        f"by {metric_in_words(comparison[0]['metric'])} on {size} test texts each "
+        f"({with_seeds})."
     )
 
 
@@ -88,14 +93,14 @@ def _undecided(comparison: Sequence[Row], means: Sequence[Row]) -> Iterator[str]
             ties.setdefault(row["method"], []).append(row)
     said = []
     for method, rows in ties.items():
-        parts = [_with_scores(row, means or comparison) for row in rows[:MAX_CLAIMS]]
+        parts = [_with_difference(row, means or comparison) for row in rows[:MAX_CLAIMS]]
         said.append(f"{method} and {rows[0]['reference']} are tied on {_and(parts)}{_more(rows)}")
     yield from _on_average(said, means)
     datasets = rows_by_dataset(comparison)
     tied = sum(any(row["standing"] == "tie" for row in rows) for rows in datasets.values())
     unjudged = sum(any(row["status"] != "complete" for row in rows) for rows in datasets.values())
     if tied:
-        yield f"On {tied} of {counted(len(datasets), 'data set')} the highest methods are tied."
+        yield f"On {tied} of {counted(len(datasets), 'data set')} no method is better than every other one."
     if unjudged:
         yield f"{counted(unjudged, 'data set')} cannot be judged yet, because cells are missing."
     if tied or ties:
@@ -105,20 +110,17 @@ def _undecided(comparison: Sequence[Row], means: Sequence[Row]) -> Iterator[str]
 
 
 def _with_difference(row: Row, rows: Sequence[Row]) -> str:
-    """Return what a difference is of, both scores, and the difference with its interval."""
-    return f"{_with_scores(row, rows).removesuffix(')')}; {_difference(row)})"
-
-
-def _with_scores(row: Row, rows: Sequence[Row]) -> str:
-    """Return what a comparison is of, and the scores of the method and the reference."""
+    """Return what a comparison is of, the scores of the method and the reference, and their difference."""
     peers = [peer for peer in rows if _key(peer) == _key(row) and peer["method"] == row["reference"]]
-    return f"{_where(row, rows)} ({short(row['test_mean'])} against {short(peers[0]['test_mean'])})"
+    scores = f"{short(row['test_mean'])} against {short(peers[0]['test_mean'])}"
+    return f"{_where(row, rows)} ({scores}; {_difference(row)})"
 
 
 def _difference(row: Row) -> str:
     low, high = (signed(row[f"difference_ci_{end}"]) for end in ("low", "high"))
     interval = f"95 % interval {low} to {high}" if low else "no interval, as no resample of the texts differs"
-    return f"{signed(row['difference'])}, {interval}"
+    chance = f"adjusted p {probability(row['p_adjusted'])}" if row["p_adjusted"] else "no test: one seed"
+    return f"{signed(row['difference'])}, {interval}, {chance}"
 
 
 def _in_a_sentence(row: Row) -> str:
@@ -129,10 +131,9 @@ def _in_a_sentence(row: Row) -> str:
     }[row["verdict"]]
     of = "languages" in row and f"mean of {counted(int(row['languages']), 'language')}"
     where = " ".join(filter(None, [row["task"], row.get("language"), row["label_type"]]))
-    chance = f"adjusted p {probability(row['p_adjusted'])}" if row["p_adjusted"] else "no test: one seed"
     return (
         f"{where}{f', {of}' if of else ''}: {row['method']} {relation} {row['reference']} "
-        f"({_difference(row)}, {chance})."
+        f"({_difference(row)})."
     )
 
 
