@@ -1,4 +1,4 @@
-# Shared by all rule files: the library, the checked configuration, the matrix of cells.
+# Shared by all files of rules. Here are the library, the checked configuration and the matrix of cells.
 #
 # Inputs:  config/config.yaml (or --configfile), the sample sheet it names
 # Defines: LINES, STUDY, MATRIX, CONTENTS, JOBS, TRAINED, DATASETS, MODELS, FETCHED, PUBLISHED, FIGURES, TABLES, SEVERITIES, SUMMARISED, failure_file, remove_failures, job_of, dataset_of, prepared, needed
