@@ -41,7 +41,7 @@ def test_from_a_spreadsheet_with_a_wrong_label_to_a_report(tmp_path: Path) -> No
     assert rows["english", "labels"]["severity"] == "error"
     assert message in rows["english", "labels"]["places"]
     assert {path.name for path in (study.folder / "results").iterdir()} == {"check.tsv", "data"}
-    assert study.run("-c2", "check").returncode == 1  # as long as it is not mended
+    assert study.run("-c2", "check").returncode == 1  # until the data are fixed
     assert not (study.folder / "results/data/main/english/single/examples.parquet").exists()
     assert (study.folder / "results/data/main/turkish/single/findings.json").exists()
 

@@ -1,4 +1,4 @@
-"""What goes wrong is said, shown in the tables, and mended by the next run."""
+"""Failures are reported, shown in the tables, and fixed by the next run."""
 
 import json
 import os

@@ -107,13 +107,13 @@ def test_what_cells_fail_of_is_said_and_the_others_are_trained(
 ) -> None:
     """sbatch refuses one, one has too little memory, two no disk, one no finite loss; a data set is wrong.
 
-    When all that is mended, the same command completes them.
+    When the causes are fixed, the same command completes them.
     """
-    mended = ("refused", "memory", "work-full", "results-full")
-    study = same_trainings(undisturbed, tmp_path / "failing", mended, snapshot_seconds=0)
+    failing = ("refused", "memory", "work-full", "results-full")
+    study = same_trainings(undisturbed, tmp_path / "failing", failing, snapshot_seconds=0)
     wild = {"base": "adamw", "learning_rate": 1e30, "head_learning_rate": 1e30, "epochs": 2}
     good: dict[str, object] = {METHOD: None, "probe": None, "tfidf": None}
-    good |= {name: {"base": METHOD} for name in mended}
+    good |= {name: {"base": METHOD} for name in failing}
     study.write_model("turkish")
     write_data(study.folder / "data/turkish/single", "turkish", "single")
     poisoned = study.folder / "data/turkish/single/val.json"
@@ -164,7 +164,7 @@ def test_what_cells_fail_of_is_said_and_the_others_are_trained(
             driver.ends_well()
     assert driver.output.count("Trying to restart job") == 1
     assert not (study.folder / "results/failures.tsv").exists()
-    for name in mended:
+    for name in failing:
         made, expected = files_of(study, name), files_of(study)
         del made["weights"], expected["weights"]  # of the published classifier alone
         assert made == expected, name

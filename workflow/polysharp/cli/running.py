@@ -13,8 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from polysharp.cluster import slurm
-from polysharp.cluster.driver_files import has_driver_here
+from polysharp.cluster import driver, slurm
 from polysharp.config.checks import CHECKS, Finding
 from polysharp.core.errors import Interrupted, UserError
 from polysharp.core.failure_file import FailureNote, remove_failure, write_failure
@@ -92,7 +91,7 @@ def start_logging(file: Path | None, name: str) -> None:
         file.unlink(missing_ok=True)  # not truncated: a process that was replaced may not have noticed it yet
         file_handler = _LogFile(file, encoding="utf-8")
         file_handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
-        handlers = [file_handler] if has_driver_here() else [terminal, file_handler]
+        handlers = [file_handler] if driver.driver_here() else [terminal, file_handler]
     log.handlers, log.propagate = handlers, False
     log.setLevel(logging.INFO)
     if job := os.environ.get("SLURM_JOB_ID"):

@@ -57,6 +57,12 @@ def own_driver() -> Process | None:
     return Process(host, int(number)) if number.isdecimal() else None
 
 
+def driver_here() -> Process | None:
+    """Return the run that started this process if it is on this machine, else None."""
+    process = own_driver()
+    return process if process and process.is_here else None  # elsewhere the number is another process's
+
+
 def start(process: Process, locks: Iterable[Path] = ()) -> None:
     """Record that a run on this machine is active, and which of Snakemake's lock files it holds."""
     held = {lock.name: read_lock(lock) for lock in locks}

@@ -108,16 +108,10 @@ def ending_file() -> Path:
     return _of_driver("ending")
 
 
-def has_driver_here() -> bool:
-    """Whether a run on this machine has started this process."""
-    process = driver.own_driver()
-    return process is not None and process.is_here  # elsewhere the number is that of another process
-
-
 def driver_waits() -> bool:
     """Whether the driver is a process on this machine and still active."""
-    process = driver.own_driver()
-    return process is not None and process.is_here and driver.lives(process)
+    process = driver.driver_here()
+    return process is not None and driver.lives(process)
 
 
 def _told() -> Path:
@@ -137,7 +131,7 @@ def take_told() -> list[str]:
 
 def tell_driver(what: str, line: str) -> None:
     """Have the driver show a line, because it hides what we print; not too often."""
-    if not has_driver_here():
+    if not driver.driver_here():
         return
     said = _of_driver(re.sub(r"\W", "_", what))
     with suppress(OSError):

@@ -43,10 +43,10 @@ class _Job:
     @property
     def lines(self) -> list[str]:
         """Return what it has logged since it started."""
-        return read_log(self.log) if self.is_running else []
+        return read_log(self.log) if self.has_begun else []
 
     @property
-    def is_running(self) -> bool:
+    def has_begun(self) -> bool:
         """Whether it has begun to log. One that waits in a queue has not; an earlier attempt may have."""
         return self.log.is_file() and self.log.stat().st_mtime >= self.started - 1
 
@@ -101,10 +101,10 @@ class ProgressLines(logging.Filter):
             self._watch.start()
         elif name == "job_info":
             self._begin(record)
-        elif name in ("job_finished", "job_error"):
-            number = record.__dict__["job_id" if name == "job_finished" else "jobid"]
-            job = self._jobs.pop(number, None)
-            self._succeeded(job) if name == "job_finished" else self._failed(job, record)
+        elif name == "job_finished":
+            self._succeeded(self._jobs.pop(record.__dict__["job_id"], None))
+        elif name == "job_error":
+            self._failed(self._jobs.pop(record.__dict__["jobid"], None), record)
         return not (record.msg in NOISE or (name == "error" and COMMAND_FAILED in record.getMessage()))
 
     def say_last(self, lines: Iterable[str]) -> None:
@@ -113,11 +113,9 @@ class ProgressLines(logging.Filter):
 
     def running(self) -> str | None:
         """Return what the oldest job that has begun logged last, and how many others are running."""
-        begun = [job for job in list(self._jobs.values()) if job.lines]
-        if not begun:
-            return None
+        begun = [job for job in list(self._jobs.values()) if job.has_begun]
         others = f" (and {len(begun) - 1} more jobs)" if len(begun) > 1 else ""
-        return f"{begun[0].name}: {begun[0].lines[-1]}{others}"
+        return next((f"{job.name}: {lines[-1]}{others}" for job in begun if (lines := job.lines)), None)
 
     def close(self) -> None:
         """Print what is left to say, at the end of the process."""

@@ -127,7 +127,7 @@ def cancel_what_is_left() -> None:
 
 def _look(name: str) -> None:
     """Act as a command that reports job states."""
-    if (process := driver.own_driver()) and process.is_here:
+    if process := driver.driver_here():
         driver.seen(process)
     _leave_the_path()
     submitted = submitted_jobs()  # before Slurm is asked: it may not list later jobs

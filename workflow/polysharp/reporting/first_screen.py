@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, floor
+from typing import TypeVar
 
 from polysharp.core.terms import metric_in_words
 from polysharp.evaluation.averages import MEAN
@@ -14,7 +15,8 @@ from polysharp.reporting.panels import Key, Row, rows_by_dataset
 MAX_NAMES = 8  # of languages or methods in a sentence
 MAX_CLAIMS = 4  # comparisons in a sentence
 MAX_ROWS = 12  # data sets in the picture; of more the averages over languages are drawn
-KINDS = {"single": "one label per text (single)", "multi": "any number of labels per text (multi)"}
+LABEL_TYPES = {"single": "one label per text (single)", "multi": "any number of labels per text (multi)"}
+Group = TypeVar("Group")
 MARGIN = 3.0  # of the picture, in percent of its width, for what is drawn around its first and last point
 
 
@@ -39,8 +41,7 @@ def sentences(tables: Mapping[str, list[Row]]) -> list[tuple[str, str]]:
 
 def comparisons_in_words(tables: Mapping[str, list[Row]]) -> list[str]:
     """Return a sentence about every comparison with the reference, as a paper may print it."""
-    comparison, means = tables["comparison"], _means(tables["averages"])
-    return [_in_a_sentence(row) for row in [*means, *([] if means else comparison)] if row["difference"]]
+    return [_in_a_sentence(row) for row in _judged(tables["comparison"], _means(tables["averages"]))]
 
 
 def _compared(comparison: Sequence[Row]) -> str:
@@ -49,8 +50,10 @@ def _compared(comparison: Sequence[Row]) -> str:
     tasks = []
     for task in dict.fromkeys(task for task, _, _ in datasets):
         languages = list(dict.fromkeys(language for t, language, _ in datasets if t == task))
-        kinds = list(dict.fromkeys(kind for t, _, kind in datasets if t == task))
-        tasks.append(f"{task} in {_names(languages, 'language')}; {_and([KINDS[kind] for kind in kinds])}")
+        label_types = list(dict.fromkeys(label_type for t, _, label_type in datasets if t == task))
+        tasks.append(
+            f"{task} in {_names(languages, 'language')}; {_and([LABEL_TYPES[name] for name in label_types])}"
+        )
     texts = sorted({int(row["n_test"]) for row in comparison if row["n_test"]})
     size = f"{texts[0]}{f' to {texts[-1]}' if len(texts) > 1 else ''}" if texts else "no"
     seeds: dict[str, list[str]] = {}  # by how many each method has
@@ -66,17 +69,12 @@ def _compared(comparison: Sequence[Row]) -> str:
 
 
 def _found(comparison: Sequence[Row], means: Sequence[Row]) -> Iterator[str]:
-    best: dict[str, list[Row]] = {}
-    for row in comparison:
-        if row["standing"] == "best":
-            best.setdefault(row["method"], []).append(row)
+    best = _grouped((row for row in comparison if row["standing"] == "best"), _method)
     for method, rows in best.items():
         where = _names([_where(row, comparison) for row in rows], "data set")
         yield f"{method} is better than every other method on {where}."
-    claims: dict[tuple[str, str], list[Row]] = {}
-    for row in _judged(comparison, means):
-        if row["verdict"] != "tie":
-            claims.setdefault((row["method"], row["verdict"]), []).append(row)
+    decided = (row for row in _judged(comparison, means) if row["verdict"] != "tie")
+    claims = _grouped(decided, lambda row: (row["method"], row["verdict"]))
     said = []
     for (method, verdict), rows in claims.items():
         parts = [_with_difference(row, means or comparison) for row in rows[:MAX_CLAIMS]]
@@ -87,10 +85,7 @@ def _found(comparison: Sequence[Row], means: Sequence[Row]) -> Iterator[str]:
 
 
 def _undecided(comparison: Sequence[Row], means: Sequence[Row]) -> Iterator[str]:
-    ties: dict[str, list[Row]] = {}
-    for row in _judged(comparison, means):
-        if row["verdict"] == "tie":
-            ties.setdefault(row["method"], []).append(row)
+    ties = _grouped((row for row in _judged(comparison, means) if row["verdict"] == "tie"), _method)
     said = []
     for method, rows in ties.items():
         parts = [_with_difference(row, means or comparison) for row in rows[:MAX_CLAIMS]]
@@ -130,7 +125,7 @@ def _in_a_sentence(row: Row) -> str:
         "tie": "is not distinguishable from",
     }[row["verdict"]]
     of = "languages" in row and f"mean of {counted(int(row['languages']), 'language')}"
-    where = " ".join(filter(None, [row["task"], row.get("language"), row["label_type"]]))
+    where = " ".join(filter(None, _key(row)))
     return (
         f"{where}{f', {of}' if of else ''}: {row['method']} {relation} {row['reference']} "
         f"({_difference(row)})."
@@ -154,6 +149,18 @@ def _on_average(said: Sequence[str], means: Sequence[Row]) -> list[str]:
 
 def _more(rows: Sequence[Row]) -> str:
     return f" and {len(rows) - MAX_CLAIMS} more" if len(rows) > MAX_CLAIMS else ""
+
+
+def _grouped(rows: Iterable[Row], key: Callable[[Row], Group]) -> dict[Group, list[Row]]:
+    """Return the rows by a key, in the order in which they come."""
+    groups: dict[Group, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(key(row), []).append(row)
+    return groups
+
+
+def _method(row: Row) -> str:
+    return row["method"]
 
 
 def _key(row: Row) -> Key:
@@ -211,9 +218,7 @@ def draw(tables: Mapping[str, list[Row]]) -> Picture | None:
     """Return the picture of a study; None where nothing has a score."""
     comparison, means = tables["comparison"], _means(tables["averages"])
     of_averages = bool(means) and len(rows_by_dataset(comparison)) > MAX_ROWS
-    groups: dict[Key, list[Row]] = {}
-    for row in means if of_averages else comparison:
-        groups.setdefault(_key(row), []).append(row)
+    groups = _grouped(means if of_averages else comparison, _key)
     scored = [row for rows in groups.values() for row in rows if row["test_mean"]]
     if not scored:
         return None
