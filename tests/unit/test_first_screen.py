@@ -84,6 +84,30 @@ def test_averages_are_said_in_place_of_data_sets_and_ties_as_such() -> None:
     assert len(words) == 4  # the pooled ones are in the table
 
 
+def test_a_language_that_is_averaged_with_no_other_is_said_beside_averages() -> None:
+    """A task with several languages has averages, one with a single language has none."""
+    averages = [mean("sam", "multi", verdict="tie", **AGAINST), mean("probe", "multi")]
+    comparison = [row(method, language, "multi") for language in ("a", "b") for method in ("sam", "probe")]
+    alone = [row("sam", "c", verdict="better", **AGAINST), row("probe", "c")]
+    text = said([*comparison, *alone], averages)
+    assert text["Found"].startswith("sam is better than probe on c (.700 against .700; +.050")
+    assert text["Undecided"].startswith("On average over the languages, sam and probe are tied on multi (")
+    words = comparisons_in_words({"comparison": [*comparison, *alone], "averages": averages})
+    assert [line.partition(":")[0] for line in words] == [
+        "topics multi, mean of 2 languages",
+        "topics c single",
+    ]
+
+
+def test_a_difference_in_one_language_is_not_denied_where_the_average_is_a_tie() -> None:
+    averages = [mean("sam", verdict="tie", **AGAINST), mean("probe")]
+    comparison = [row("sam", "a", verdict="better", **AGAINST), row("probe", "a")]
+    comparison += [row("sam", "b", verdict="tie", **AGAINST), row("probe", "b")]
+    text = said(comparison, averages)
+    assert text["Found"] == "On single data sets, 1 of 2 comparisons with probe show a difference."
+    assert "tied" in text["Undecided"]
+
+
 def test_what_is_missing_is_undecided() -> None:
     text = said([row("sam", status="partial", n_seeds="2"), row("probe")])
     assert text["Found"] == "No method is distinguishably better or worse than another."

@@ -41,7 +41,8 @@ def sentences(tables: Mapping[str, list[Row]]) -> list[tuple[str, str]]:
 
 def comparisons_in_words(tables: Mapping[str, list[Row]]) -> list[str]:
     """Return a sentence about every comparison with the reference, as a paper may print it."""
-    return [_in_a_sentence(row) for row in _judged(tables["comparison"], _means(tables["averages"]))]
+    scopes = _scopes(tables["comparison"], _means(tables["averages"]))
+    return [_in_a_sentence(row) for _, rows in scopes for row in rows if row["difference"]]
 
 
 def _compared(comparison: Sequence[Row]) -> str:
@@ -73,24 +74,27 @@ def _found(comparison: Sequence[Row], means: Sequence[Row]) -> Iterator[str]:
     for method, rows in best.items():
         where = _names([_where(row, comparison) for row in rows], "data set")
         yield f"{method} is better than every other method on {where}."
-    decided = (row for row in _judged(comparison, means) if row["verdict"] != "tie")
-    claims = _grouped(decided, lambda row: (row["method"], row["verdict"]))
-    said = []
-    for (method, verdict), rows in claims.items():
-        parts = [_with_difference(row, means or comparison) for row in rows[:MAX_CLAIMS]]
-        said.append(f"{method} is {verdict} than {rows[0]['reference']} on {_and(parts)}{_more(rows)}")
-    yield from _on_average(said, means)
-    if not best and not claims:
+    claims = [
+        claim
+        for start, rows in _scopes(comparison, means)
+        for claim in _clauses(start, rows, lambda row: row["verdict"] in ("better", "worse"))
+    ]
+    yield from claims
+    single = [row for row in comparison if row["difference"] and _has_mean(row, means)]
+    if different := sum(row["verdict"] in ("better", "worse") for row in single):
+        compared = f"{different} of {counted(len(single), 'comparison')} with {single[0]['reference']}"
+        yield f"On single data sets, {compared} show a difference."
+    if not best and not claims and not different:
         yield "No method is distinguishably better or worse than another."
 
 
 def _undecided(comparison: Sequence[Row], means: Sequence[Row]) -> Iterator[str]:
-    ties = _grouped((row for row in _judged(comparison, means) if row["verdict"] == "tie"), _method)
-    said = []
-    for method, rows in ties.items():
-        parts = [_with_difference(row, means or comparison) for row in rows[:MAX_CLAIMS]]
-        said.append(f"{method} and {rows[0]['reference']} are tied on {_and(parts)}{_more(rows)}")
-    yield from _on_average(said, means)
+    ties = [
+        clause
+        for start, rows in _scopes(comparison, means)
+        for clause in _clauses(start, rows, lambda row: row["verdict"] == "tie")
+    ]
+    yield from ties
     datasets = rows_by_dataset(comparison)
     tied = sum(any(row["standing"] == "tie" for row in rows) for rows in datasets.values())
     unjudged = sum(any(row["status"] != "complete" for row in rows) for rows in datasets.values())
@@ -102,6 +106,30 @@ def _undecided(comparison: Sequence[Row], means: Sequence[Row]) -> Iterator[str]
         yield "A tie means that this study cannot distinguish the methods, not that they are equal."
     elif not unjudged:
         yield "Nothing."
+
+
+def _scopes(comparison: Sequence[Row], means: Sequence[Row]) -> list[tuple[str, Sequence[Row]]]:
+    """Return the averages, and the data sets of tasks without averages, each with the start of a sentence."""
+    alone = [row for row in comparison if not _has_mean(row, means)]
+    return [("On average over the languages, ", means), ("", alone)]
+
+
+def _has_mean(row: Row, means: Sequence[Row]) -> bool:
+    """Whether the languages of a data set's task and label type are averaged; one language is not."""
+    return any((mean["task"], mean["label_type"]) == (row["task"], row["label_type"]) for mean in means)
+
+
+def _clauses(start: str, rows: Sequence[Row], chosen: Callable[[Row], bool]) -> list[str]:
+    """Return the chosen comparisons with the reference as one sentence; no sentence if none is chosen."""
+    compared = (row for row in rows if row["difference"] and chosen(row))
+    clauses = []
+    for (method, verdict), group in _grouped(compared, lambda row: (row["method"], row["verdict"])).items():
+        reference = group[0]["reference"]
+        parts = [_with_difference(row, rows) for row in group[:MAX_CLAIMS]]
+        more = f" and {len(group) - MAX_CLAIMS} more" if len(group) > MAX_CLAIMS else ""
+        claim = f"and {reference} are tied" if verdict == "tie" else f"is {verdict} than {reference}"
+        clauses.append(f"{method} {claim} on {_and(parts)}{more}")
+    return [f"{start}{'; '.join(clauses)}."] if clauses else []
 
 
 def _with_difference(row: Row, rows: Sequence[Row]) -> str:
@@ -141,16 +169,6 @@ def _where(row: Row, rows: Sequence[Row]) -> str:
     return " ".join(filter(None, named)) or row["label_type"]
 
 
-def _on_average(said: Sequence[str], means: Sequence[Row]) -> list[str]:
-    """Return clauses as a sentence; none where there are no clauses."""
-    start = "On average over the languages, " if means else ""
-    return [f"{start}{'; '.join(said)}."] if said else []
-
-
-def _more(rows: Sequence[Row]) -> str:
-    return f" and {len(rows) - MAX_CLAIMS} more" if len(rows) > MAX_CLAIMS else ""
-
-
 def _grouped(rows: Iterable[Row], key: Callable[[Row], Group]) -> dict[Group, list[Row]]:
     """Return the rows by a key, in the order in which they come."""
     groups: dict[Group, list[Row]] = {}
@@ -169,11 +187,6 @@ def _key(row: Row) -> Key:
 
 def _means(averages: Iterable[Row]) -> list[Row]:
     return [row for row in averages if row["average"] == MEAN]
-
-
-def _judged(comparison: Sequence[Row], means: Sequence[Row]) -> list[Row]:
-    """Return the comparisons with the reference: of averages where there are any, else of data sets."""
-    return [row for row in means or comparison if row["difference"]]
 
 
 def _names(names: Sequence[str], what: str) -> str:
