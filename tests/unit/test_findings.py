@@ -90,11 +90,16 @@ def test_texts_that_stand_there_again() -> None:
     assert sorted(text_findings(examples)) == [
         ("contradiction", "train, row 3: 'b', but 'a' in train, row 1"),
         ("copy", "train, row 2: the same as train, row 1"),
-        ("near_copy_in_another_split", "train, row 4 (train): nearly the same as test, row 1 (test)"),
-        ("near_copy_in_another_split", "train, row 5 (train): nearly the same as test, row 1 (test)"),
+        (
+            "near_copy_of_test",
+            "test, row 1: nearly the same as train, row 4 (train), train, row 5 (train)",
+        ),
+    ]
+    assert list(text_findings([*examples[3:4], example("validation", 2, f"{long}?", "a")])) == [
+        ("near_copy_of_validation", "validation, row 2: nearly the same as train, row 4 (train)")
     ]
     assert list(text_findings(examples[3:5])) == [
-        ("near_copy", "train, row 5 (train): nearly the same as train, row 4 (train)")
+        ("near_copy", "train, row 5: nearly the same as train, row 4 (train)")
     ]
 
 

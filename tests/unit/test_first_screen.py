@@ -7,7 +7,9 @@ from polysharp.reporting.first_screen import MAX_ROWS, comparisons_in_words, dra
 Row = dict[str, str]
 SCORES = {"test_mean": "0.700000", "test_ci_low": "0.650000", "test_ci_high": "0.760000", "n_test": "150"}
 COMPLETE = {"status": "complete", "n_seeds": "3", "n_expected": "3", "metric": "macro_f1"}
-UNJUDGED = {"standing": "", "verdict": "", "reference": "probe", "difference": "", "p_adjusted": ""}
+UNJUDGED = {
+    "standing": "", "verdict": "", "reference": "probe", "difference": "", "p_adjusted": "", "untrained": "",
+}  # fmt: skip
 NOTHING = dict.fromkeys(["difference_ci_low", "difference_ci_high"], "")
 AGAINST = {
     "difference": "0.050000", "difference_ci_low": "0.010000", "difference_ci_high": "0.090000",
@@ -106,6 +108,44 @@ def test_a_difference_in_one_language_is_not_denied_where_the_average_is_a_tie()
     text = said(comparison, averages)
     assert text["Found"] == "On single data sets, 1 of 2 comparisons with probe show a difference."
     assert "tied" in text["Undecided"]
+
+
+def test_a_training_that_changed_nothing_is_not_called_a_tie() -> None:
+    """If no epoch was better than the probe, the classifier is the probe: nothing was compared."""
+    same = row(
+        "sam", "a", verdict="tie", untrained="3",
+        **AGAINST | NOTHING | {"difference": "0.000000", "p_adjusted": "1.000000"},
+    )  # fmt: skip
+    partly = row("sam", "b", verdict="tie", untrained="2", **AGAINST)
+    comparison = [same, row("probe", "a"), partly, row("probe", "b")]
+    text = said(comparison)
+    assert text["Undecided"] == (
+        "sam and probe are tied on b (.700 against .700; +.050, 95 % interval +.010 to +.090, adjusted p "
+        ".020). sam is the same classifier as probe on a: in no seed was an epoch better on validation than "
+        "the state before training, which was kept. So this study does not test what training adds. "
+        "sam kept the state before training in 2 of 3 seeds on b, because no epoch was better on validation. "
+        "A tie means that this study cannot distinguish the methods, not that they are equal."
+    )
+    words = comparisons_in_words({"comparison": comparison, "averages": []})
+    assert words[0].startswith("topics a single: sam is the same classifier as probe: in no seed")
+    assert "distinguishable" not in words[0] and "distinguishable" in words[1]
+    alone = said([same, row("probe", "a")])
+    assert (
+        alone["Undecided"].startswith("sam is the same classifier as probe on a")
+        and "tie" not in alone["Undecided"]
+    )
+
+
+def test_a_classifier_that_was_not_trained_may_differ_from_another_reference() -> None:
+    start = row("sam", verdict="better", untrained="3", **AGAINST | {"reference": "tfidf"})
+    text = said([start, row("tfidf")])
+    assert text["Found"].startswith("sam is better than tfidf on german")
+    assert text["Undecided"] == (
+        "sam kept the state before training in all 3 seeds on german, because no epoch was better on "
+        "validation."
+    )
+    many = [row("sam", f"l{number}", untrained="1") for number in range(20)]
+    assert "in 20 of 60 cells, because" in said(many)["Undecided"]
 
 
 def test_what_is_missing_is_undecided() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from polysharp.cluster.driver import DRIVER, Process, process_here
-from polysharp.cluster.driver_files import take_told
+from polysharp.cluster.driver_files import read_told
 from tests.conftest import ROOT, write_command
 
 SHIMS = ROOT / "workflow/slurm"
@@ -70,7 +70,7 @@ class Driver:
     def said(self) -> list[str]:
         self._process.kill()
         self._process.wait()
-        return take_told()
+        return read_told()[0]
 
 
 @pytest.fixture

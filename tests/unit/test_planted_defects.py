@@ -275,7 +275,7 @@ DEFECTS: dict[str, tuple[Callable[[Files], None], str]] = {
     ),
     "a test text in training, nearly": (
         lambda f: in_two_splits(f, lambda text: text.replace("every report", "each report")),
-        "near_copy_in_another_split: train.csv, row 6 (train): nearly the same as test.csv, row 3 (test)",
+        "near_copy_of_test: test.csv, row 3: nearly the same as train.csv, row 6 (train)",
     ),
     "a text twice": (with_copy, "copy: train.csv, row 10: the same as train.csv, row 7"),
     "a text twice, in capitals": (

@@ -107,9 +107,21 @@ def test_it_says_what_stands_behind_the_numbers(study: Study) -> None:
 def test_cells_that_training_has_not_made_better_are_told(copied: Study) -> None:
     path = copied.paths.run(copied.cell("single", "sam", 2).path) / "report.json"
     write_json(path, read_json(path) | {"best_epoch": 0})
+    assert "not improved" not in text_of(copied)
     text = build(copied).read_text(encoding="utf-8")
-    assert "sam: in 1 of 12 cells no epoch was better on validation than the state before training" in text
+    assert "sam kept the state before training in 1 of 3 seeds on " in text
+    assert text.count(' <span class="warn">1 not improved</span>') == 1
     assert "sam 2, 0, 2" in text
+
+
+def test_test_texts_that_are_nearly_known_stand_at_the_head(copied: Study) -> None:
+    row = {"task": "main", "language": "yoruba", "label_type": "single", "severity": "warning"}
+    row |= {"check": "near_copy_of_test", "count": 2, "finding": "f", "remedy": "r", "places": "p"}
+    write_table([row], list(row), copied.paths.results / "check.tsv")
+    write_report(copied.configuration, copied.paths, copied.paths.results / "report.html")
+    head, _, _ = text_of(copied).partition('id="overview"')
+    said = "main, yoruba, single: at least 2 test texts are nearly the same as a training or validation text"
+    assert said in head
 
 
 def test_labels_without_test_texts_stand_at_the_head(copied: Study) -> None:
@@ -138,7 +150,7 @@ def test_where_there_is_no_interval_the_report_says_so(copied: Study) -> None:
     write_table(rows, list(rows[0]), path)
     write_report(copied.configuration, copied.paths, copied.paths.results / "report.html")
     text = text_of(copied)
-    assert "no interval, as no resample of the texts differs, adjusted p " in text
+    assert "no interval: the same score in every resample, adjusted p " in text
     assert '<span class="ci">no interval</span>' in text
     assert not re.findall(r'<span class="ci">\s*to\s*</span>', text)
 

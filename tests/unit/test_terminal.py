@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from polysharp.cluster import driver, terminal
-from polysharp.cluster.driver_files import take_told, tell_driver
+from polysharp.cluster.driver_files import read_told, tell_driver
 from polysharp.cluster.terminal import ProgressLines
 
 RUN = "logs/runs/main/german/single/sam/seed-1.log"
@@ -153,5 +153,9 @@ def test_nothing_that_is_told_is_lost_or_said_twice(snakemake: Snakemake) -> Non
     for number in range(3):
         tell_driver(f"a {number}", f"line {number}")
     tell_driver("a 2", "the same matter again")  # too soon
-    assert [line[9:] for line in take_told()] == ["line 0", "line 1", "line 2"]
-    assert take_told() == []
+    lines, end = read_told()
+    assert [line[9:] for line in lines] == ["line 0", "line 1", "line 2"]
+    tell_driver("b", "line 3")
+    lines, end = read_told(end)
+    assert [line[9:] for line in lines] == ["line 3"]
+    assert read_told(end) == ([], end)

@@ -118,12 +118,17 @@ def main(arguments: argparse.Namespace) -> None:
     if not device.is_main_process:
         return
     reports = [read_report(format_seed(arguments.output, seed)) for seed in seeds]
-    reached = [validation_score(report, arguments.metric) for report in reports if report]
+    reached = [
+        f"{validation_score(report, arguments.metric):.3f}"
+        + " (before training)" * (report["best_epoch"] == 0)
+        for report in reports
+        if report
+    ]
     log.info(
         "validation %s of seed %s: %s",
         arguments.metric,
         ", ".join(map(str, seeds)),
-        ", ".join(f"{score:.3f}" for score in reached if score is not None),
+        ", ".join(reached),
     )
     if arguments.receipt:
         write_receipt(arguments.receipt, {seed: format_seed(arguments.output, seed) for seed in seeds})

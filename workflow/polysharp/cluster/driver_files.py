@@ -119,14 +119,18 @@ def _told() -> Path:
     return _of_driver("told")
 
 
-def take_told() -> list[str]:
-    """Return the lines that the driver was sent since the last call."""
-    taken = _told().with_name(f"{_told().name}-taken")
+def read_told(start: int = 0) -> tuple[list[str], int]:
+    """Return the lines that the driver was sent, from a byte of their file on, and the byte where they end.
+
+    The file only grows, and a line that is still being written is left for the next call.
+    """
     try:
-        _told().rename(taken)  # lines from now on go into a new file
-        return taken.read_text(encoding="utf-8").splitlines()
+        with _told().open("rb") as stream:
+            stream.seek(start)
+            lines, _, _ = stream.read().rpartition(b"\n")
     except OSError:
-        return []
+        return [], start
+    return lines.decode(errors="replace").splitlines(), start + len(lines) + bool(lines)
 
 
 def tell_driver(what: str, line: str) -> None:

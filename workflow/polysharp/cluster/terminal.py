@@ -17,13 +17,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from polysharp.cluster.driver_files import take_told
+from polysharp.cluster.driver_files import read_told
 
 EVERY = 300  # seconds between two lines about what is running
 SHOWN = 4  # lines about what went wrong in one job
 SAYS_LAST_LINE = {"models", "runs", "sources"}  # folders of logs whose last line is the result
 SAYS_ALL = {"merge_findings.log", "merge_reports.log", "partial.log"}
-NOISE = ("Conda environments: ignored",)
+NOISE = (
+    "Conda environments: ignored",
+    "Exiting because a job execution failed. Look above for error messages",  # ours come last
+)
 COMMAND_FAILED = "\nCalledProcessError in file "
 STAMP = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ")
 
@@ -88,6 +91,8 @@ class ProgressLines(logging.Filter):
         self._ended, self._total = 0, 0
         self._watch = threading.Thread(target=self._keep_watch, daemon=True)
         self._last: list[str] = []
+        self._told = 0  # byte of the file of messages up to which they were shown
+        self._reading = threading.Lock()
         self._exit = threading.Event()
         logger.addFilter(self)
         atexit.register(self.close)
@@ -120,9 +125,14 @@ class ProgressLines(logging.Filter):
     def close(self) -> None:
         """Print what is left to say, at the end of the process."""
         self._exit.set()
-        last, self._last = [*take_told(), *self._last], []
+        last, self._last = [*self._new_messages(), *self._last], []
         for line in last:
             print(line, file=sys.stderr)
+
+    def _new_messages(self) -> list[str]:
+        with self._reading:  # the watch may read, too
+            lines, self._told = read_told(self._told)
+        return lines
 
     def _begin(self, record: logging.LogRecord) -> None:
         logs: Sequence[str] = record.__dict__.get("log") or []
@@ -151,7 +161,7 @@ class ProgressLines(logging.Filter):
     def _keep_watch(self) -> None:
         due = time.monotonic() + EVERY
         while not self._exit.wait(1):
-            for line in take_told():
+            for line in self._new_messages():
                 self._logger.warning(line)
             if time.monotonic() > due:
                 due += EVERY

@@ -25,7 +25,8 @@ CheckName = Literal[
     "quotes",
     "other_split",
     "copy_in_another_split",
-    "near_copy_in_another_split",
+    "near_copy_of_test",
+    "near_copy_of_validation",
     "contradiction",
     "copy",
     "near_copy",
@@ -129,10 +130,15 @@ CHECKS: dict[CheckName, Check] = {
         "texts that also occur in another split",
         "nothing: they were left out of training or validation",
     ),
-    "near_copy_in_another_split": Check(
+    "near_copy_of_test": Check(
         "warning",
-        "texts that are nearly the same as one in a later split",
+        "test texts that are nearly the same as a training or validation text",
         "check them: memorised texts make test scores too high",
+    ),
+    "near_copy_of_validation": Check(
+        "warning",
+        "validation texts that are nearly the same as a training text",
+        "check them: memorised texts lead to worse choices of epoch and settings",
     ),
     "contradiction": Check(
         "warning", "duplicate texts with conflicting labels", "decide which labels are right"
@@ -227,4 +233,6 @@ class Finding:
 
 def as_row(finding: Mapping[str, Any]) -> dict[str, Any]:
     """Return a finding of :meth:`Finding.as_dict` as a row of a table, with its first places only."""
-    return {**finding, "places": " | ".join(finding["places"][:MAX_LINES])}
+    surplus = len(finding["places"]) - MAX_LINES
+    more = [f"and {surplus} more"] if surplus > 0 else []
+    return {**finding, "places": " | ".join([*finding["places"][:MAX_LINES], *more])}

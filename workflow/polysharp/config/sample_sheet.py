@@ -245,7 +245,7 @@ def _find_source(name: str, bases: Sequence[Path]) -> tuple[str, str | None]:
     for base in bases:
         if matching(base / expanded(name)):
             return str(base / expanded(name)), None
-    looked = " or ".join(str(base) for base in dict.fromkeys(bases))
+    looked = " or ".join(str(base.resolve()) for base in dict.fromkeys(bases))
     raise UserError(
         f"source: {name!r}: no such folder or file in {looked}, and no file matches it{_sibling(name, bases)}"
     )

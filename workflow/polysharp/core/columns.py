@@ -113,6 +113,8 @@ COMPARISON = Table(
         "than the highest, or a cell of the data set is missing. The probability of any false claim in "
         "this column is at most .05",
         "best_seed": "the seed with the best score on validation",
+        "untrained": "number of seeds in which no epoch was better on validation than the state before "
+        "training (by default the probe), which was kept; empty for methods without epochs",
         "environments": "number of different environments (versions, processor or GPU, threads) in which "
         "the seeds of this method and of the reference were trained; above 1, small differences may be "
         "due to them",
@@ -218,7 +220,7 @@ _FINDING = {
     "count": "number of places where it was found",
     "finding": "what was found",
     "remedy": "what to do about it",
-    "places": "the first places, with file and row",
+    "places": "the first places, with file and row, and how many more there are",
 }
 CHECK = Table("check.tsv", "a kind of finding in a data set; `data/…/findings.tsv` has those of one", {
     **_DATASET, **_FINDING,

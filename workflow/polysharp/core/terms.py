@@ -23,3 +23,8 @@ REPORTED = SPLITS[1:]  # the splits with scores
 def metric_in_words(metric: str) -> str:
     """Return the name of a metric in prose: "macro F1" for ``macro_f1``."""
     return metric.replace("_f1", " F1").replace("_", " ")
+
+
+def counted(number: int, what: str) -> str:
+    """Return a number and what there are so many of, in the plural where it is not one."""
+    return f"{number} {what}{'' if number == 1 else 's'}"

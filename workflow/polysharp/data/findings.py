@@ -84,10 +84,17 @@ def text_findings(examples: Sequence[Example]) -> Iterator[Seen]:
                 yield "contradiction", _contradiction(example, other)
     # From the last split on, so that a near copy is reported with the text whose score it would raise.
     order = sorted(first.values(), key=lambda example: -SPLITS.index(_split(example)))
+    learnt_from: dict[int, list[str]] = defaultdict(list)  # of a text, those that are nearly the same
     for flattered, learnt in near_copies([example.key for example in order]):
         later, earlier = order[flattered], order[learnt]
-        check: CheckName = "near_copy" if later.split == earlier.split else "near_copy_in_another_split"
-        yield check, f"{earlier.place} ({earlier.split}): nearly the same as {later.place} ({later.split})"
+        if later.split == earlier.split:
+            yield "near_copy", f"{earlier.place}: nearly the same as {later.place} ({later.split})"
+        else:
+            learnt_from[flattered].append(f"{earlier.place} ({earlier.split})")
+    for flattered, places in learnt_from.items():
+        later = order[flattered]
+        check: CheckName = "near_copy_of_test" if later.split == "test" else "near_copy_of_validation"
+        yield check, f"{later.place}: nearly the same as {', '.join(places)}"
     splits: dict[str, dict[str, Example]] = defaultdict(dict)
     for example in examples:
         if example.group is not None:

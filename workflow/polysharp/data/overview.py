@@ -11,6 +11,7 @@ from polysharp.core.columns import CHECK
 from polysharp.core.failure_file import failure_file, read_failure
 from polysharp.core.files import read_json, write_json
 from polysharp.core.paths import Paths
+from polysharp.core.terms import counted
 from polysharp.core.tsv import write_table
 
 CHECKED = "check.json"
@@ -50,7 +51,7 @@ class Overview:
     def __str__(self) -> str:
         """Return how many data sets have findings."""
         names = {tuple(row[name] for name in NAMES) for row in self.rows}
-        text = f"{self.datasets} data sets, {len(names)} of them with findings"
+        text = f"{counted(self.datasets, 'data set')}, {len(names)} of them with findings"
         return text + (f"; not checked yet: {', '.join(self.unchecked)}" if self.unchecked else "")
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -146,6 +147,7 @@ class DatasetTables:
                 "ece_mean": mean([r.get("ece", {}).get("test") for r in reports]),
                 "unmapped": reports[0].get("unmapped", {}).get("test"),
                 "best_seed": best.cell.seed,
+                "untrained": _untrained(reports),
                 "environments": self._environments(method),
                 **self._compared(method),
             }
@@ -201,3 +203,9 @@ class DatasetTables:
                     "chosen": sum(run.report["best_epoch"] == epoch for run in runs),
                     "n_seeds": len(entries),
                 }
+
+
+def _untrained(reports: Sequence[Mapping[str, Any]]) -> int | None:
+    """Return how many seeds kept the state before training; None for a method without epochs."""
+    epochs = [epoch for report in reports if (epoch := report.get("best_epoch")) is not None]
+    return epochs.count(0) if epochs else None

@@ -15,7 +15,7 @@ from polysharp.core.terms import metric_in_words
 from polysharp.reporting.numbers import three_decimals
 
 PARQUET, LATEX = "comparison.parquet", "comparison.tex"
-COUNTS = ("n_seeds", "n_expected", "n_test", "unmapped", "best_seed", "environments")
+COUNTS = ("n_seeds", "n_expected", "n_test", "unmapped", "best_seed", "untrained", "environments")
 TEXTS = ("task", "language", "label_type", "method", "status", "metric", "reference", "verdict", "standing")
 Row = Mapping[str, Any]
 

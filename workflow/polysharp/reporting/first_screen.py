@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from math import ceil, floor
 from typing import TypeVar
 
-from polysharp.core.terms import metric_in_words
+from polysharp.core.terms import counted, metric_in_words
 from polysharp.evaluation.averages import MEAN
-from polysharp.reporting.numbers import counted, probability, short, signed
+from polysharp.reporting.numbers import probability, short, signed
 from polysharp.reporting.panels import Key, Row, rows_by_dataset
 
 MAX_NAMES = 8  # of languages or methods in a sentence
@@ -17,6 +17,10 @@ MAX_CLAIMS = 4  # comparisons in a sentence
 MAX_ROWS = 12  # data sets in the picture; of more the averages over languages are drawn
 LABEL_TYPES = {"single": "one label per text (single)", "multi": "any number of labels per text (multi)"}
 Group = TypeVar("Group")
+NEVER_BETTER = (
+    "in no seed was an epoch better on validation than the state before training, which was kept. So this "
+    "study does not test what training adds"
+)
 MARGIN = 3.0  # of the picture, in percent of its width, for what is drawn around its first and last point
 
 
@@ -89,23 +93,57 @@ def _found(comparison: Sequence[Row], means: Sequence[Row]) -> Iterator[str]:
 
 
 def _undecided(comparison: Sequence[Row], means: Sequence[Row]) -> Iterator[str]:
-    ties = [
-        clause
-        for start, rows in _scopes(comparison, means)
-        for clause in _clauses(start, rows, lambda row: row["verdict"] == "tie")
-    ]
+    def tied(row: Row) -> bool:
+        return row["verdict"] == "tie" and not _same_as_reference(row)
+
+    ties = [clause for start, rows in _scopes(comparison, means) for clause in _clauses(start, rows, tied)]
     yield from ties
+    untrained = [*_untrained(comparison)]
+    yield from untrained
     datasets = rows_by_dataset(comparison)
-    tied = sum(any(row["standing"] == "tie" for row in rows) for rows in datasets.values())
+    undecided = sum(any(row["standing"] == "tie" for row in rows) for rows in datasets.values())
     unjudged = sum(any(row["status"] != "complete" for row in rows) for rows in datasets.values())
-    if tied:
-        yield f"On {tied} of {counted(len(datasets), 'data set')} no method is better than every other one."
+    if undecided:
+        of = f"{undecided} of {counted(len(datasets), 'data set')}"
+        yield f"On {of} no method is better than every other one."
     if unjudged:
         yield f"{counted(unjudged, 'data set')} cannot be judged yet, because cells are missing."
-    if tied or ties:
+    if undecided or ties:
         yield "A tie means that this study cannot distinguish the methods, not that they are equal."
-    elif not unjudged:
+    elif not unjudged and not untrained:
         yield "Nothing."
+
+
+def _untrained(comparison: Sequence[Row]) -> Iterator[str]:
+    """Yield for every method on which data sets its training changed nothing, in all seeds or in some."""
+    rows = [row for row in comparison if int(row["untrained"] or 0)]
+    for method, same in _grouped(filter(_same_as_reference, rows), _method).items():
+        where = _names([_where(row, comparison) for row in same], "data set")
+        yield f"{method} is the same classifier as {same[0]['reference']} on {where}: {NEVER_BETTER}."
+    others = _grouped((row for row in rows if not _same_as_reference(row)), _method)
+    for method, kept in others.items():
+        in_seeds = [f"{_in_seeds(row)} on {_where(row, comparison)}" for row in kept]
+        if len(kept) > MAX_CLAIMS:
+            cells = sum(int(row["n_seeds"]) for row in comparison if row["method"] == method)
+            in_seeds = [f"{sum(int(row['untrained']) for row in kept)} of {cells} cells"]
+        yield (
+            f"{method} kept the state before training in {_and(in_seeds)}, because no epoch was better on "
+            "validation."
+        )
+
+
+def _same_as_reference(row: Row) -> bool:
+    """Whether training changed nothing in any seed, and the state before it scores as the reference does."""
+    return bool(row.get("difference")) and _untrained_in_all(row) and float(row["difference"]) == 0
+
+
+def _untrained_in_all(row: Row) -> bool:
+    return row.get("untrained", "") == row["n_seeds"]
+
+
+def _in_seeds(row: Row) -> str:
+    seeds = counted(int(row["n_seeds"]), "seed")
+    return f"all {seeds}" if _untrained_in_all(row) else f"{row['untrained']} of {seeds}"
 
 
 def _scopes(comparison: Sequence[Row], means: Sequence[Row]) -> list[tuple[str, Sequence[Row]]]:
@@ -141,7 +179,7 @@ def _with_difference(row: Row, rows: Sequence[Row]) -> str:
 
 def _difference(row: Row) -> str:
     low, high = (signed(row[f"difference_ci_{end}"]) for end in ("low", "high"))
-    interval = f"95 % interval {low} to {high}" if low else "no interval, as no resample of the texts differs"
+    interval = f"95 % interval {low} to {high}" if low else "no interval: the same score in every resample"
     chance = f"adjusted p {probability(row['p_adjusted'])}" if row["p_adjusted"] else "no test: one seed"
     return f"{signed(row['difference'])}, {interval}, {chance}"
 
@@ -152,8 +190,11 @@ def _in_a_sentence(row: Row) -> str:
         "worse": "is worse than",
         "tie": "is not distinguishable from",
     }[row["verdict"]]
-    of = "languages" in row and f"mean of {counted(int(row['languages']), 'language')}"
     where = " ".join(filter(None, _key(row)))
+    if _same_as_reference(row):
+        same = f"{row['method']} is the same classifier as {row['reference']}"
+        return f"{where}: {same}: {NEVER_BETTER}."
+    of = "languages" in row and f"mean of {counted(int(row['languages']), 'language')}"
     return (
         f"{where}{f', {of}' if of else ''}: {row['method']} {relation} {row['reference']} "
         f"({_difference(row)})."

@@ -27,8 +27,3 @@ def signed(value: str) -> str:
     size = three_decimals(abs(float(value)))
     sign = "" if size == ".000" else "+" if float(value) > 0 else "−"
     return sign + size
-
-
-def counted(number: int, what: str) -> str:
-    """Return a number and what there are so many of, in the plural where it is not one."""
-    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -18,12 +18,11 @@ from polysharp.core import columns
 from polysharp.core.files import write_text
 from polysharp.core.paths import Paths
 from polysharp.core.rendering import template
-from polysharp.core.terms import metric_in_words
+from polysharp.core.terms import counted, metric_in_words
 from polysharp.core.tsv import read_table
 from polysharp.reporting.first_screen import comparisons_in_words, draw, sentences
 from polysharp.reporting.numbers import probability, short, signed
-from polysharp.reporting.panels import Key, Row, make_panels, read_if_there, rows_by_dataset
-from polysharp.results.status import lines_about_untrained_cells
+from polysharp.reporting.panels import Key, Panel, Row, make_panels, read_if_there, rows_by_dataset
 
 TINTS = 10  # shades of the heat map
 COMPARED = ("comparison", "averages")  # tables that print p-values
@@ -63,10 +62,7 @@ def write_report(configuration: Configuration, paths: Paths, output: Path) -> No
         folder="results/best/…",
         where="one of them",
         tests=[f"{_tests(tables[name])} in {name}.tsv" for name in COMPARED if _tests(tables[name])],
-        without_test_texts=list(_labels_without_test_texts(tables["report"])),
-        at_the_start=lines_about_untrained_cells(
-            (row["method"], int(row["best_epoch"])) for row in tables["runs"] if row["best_epoch"]
-        ),
+        doubts=[*_labels_without_test_texts(tables["report"]), *_near_copies(panels)],
         runs=len(tables["runs"]),
         failures=read_if_there(paths.results / columns.FAILURES.file),
         incomplete=[row for row in tables["runs"] if row["status"] != "complete"],
@@ -96,6 +92,19 @@ def _labels_without_test_texts(report: Sequence[Row]) -> Iterator[str]:
                 f"{'has' if len(absent) == 1 else 'have'} no test text and "
                 f"{'counts' if len(absent) == 1 else 'count'} as 0 in macro averages: {', '.join(absent)}"
             )
+
+
+def _near_copies(panels: Sequence[Panel]) -> Iterator[str]:
+    """Yield the data sets whose test texts are partly known from training."""
+    for panel in panels:
+        for row in panel.findings:
+            if row["check"] == "near_copy_of_test":
+                texts = counted(int(row["count"]), "test text")
+                yield (
+                    f"{panel.task}, {panel.language}, {panel.label_type}: at least {texts} "
+                    f"{'is' if row['count'] == '1' else 'are'} nearly the same as a training or validation "
+                    "text, so scores may be too high; results/data/…/findings.json lists them"
+                )
 
 
 # --- Tables and drawings --------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from polysharp.config.slugs import hub_slug, model_slug
 from polysharp.config.study import Cell
 from polysharp.core.failure_file import failure_file, read_failure
 from polysharp.core.paths import Paths
-from polysharp.core.terms import Metric
+from polysharp.core.terms import Metric, counted
 from polysharp.results.completeness import Wanted, damage, read_report
 
 Key = TypeVar("Key")
@@ -98,9 +98,8 @@ def lines_about_untrained_cells(best_epochs: Iterable[tuple[str, int]]) -> list[
     for method, epoch in best_epochs:
         by_method.setdefault(method, []).append(epoch)
     return [
-        f"{method}: in {epochs.count(0)} of {len(epochs)} cells no epoch was better on validation than the "
-        "state before training, which is kept (best_epoch 0; by default that state is the probe); other "
-        "settings may train better"
+        f"{method}: in {epochs.count(0)} of {counted(len(epochs), 'cell')} no epoch was better on validation "
+        "than the state before training (by default the probe), which is kept (best_epoch 0)"
         for method, epochs in by_method.items()
         if 0 in epochs
     ]
