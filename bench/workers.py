@@ -27,7 +27,7 @@ def variants() -> dict[str, dict[str, Any]]:
     settings = {}
     for name, overrides in configuration["methods"].items():
         changes = dict(overrides or {})
-        kind, preset = PRESETS[changes.pop("base", name)]
+        kind, preset, _ = PRESETS[changes.pop("base", name)]
         if kind == "finetune":
             settings[name] = {**preset, **changes}
     return settings

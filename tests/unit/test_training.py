@@ -629,7 +629,7 @@ def test_what_a_method_climbs_with(
     small_data: Callable[[str], PreparedData],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    chosen = TrainingSettings.model_validate({"batch_size": 8, "epochs": 1, **PRESETS[method][1]})
+    chosen = TrainingSettings.model_validate({"batch_size": 8, "epochs": 1, **PRESETS[method].settings})
     run = train.prepare(small_data("single"), chosen)
     taken, passes = [], []
     step, backward = steps.sam_step, run.steps.backward

@@ -43,7 +43,7 @@ def resolve_method(configuration: Configuration, method: str) -> tuple[Kind, Set
             f"{key}: not a known method; expected one of {listed(PRESETS)}{nearest(base, PRESETS)}, "
             f"or a key 'base' that names the one it varies"
         )
-    kind, preset = PRESETS[base]
+    kind, preset, _ = PRESETS[base]
     settings_class = SETTINGS[kind]
     section = getattr(configuration, SECTIONS[kind]).model_dump() if kind in SECTIONS else {}
     try:

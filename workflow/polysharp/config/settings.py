@@ -8,7 +8,7 @@ and every job imports this module.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
@@ -140,14 +140,34 @@ SETTINGS: dict[Kind, type[Settings]] = {
 }
 SECTIONS: dict[Kind, str] = {"finetune": "training", "probe": "probe", "tfidf": "tfidf"}
 _FULL = {"ascent_share": 1.0, "ascent_parameters": "all", "ascent_phase": 1.0}
-PRESETS: dict[str, tuple[Kind, dict[str, Any]]] = {
-    "sam": ("finetune", {}),
-    "sam-full": ("finetune", _FULL),
-    "asam": ("finetune", {"neighbourhood": "adaptive", "rho": 0.5, **_FULL}),
-    "adamw": ("finetune", {"rho": 0.0}),
-    "probe": ("probe", {}),
-    "tfidf": ("tfidf", {}),
-    "outside": ("outside", {}),
+
+
+class Preset(NamedTuple):
+    """A known method: its kind, what differs from the section's settings, and its meaning for readers."""
+
+    kind: Kind
+    settings: dict[str, Any]
+    meaning: str
+
+
+PRESETS: dict[str, Preset] = {
+    "sam": Preset(
+        "finetune",
+        {},
+        "fine-tuning with a cheaper form of sharpness-aware minimisation (SAM; Foret et al. 2021)",
+    ),
+    "sam-full": Preset("finetune", _FULL, "fine-tuning with SAM as published"),
+    "asam": Preset(
+        "finetune",
+        {"neighbourhood": "adaptive", "rho": 0.5, **_FULL},
+        "fine-tuning with adaptive SAM (Kwon et al. 2021)",
+    ),
+    "adamw": Preset("finetune", {"rho": 0.0}, "fine-tuning without SAM"),
+    "probe": Preset(
+        "probe", {}, "logistic regression on the vectors of the pre-trained model, which is not trained"
+    ),
+    "tfidf": Preset("tfidf", {}, "logistic regression on words and character n-grams, without a model"),
+    "outside": Preset("outside", {}, "predictions from elsewhere"),
 }
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from polysharp import VERSION
-from polysharp.config.settings import Configuration
+from polysharp.config.settings import PRESETS, Configuration
 from polysharp.core import columns
 from polysharp.core.files import write_text
 from polysharp.core.paths import Paths
@@ -51,6 +51,7 @@ def write_report(configuration: Configuration, paths: Paths, output: Path) -> No
         in_words=comparisons_in_words(tables),
         picture=draw(tables),
         methods=methods,
+        meanings=list(_meanings(configuration)),
         metric=metric_in_words(comparison[0]["metric"]),
         reference=comparison[0]["reference"],
         comparison=comparison,
@@ -105,6 +106,19 @@ def _near_copies(panels: Sequence[Panel]) -> Iterator[str]:
                     f"{'is' if row['count'] == '1' else 'are'} nearly the same as a training or validation "
                     "text, so scores may be too high; results/data/…/findings.json lists them"
                 )
+
+
+def _meanings(configuration: Configuration) -> Iterator[tuple[str, str]]:
+    """Yield every method with what it does."""
+    for method, given in configuration.methods.items():
+        base = given.get("base", method)
+        changed = ", ".join(f"{name} {value}" for name, value in given.items() if name != "base")
+        yield (
+            method,
+            PRESETS[base].meaning
+            + (f"; a variant of {base}" if base != method else "")
+            + (f", with {changed}" if changed else ""),
+        )
 
 
 # --- Tables and drawings --------------------------------------------------------------------------
