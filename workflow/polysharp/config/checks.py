@@ -48,7 +48,7 @@ COLUMNS = ["severity", "check", "count", "finding", "remedy", "places"]  # of ta
 LONGEST_TEXT = 100_000  # characters: about fifty pages, of which a model reads only the first
 UNKNOWN = 0.1  # share of unknown tokens that lowers the scores noticeably
 RARE = 5  # a label with fewer training texts is rare
-SMALL = 20  # validation or test texts: one of 20 is worth five points of accuracy
+SMALL = {"validation": 20, "test": 30}  # texts: one of 20 is worth five points of accuracy
 MAX_LINES = 5  # places listed for each finding; the others are counted
 UNEQUAL = 20  # ratio of training texts between two labels that counts as imbalance
 
@@ -133,12 +133,12 @@ CHECKS: dict[CheckName, Check] = {
     "near_copy_of_test": Check(
         "warning",
         "test texts that are nearly the same as a training or validation text",
-        "check them: memorised texts make test scores too high",
+        "remove one of each pair, or give both the same group: memorised texts make test scores too high",
     ),
     "near_copy_of_validation": Check(
         "warning",
         "validation texts that are nearly the same as a training text",
-        "check them: memorised texts lead to worse choices of epoch and settings",
+        "remove one of each pair, or give both the same group: memorised texts lead to worse choices",
     ),
     "contradiction": Check(
         "warning", "duplicate texts with conflicting labels", "decide which labels are right"
@@ -169,7 +169,7 @@ CHECKS: dict[CheckName, Check] = {
     ),
     "small_split": Check(
         "warning",
-        f"splits with fewer than {SMALL} texts",
+        f"splits with few texts (validation below {SMALL['validation']}, test below {SMALL['test']})",
         "label more texts, or make the split larger: a single text changes its scores a lot",
     ),
     "untested_label": Check(

@@ -128,7 +128,7 @@ def label_findings(examples: Sequence[Example]) -> Iterator[Seen]:
             first.setdefault(name, example)
     for split in SPLITS[1:]:
         texts = sum(example.split == split for example in examples)
-        if texts < SMALL:
+        if texts < SMALL[split]:
             yield "small_split", f"{split}: {texts}"
     train = counts["train"]
     names = label_order(example.labels for example in examples)

@@ -18,8 +18,8 @@ MAX_ROWS = 12  # data sets in the picture; of more the averages over languages a
 LABEL_TYPES = {"single": "one label per text (single)", "multi": "any number of labels per text (multi)"}
 Group = TypeVar("Group")
 NEVER_BETTER = (
-    "in no seed was an epoch better on validation than the state before training, which was kept. So this "
-    "study does not test what training adds"
+    "no epoch of any seed was better on validation than the state before training, so that state was kept. "
+    "How the trained states score on test is not known"
 )
 MARGIN = 3.0  # of the picture, in percent of its width, for what is drawn around its first and last point
 
@@ -33,11 +33,11 @@ def sentences(tables: Mapping[str, list[Row]]) -> list[tuple[str, str]]:
     Parameters
     ----------
     tables
-        The rows of comparison.tsv and averages.tsv, by name.
+        The rows of comparison.tsv, averages.tsv and runs.tsv, by name.
     """
-    comparison, means = tables["comparison"], _means(tables["averages"])
+    comparison, means = _with_tests(tables["comparison"]), _means(_with_tests(tables["averages"]))
     return [
-        ("Compared", _compared(comparison)),
+        ("Compared", _compared(comparison, tables["runs"])),
         ("Found", " ".join(_found(comparison, means))),
         ("Undecided", " ".join(_undecided(comparison, means))),
     ]
@@ -45,11 +45,17 @@ def sentences(tables: Mapping[str, list[Row]]) -> list[tuple[str, str]]:
 
 def comparisons_in_words(tables: Mapping[str, list[Row]]) -> list[str]:
     """Return a sentence about every comparison with the reference, as a paper may print it."""
-    scopes = _scopes(tables["comparison"], _means(tables["averages"]))
+    scopes = _scopes(_with_tests(tables["comparison"]), _means(_with_tests(tables["averages"])))
     return [_in_a_sentence(row) for _, rows in scopes for row in rows if row["difference"]]
 
 
-def _compared(comparison: Sequence[Row]) -> str:
+def _with_tests(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows of a table with the number of tests for which its p-values are adjusted."""
+    tests = str(sum(bool(row["p_adjusted"]) for row in rows))
+    return [row | {"tests": tests} for row in rows]
+
+
+def _compared(comparison: Sequence[Row], runs: Sequence[Row]) -> str:
     methods = list(dict.fromkeys(row["method"] for row in comparison))
     datasets = list(rows_by_dataset(comparison))
     tasks = []
@@ -66,10 +72,12 @@ def _compared(comparison: Sequence[Row]) -> str:
         most = max(int(row["n_expected"]) for row in comparison if row["method"] == method)
         seeds.setdefault(counted(most, "seed"), []).append(method)
     with_seeds = "; ".join(f"{number} of {_names(names, 'method')}" for number, names in seeds.items())
+    models = list(dict.fromkeys(row["model"] for row in runs if row["model"]))
+    of_models = f" Pre-trained: {_names(models, 'model')}." if models else ""
     return (
         f"{_names(methods, 'method')} on {counted(len(datasets), 'data set')} ({'; '.join(tasks)}), "
         f"by {metric_in_words(comparison[0]['metric'])} on {size} test texts each "
-        f"({with_seeds})."
+        f"({with_seeds}).{of_models}"
     )
 
 
@@ -103,7 +111,7 @@ def _undecided(comparison: Sequence[Row], means: Sequence[Row]) -> Iterator[str]
     datasets = rows_by_dataset(comparison)
     undecided = sum(any(row["standing"] == "tie" for row in rows) for rows in datasets.values())
     unjudged = sum(any(row["status"] != "complete" for row in rows) for rows in datasets.values())
-    if undecided:
+    if undecided and len(datasets) > 1:
         of = f"{undecided} of {counted(len(datasets), 'data set')}"
         yield f"On {of} no method is better than every other one."
     if unjudged:
@@ -117,9 +125,15 @@ def _undecided(comparison: Sequence[Row], means: Sequence[Row]) -> Iterator[str]
 def _untrained(comparison: Sequence[Row]) -> Iterator[str]:
     """Yield for every method on which data sets its training changed nothing, in all seeds or in some."""
     rows = [row for row in comparison if int(row["untrained"] or 0)]
-    for method, same in _grouped(filter(_same_as_reference, rows), _method).items():
-        where = _names([_where(row, comparison) for row in same], "data set")
-        yield f"{method} is the same classifier as {same[0]['reference']} on {where}: {NEVER_BETTER}."
+    same = _grouped(filter(_same_as_reference, rows), _method)
+    places = {
+        method: _names([_where(row, comparison) for row in of_method], "data set")
+        for method, of_method in same.items()
+    }
+    for where in dict.fromkeys(places.values()):
+        methods = [method for method, place in places.items() if place == where]
+        are = "is the same classifier" if len(methods) == 1 else "are the same classifier"
+        yield f"{_and(methods)} {are} as {same[methods[0]][0]['reference']} on {where}: {NEVER_BETTER}."
     others = _grouped((row for row in rows if not _same_as_reference(row)), _method)
     for method, kept in others.items():
         in_seeds = [f"{_in_seeds(row)} on {_where(row, comparison)}" for row in kept]
@@ -180,7 +194,10 @@ def _with_difference(row: Row, rows: Sequence[Row]) -> str:
 def _difference(row: Row) -> str:
     low, high = (signed(row[f"difference_ci_{end}"]) for end in ("low", "high"))
     interval = f"95 % interval {low} to {high}" if low else "no interval: the same score in every resample"
-    chance = f"adjusted p {probability(row['p_adjusted'])}" if row["p_adjusted"] else "no test: one seed"
+    chance = "no test: one seed"
+    if row["p_adjusted"]:
+        several = f", {probability(row['p_adjusted'])} adjusted for {row['tests']} comparisons"
+        chance = f"p {probability(row['p_value'])}{several if row['tests'] != '1' else ''}"
     return f"{signed(row['difference'])}, {interval}, {chance}"
 
 
@@ -311,7 +328,7 @@ def draw(tables: Mapping[str, list[Row]]) -> Picture | None:
         name = " ".join(filter(None, key if with_task or of_averages else key[1:]))
         rows.append(("" if of_averages else "/".join(key), name, points))
     ticks = [
-        (place(str(n * step)), f"{n * step:.2f}".rstrip("0").lstrip("0") or "0")
+        (place(str(n * step)), f"{n * step:.2f}".rstrip("0").rstrip(".").lstrip("0") or "0")
         for n in range(first, last + 1)
     ]
     return Picture(of_averages, ticks, rows)

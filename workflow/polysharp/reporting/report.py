@@ -104,7 +104,7 @@ def _near_copies(panels: Sequence[Panel]) -> Iterator[str]:
                 yield (
                     f"{panel.task}, {panel.language}, {panel.label_type}: at least {texts} "
                     f"{'is' if row['count'] == '1' else 'are'} nearly the same as a training or validation "
-                    "text, so scores may be too high; results/data/…/findings.json lists them"
+                    "text, so scores may be too high; see “What was found in the data” of the data set"
                 )
 
 
