@@ -38,7 +38,9 @@ onsuccess:
     if alone("check"):
         warnings = read_log(Path("results/check.tsv"))[1:]  # below the names of the columns
         advice = "look through the warnings first" if warnings else "there are no warnings"
-        LINES.say_last([f"All data sets can be trained on; {advice}: {Path('results/check.tsv').resolve()}"])
+        LINES.say_last(
+            [f"All data sets can be trained on; {advice}: {Path('results/check.tsv').resolve()}"]
+        )
     elif alone("partial") or not workflow.dag_settings.targets:
         LINES.say_last(
             [
