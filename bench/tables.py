@@ -81,7 +81,7 @@ def main(arguments: argparse.Namespace) -> None:
                 "seed": cell.seed,
                 "settings": {key: json.loads(value) for key, value in settings.items()},
                 "thresholds": None,
-                "best_epoch": 1,
+                "epochs": [1],
                 "model": {"name": "a/model", "revision": "c" * 40, "sha256": "0" * 64},
                 "reading": dataset.model.model_dump(exclude={"name", "revision"}),
                 "determinism": "made up",

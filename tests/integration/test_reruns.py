@@ -130,7 +130,7 @@ def test_permuted_test_labels_change_no_choice(extended: Study, tmp_path: Path) 
     def columns(study: Study, table: str, *names: str) -> list[tuple[str, ...]]:
         return [tuple(row[name] for name in names) for row in study.table(table)]
 
-    chosen = ("best_epoch", "thresholds", "validation_macro_f1", "validation_accuracy")
+    chosen = ("epochs", "thresholds", "validation_macro_f1", "validation_accuracy")
     assert columns(other, "runs.tsv", *chosen) == columns(extended, "runs.tsv", *chosen)
     for names in (("best_seed",), ("validation_mean", "validation_sd")):
         assert columns(other, "comparison.tsv", *names) == columns(extended, "comparison.tsv", *names)
@@ -159,8 +159,8 @@ def test_permuted_test_labels_change_no_choice(extended: Study, tmp_path: Path) 
 
 def test_there_is_something_to_choose(extended: Study) -> None:
     # Were all the same, the permuted labels would prove nothing.
-    runs = [row for row in extended.table("runs.tsv") if row["best_epoch"]]
-    assert len({row["best_epoch"] for row in runs}) > 1
+    runs = [row for row in extended.table("runs.tsv") if row["epochs"]]
+    assert len({row["epochs"] for row in runs}) > 1
     assert len({row["best_seed"] for row in extended.table("comparison.tsv")} - {"0"}) > 1
     for path in PATHS:
         language = path.split("/")[1]

@@ -90,6 +90,18 @@ def test_the_disk_holds_every_models_weights_and_the_best_of_every_method(
     assert plan.unknown_models == []
 
 
+def test_before_a_soup_is_made_the_classifiers_of_all_its_seeds_are_on_the_disk(
+    matrix: Matrix, paths: Paths, tmp_path: Path
+) -> None:
+    methods = {"sam": {}, "mix": {"base": "soup", "of": "sam"}}
+    matrix = load_study(STUDY | {"methods": methods, "report": {}}, [tmp_path])[1]
+    weights = paths.models / model_slug(matrix.datasets[0].model) / "model.safetensors"
+    weights.parent.mkdir(parents=True)
+    weights.write_bytes(bytes(1000))
+    seeds = len(matrix.of(matrix.datasets[0], "sam"))
+    assert make_plan(matrix, "macro_f1", paths).disk_bytes == 1000 * (1 + len(matrix.datasets) * (2 + seeds))
+
+
 def test_paths_are_those_of_where_the_command_is_given(tmp_path: Path) -> None:
     """`make plan CONFIG=my/config.yaml DIRECTORY=my`, as docs/cluster.md has it."""
     folder = write_source(tmp_path / "my" / "texts", make_texts("single"))

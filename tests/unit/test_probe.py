@@ -179,7 +179,7 @@ def test_tfidf_learns_words_and_does_not_use_its_seed(
     data = small_data(label_type)
     one, other = (train_tfidf(data, TfidfSettings(), "macro_f1", seed) for seed in (1, 2))
     assert one.decision.value > 0.8
-    assert one.best_epoch is None
+    assert one.epochs is None
     for split in ("validation", "test"):
         assert one.logits[split].shape == (len(data.split(split)), 3)
         assert np.array_equal(one.logits[split], other.logits[split])

@@ -100,13 +100,13 @@ def test_it_says_what_stands_behind_the_numbers(study: Study) -> None:
     data = study.data(study.matrix.datasets[0])
     sizes = [len(data.split(split)) for split in ("train", "validation", "test")]
     assert "{} training, {} validation, {} test texts. Model: <code>a/model</code>".format(*sizes) in text
-    assert "Best epochs, seed by seed: sam 2, 2, 2; adamw 2, 2, 2; twin 2, 2, 2" in text
+    assert "Epochs kept, seed by seed: sam 2, 2, 2; adamw 2, 2, 2; twin 2, 2, 2" in text
     assert "no epoch was better" not in text
 
 
 def test_cells_that_training_has_not_made_better_are_told(copied: Study) -> None:
     path = copied.paths.run(copied.cell("single", "sam", 2).path) / "report.json"
-    write_json(path, read_json(path) | {"best_epoch": 0})
+    write_json(path, read_json(path) | {"epochs": [0]})
     assert "not improved" not in text_of(copied)
     text = build(copied).read_text(encoding="utf-8")
     assert "sam kept the state before training in 1 of 3 seeds on " in text

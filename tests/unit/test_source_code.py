@@ -35,6 +35,7 @@ OTHERS = {
     "polysharp.evaluation",
     "polysharp.models",
     "polysharp.results",
+    "polysharp.results.soups",  # what is kept for a soup, after a training
     "polysharp.results.completeness",  # results, before and after a training
     "polysharp.results.outcome",
     "polysharp.results.runs",

@@ -99,7 +99,7 @@ class Study:
             "reading": {"text_prefix": "", "pooling": "mean", "max_length": 128},
             "determinism": "torch",
         }
-        outcome = Outcome(logits, decision, 2 if finetuned else None, history)
+        outcome = Outcome(logits, decision, [2] if finetuned else None, history)
         report = write_run(self.paths.run(cell.path), data, outcome, about, {"seconds": 1.5, "host": "here"})
         if finetuned:
             write_text(self.paths.checkpoint(cell.path) / "model.safetensors", f"weights of {cell.path}")
@@ -213,7 +213,7 @@ def test_report_says_what_made_it(finished: Study) -> None:
     assert report["labels"] == ["animals", "food", "music", "rare"]
     assert report["code_sha256"] == sha256(*sorted(library.rglob("*.py")))
     assert report["data_sha256"] == finished.data(cell.dataset).sha256
-    assert (report["best_epoch"], report["label_type"]) == (2, "multi")
+    assert (report["epochs"], report["label_type"]) == ([2], "multi")
     history = (finished.paths.run(cell.path) / "history.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in history] == [0, 1, 2]
 
@@ -690,7 +690,7 @@ def test_curves_are_means_over_seeds(study: Study) -> None:
     assert (rows[0]["loss_mean"], rows[0]["validation_mean"], rows[0]["n_seeds"]) == (None, 0.5, 3)
     assert rows[1]["loss_mean"] == pytest.approx(0.2)
     assert (rows[1]["validation_mean"], rows[1]["validation_sd"]) == pytest.approx((0.6, 0.1))
-    assert (rows[1]["metric"], rows[1]["chosen"]) == ("macro_f1", 0)  # the best epoch was 2
+    assert (rows[1]["metric"], rows[1]["kept"]) == ("macro_f1", 0)  # the best epoch was 2
 
 
 def test_runs_from_another_environment_are_flagged(study: Study) -> None:
@@ -958,7 +958,7 @@ def permute_test_labels(study: Study) -> None:
                 for key in (*REASONS, "determinism")
                 if key in report.keys() - {"data_sha256"}
             }
-            outcome = Outcome(back, decision, report["best_epoch"], read_history(study.paths.run(cell.path)))
+            outcome = Outcome(back, decision, report["epochs"], read_history(study.paths.run(cell.path)))
             write_run(study.paths.run(cell.path), data, outcome, about, {})
 
 
@@ -974,11 +974,11 @@ def test_permuted_test_labels_change_no_choice(study: Study) -> None:
     assert after["report"].select(chosen).equals(before["report"].select(chosen))
     validation = pl.col("split") == "validation"
     assert after["report"].filter(validation).equals(before["report"].filter(validation))
-    for columns in (["thresholds"], ["best_epoch"], ["validation_macro_f1"]):
+    for columns in (["thresholds"], ["epochs"], ["validation_macro_f1"]):
         assert after["runs"].select(columns).equals(before["runs"].select(columns))
     for table, columns in (
         ("comparison", ["method", "best_seed", "validation_mean", "validation_sd"]),
-        ("curves", ["method", "epoch", "chosen", "loss_mean", "validation_mean"]),
+        ("curves", ["method", "epoch", "kept", "loss_mean", "validation_mean"]),
     ):
         assert after[table].select(columns).equals(before[table].select(columns))
 

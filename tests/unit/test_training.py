@@ -31,6 +31,7 @@ from polysharp.config.settings import PRESETS, ModelSettings, ProbeSettings, Tra
 from polysharp.core.errors import Interrupted, UserError
 from polysharp.core.labels import encode
 from polysharp.data.prepared import PreparedData
+from polysharp.evaluation.decisions import judge
 from polysharp.results.outcome import Outcome
 from polysharp.training import finetuning, steps
 from polysharp.training.batches import TextTokenizer, tokenize_splits
@@ -145,8 +146,8 @@ def test_what_is_stored_is_the_best_state_and_gives_the_reported_logits(
     outcome, history = trained.outcome, trained.outcome.history
     assert [entry["epoch"] for entry in history] == [0, 1, 2, 3]
     values = [entry["validation_macro_f1"] for entry in history]
-    assert outcome.best_epoch == values.index(max(values))
-    assert [entry["epoch"] for entry in history if entry["best"]] == [outcome.best_epoch]
+    assert outcome.epochs == [values.index(max(values))]
+    assert [entry["epoch"] for entry in history if entry["kept"]] == outcome.epochs
     assert outcome.decision.value == max(values)
     assert (outcome.decision.thresholds is None) == (label_type == "single")
     for split in ("validation", "test"):
@@ -156,6 +157,26 @@ def test_what_is_stored_is_the_best_state_and_gives_the_reported_logits(
     assert config["polysharp"]["thresholds"] == outcome.decision.thresholds
     assert config["id2label"] == {str(number): name for number, name in enumerate(data.labels)}
     assert config["label2id"] == {name: number for number, name in enumerate(data.labels)}
+
+
+@pytest.mark.parametrize("label_type", ["single", "multi"])
+@pytest.mark.parametrize("keep", ["last", "average"])
+def test_the_weights_of_the_last_epochs_are_stored(
+    keep: str, label_type: str, train: Trainer, small_data: Callable[[str], PreparedData]
+) -> None:
+    data = small_data(label_type)
+    trained = train(data, settings(keep=keep, averaged_epochs=2))
+    outcome = trained.outcome
+    assert outcome.epochs == ([3] if keep == "last" else [2, 3])
+    assert [entry["epoch"] for entry in outcome.history if entry["kept"]] == outcome.epochs
+    for split in ("validation", "test"):
+        reloaded = reloaded_logits(trained.checkpoint, data.split(split)["text"].to_list())
+        np.testing.assert_allclose(reloaded, outcome.logits[split], atol=1e-4)
+    truth = encode(data.split("validation")["labels"].to_list(), data.labels)
+    again = judge(outcome.logits["validation"], truth, data.label_type, "macro_f1")
+    assert (again.value, again.thresholds) == (outcome.decision.value, outcome.decision.thresholds)
+    if keep == "last":
+        assert outcome.decision.value == outcome.history[-1]["validation_macro_f1"]
 
 
 def test_trained_in_bfloat16_and_judged_in_float32(
@@ -169,8 +190,8 @@ def test_trained_in_bfloat16_and_judged_in_float32(
     assert not np.allclose(outcome.logits["test"], exact.logits["test"], atol=1e-4)
     reloaded = reloaded_logits(trained.checkpoint, data.split("test")["text"].to_list())
     np.testing.assert_allclose(reloaded, outcome.logits["test"], atol=1e-5)
-    assert outcome.best_epoch is not None
-    assert outcome.decision.value == outcome.history[outcome.best_epoch]["validation_macro_f1"]
+    assert outcome.epochs
+    assert outcome.decision.value == outcome.history[outcome.epochs[0]]["validation_macro_f1"]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="on a GPU transformers chooses")
@@ -188,7 +209,7 @@ def test_training_learns(label_type: str, train: Trainer, small_data: Callable[[
     outcome = train(data, settings(epochs=10, head="random")).outcome
     losses = [entry["train_loss"] for entry in outcome.history[1:]]
     assert losses[-1] < 0.9 * losses[0]
-    assert outcome.best_epoch
+    assert outcome.epochs != [0]
     assert outcome.decision.value > outcome.history[0]["validation_macro_f1"] + 0.1
 
 
@@ -217,12 +238,12 @@ def test_the_state_before_training_is_the_probe(
     # Steps this small change no float32 weight, so that what comes out is what went in.
     idle = settings(epochs=1, learning_rate=1e-30, head_learning_rate=1e-30)
     outcome = train(data, idle, architecture).outcome
-    assert outcome.best_epoch == 0
+    assert outcome.epochs == [0]
     for split in ("validation", "test"):
         np.testing.assert_allclose(outcome.logits[split], probe.logits[split], atol=1e-3)
     assert outcome.decision.value == pytest.approx(probe.decision.value)
     assert outcome.history[0]["validation_macro_f1"] == pytest.approx(probe.decision.value)
-    assert probe.best_epoch is None and len(probe.history) == 1
+    assert probe.epochs is None and len(probe.history) == 1
 
 
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
@@ -239,7 +260,7 @@ def test_seeds_decide_every_byte(
     for file in one.checkpoint.iterdir():
         assert file.read_bytes() == (again.checkpoint / file.name).read_bytes(), file.name
     assert one.weights != other.weights
-    assert one.outcome.best_epoch, "no test if the state before training is kept"
+    assert one.outcome.epochs != [0], "no test if the state before training is kept"
 
 
 @pytest.mark.parametrize(("pooling", "label_type"), [("mean", "single"), ("mean", "multi"), ("cls", "multi")])
@@ -251,8 +272,8 @@ def test_test_labels_decide_nothing(
     assert data.split("test")["labels"].to_list() != shuffled.split("test")["labels"].to_list()
     one, other = (train(given, settings(head="random"), pooling=pooling) for given in (data, shuffled))
     assert one.weights == other.weights
-    assert one.outcome.best_epoch == other.outcome.best_epoch
-    assert one.outcome.best_epoch, "no test if the state before training is kept"
+    assert one.outcome.epochs == other.outcome.epochs
+    assert one.outcome.epochs != [0], "no test if the state before training is kept"
     assert one.outcome.history == other.outcome.history
     assert one.outcome.decision.thresholds == other.outcome.decision.thresholds
     assert np.array_equal(one.outcome.logits["validation"], other.outcome.logits["validation"])
@@ -264,7 +285,7 @@ def test_the_earliest_of_equally_good_epochs_is_kept(
 ) -> None:
     outcome = train(small_data("single"), settings(learning_rate=1e-30, head_learning_rate=1e-30)).outcome
     assert len({entry["validation_macro_f1"] for entry in outcome.history}) == 1
-    assert outcome.best_epoch == 0
+    assert outcome.epochs == [0]
 
 
 def test_train_size_and_random_head(train: Trainer, small_data: Callable[[str], PreparedData]) -> None:
@@ -424,18 +445,23 @@ EVERYTHING = {
 
 # Six steps an epoch and a snapshot after each, and after the epoch is judged: in both epochs, at their ends.
 @pytest.mark.parametrize("number", [1, 4, 6, 7, 8, 13, 14])
-@pytest.mark.parametrize("label_type", ["single", "multi"])
+@pytest.mark.parametrize(("label_type", "keep"), [("single", "best"), ("multi", "average")])
 def test_stopped_and_resumed_it_gives_the_same_bytes(
-    label_type: str, number: int, train: Trainer, small_data: Callable[[str], PreparedData], tmp_path: Path
+    label_type: str,
+    keep: str,
+    number: int,
+    train: Trainer,
+    small_data: Callable[[str], PreparedData],
+    tmp_path: Path,
 ) -> None:
-    data, chosen = small_data(label_type), settings(**EVERYTHING)
+    data, chosen = small_data(label_type), settings(**EVERYTHING, keep=keep)
     whole = train(data, chosen)
     assert whole.outcome.history[1]["steps"] == 6
     with pytest.raises(Interrupted):
         train(data, chosen, snapshots=StoppedAfter(tmp_path / "snapshots", number))
     torch.manual_seed(99)  # another process, another state of the generators
     resumed = train(data, chosen, snapshots=Snapshots(tmp_path / "snapshots", {"seed": 1}, 0))
-    assert resumed.outcome.best_epoch == whole.outcome.best_epoch != 0
+    assert resumed.outcome.epochs == whole.outcome.epochs != [0]
     assert resumed.weights == whole.weights
     assert resumed.outcome.history == whole.outcome.history
     for split in ("validation", "test"):
@@ -540,7 +566,7 @@ def test_out_of_memory_is_recorded_and_survives_a_stop(
     assert [entry.get("out_of_memory") for entry in whole.history] == [None, 2, 0, 0]
     assert [entry.get("micro_batch_size") for entry in whole.history] == [None, 2, 2, 2]
     assert resumed.history == whole.history
-    assert whole.best_epoch
+    assert whole.epochs != [0]
     for ours, theirs in zip(first.model.parameters(), second.model.parameters(), strict=True):
         assert torch.equal(ours, theirs)
 

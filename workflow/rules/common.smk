@@ -159,6 +159,23 @@ def settings_of(wildcards):
     return job_of(wildcards).cells[0].settings
 
 
+def soups_of(wildcards):
+    """Return the sums that need the weights of a job's cells, as arguments of the command."""
+    cells = {cell.path for cell in job_of(wildcards).cells}
+    sums = [str(Paths().weight_sum(soup.path)) for soup in MATRIX.cells if cells & set(soup.averaged)]
+    return ["--soups", *sums] if sums else []
+
+
+def averaged_jobs_of(wildcards):
+    """Return the outputs of the jobs that train the cells that a soup averages."""
+    averaged = set(job_of(wildcards).cells[0].averaged)
+    return [
+        output
+        for job, output in TRAINED.items()
+        if averaged & {cell.path for cell in job.cells}
+    ]
+
+
 def prepared(dataset):
     """Return the prepared files of a data set."""
     return [str(path) for path in prepared_files(Paths().data(dataset.path))]

@@ -42,6 +42,7 @@ rule finetune:
     params:
         cells=lambda wildcards: f"{dataset_of(wildcards).path}/{wildcards.method}/seed-{{seed}}",
         seeds=lambda wildcards: [cell.seed for cell in job_of(wildcards).cells],
+        soups=soups_of,
         settings=settings_of,
         metric=STUDY.selection_metric,
         reading=reading_of,
@@ -52,8 +53,46 @@ rule finetune:
         "exec python -P -m polysharp train --data $(dirname {input.data[0]:q}) --model $(dirname {input.model[0]:q})"
         " --seeds {params.seeds} --study-seeds $POLYSHARP_SEEDS --metric {params.metric} --threads {params.torch_threads} --pooling {params.pooling}"
         " {params.reading:q} --snapshot-seconds $POLYSHARP_SNAPSHOT_SECONDS --set {params.settings:q}"
+        " {params.soups:q}"
         " --output results/runs/{params.cells:q} --work work/runs/{params.cells:q} --receipt {output.receipt:q}"
         f" --failure {SEED_FAILURE}"
+        " --log {log:q}"
+
+
+# One classifier with the mean of the weights of all seeds of a method. It runs as soon as they are trained,
+# because until then the classifiers of all seeds are kept.
+rule soup:
+    input:
+        data=data_of,
+        model=model_of,
+        trainings=averaged_jobs_of,
+    output:
+        RUN_FILES,
+    log:
+        f"logs/runs/{CELL}.log",
+    benchmark:
+        f"benchmarks/runs/{CELL}.tsv"
+    wildcard_constraints:
+        method=methods_of("soup"),
+    priority: 1
+    conda:
+        "../../envs/training.yaml"
+    threads: STUDY.threads
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
+    params:
+        cell=lambda wildcards: job_of(wildcards).path,
+        averaged=lambda wildcards: job_of(wildcards).cells[0].averaged,
+        metric=STUDY.selection_metric,
+        reading=reading_of,
+        torch_threads=STUDY.threads,
+    shell:
+        "export HF_HUB_OFFLINE=1; "
+        "exec python -P -m polysharp average-seeds --cell {params.cell} --of {params.averaged}"
+        " --model $(dirname {input.model[0]:q}) --metric {params.metric} --threads {params.torch_threads}"
+        " {params.reading:q}"
+        f" --failure {FAILURE}"
         " --log {log:q}"
 
 

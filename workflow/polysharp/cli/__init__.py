@@ -29,6 +29,7 @@ COMMANDS: dict[str, dict[str, str]] = {
     },
     "train one cell": {
         "train": "fine-tune a classifier, one seed or several",
+        "average-seeds": "make one classifier with the mean of the weights of several seeds",
         "train-probe": "baseline: logistic regression on a frozen encoder",
         "train-tfidf": "baseline: logistic regression on TF-IDF features",
         "read-predictions": "score predictions made elsewhere, such as a language model's answers",

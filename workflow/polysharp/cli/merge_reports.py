@@ -45,10 +45,7 @@ def main(arguments: argparse.Namespace) -> None:
     write_failures(failures, Paths())
     for line in summary(failures, MAX_LINES):
         log.warning("%s", line)
-    best_epochs = [(run.cell.method, run.report.get("best_epoch")) for run in runs if run.report]
-    for line in lines_about_untrained_cells(
-        (method, epoch) for method, epoch in best_epochs if epoch is not None
-    ):
+    for line in lines_about_untrained_cells(runs):
         log.warning("%s", line)
     failed = [run for run in runs if run.status == "failed"]
     complete = sum(run.status == "complete" for run in runs)

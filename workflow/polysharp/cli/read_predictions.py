@@ -49,7 +49,7 @@ def main(arguments: argparse.Namespace) -> None:
         "selection_metric": arguments.metric,
         "settings": settings.model_dump(),
         "thresholds": None,
-        "best_epoch": None,
+        "epochs": None,
         "predictions_sha256": content,
         "unmapped": {split: int(of_split.unmapped.sum()) for split, of_split in answers.items()},
     }

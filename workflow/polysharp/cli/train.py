@@ -58,6 +58,15 @@ def parser() -> argparse.ArgumentParser:
         help="minimum time between two snapshots of that state; 0 takes one after every step (default: 600)",
     )
     result.add_argument(
+        "--soups",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FOLDER",
+        help="folders of the sums of average-seeds that need the weights: a classifier is kept until they "
+        "have it, and a complete cell without one is trained again",
+    )
+    result.add_argument(
         "--receipt",
         type=Path,
         metavar="FILE",
@@ -103,7 +112,17 @@ def main(arguments: argparse.Namespace) -> None:
     for seed in seeds:
         output, work = (format_seed(path, seed) for path in (arguments.output, arguments.work))
         failures = [format_seed(arguments.failure, seed)] if arguments.failure else []
-        train = partial(train_cell, inputs, identity, seed, output, work, stop, arguments.snapshot_seconds)
+        train = partial(
+            train_cell,
+            inputs,
+            identity,
+            seed,
+            output,
+            work,
+            stop,
+            arguments.snapshot_seconds,
+            arguments.soups,
+        )
         ends.append(attempt(train, failures))
         if ends[-1] == UNFINISHED:
             break
@@ -111,7 +130,12 @@ def main(arguments: argparse.Namespace) -> None:
             break  # the other processes may wait for this one in the seed that failed
         if ends[-1] == 0 and output != arguments.output and device.is_main_process:
             keep_best_checkpoints(
-                arguments.output, arguments.work, seed, arguments.study_seeds or seeds, arguments.metric
+                arguments.output,
+                arguments.work,
+                seed,
+                arguments.study_seeds or seeds,
+                arguments.metric,
+                arguments.soups,
             )
     if any(ends):
         sys.exit(max(ends))
@@ -119,8 +143,7 @@ def main(arguments: argparse.Namespace) -> None:
         return
     reports = [read_report(format_seed(arguments.output, seed)) for seed in seeds]
     reached = [
-        f"{validation_score(report, arguments.metric):.3f}"
-        + " (before training)" * (report["best_epoch"] == 0)
+        f"{validation_score(report, arguments.metric):.3f}" + " (before training)" * (report["epochs"] == [0])
         for report in reports
         if report
     ]

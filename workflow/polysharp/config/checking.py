@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -17,10 +17,13 @@ from polysharp.config.settings import (
     Configuration,
     ModelSettings,
     Settings,
+    SoupSettings,
     TfidfSettings,
+    TrainingSettings,
 )
+from polysharp.config.slugs import slug
 from polysharp.core.errors import UserError, nearest
-from polysharp.core.terms import Kind
+from polysharp.core.terms import WITH_CLASSIFIER, Kind
 
 
 def resolve_method(configuration: Configuration, method: str) -> tuple[Kind, Settings]:
@@ -97,6 +100,15 @@ def _parsed(value: str) -> Any:
         return yaml.safe_load(value)
 
 
+def publishable(configuration: Configuration) -> set[str]:
+    """Return the methods that leave a classifier, as they are named in paths and tables."""
+    return {
+        slug(name)
+        for name in configuration.methods
+        if resolve_method(configuration, name)[0] in WITH_CLASSIFIER
+    }
+
+
 def check_configuration(content: Mapping[str, Any]) -> tuple[Configuration, list[str]]:
     """Return the configuration in `content`, and a line for everything that is wrong with it.
 
@@ -116,6 +128,7 @@ def check_configuration(content: Mapping[str, Any]) -> tuple[Configuration, list
             lines += error.lines
     if not lines:
         lines += _unequal_sizes(configuration)
+        lines += _impossible_soups(configuration)
     reference = configuration.report.reference
     if reference is not None and reference not in configuration.methods:
         lines.append(
@@ -123,6 +136,29 @@ def check_configuration(content: Mapping[str, Any]) -> tuple[Configuration, list
             f"{nearest(reference, configuration.methods)}"
         )
     return configuration, lines
+
+
+def _impossible_soups(configuration: Configuration) -> Iterator[str]:
+    """Yield a line for every soup whose seeds do not start from one point, or are not trained."""
+    trained: dict[str, Settings] = {}
+    for method in configuration.methods:
+        kind, settings = resolve_method(configuration, method)
+        if kind == "finetune":
+            trained[method] = settings
+    for method in configuration.methods:
+        kind, soup = resolve_method(configuration, method)
+        if not isinstance(soup, SoupSettings):
+            continue
+        key = f"methods.{method}.of: {soup.of!r}"
+        of = trained.get(soup.of)
+        if not isinstance(of, TrainingSettings):
+            yield f"{key}: expected a fine-tuned method of the study{nearest(soup.of, trained)}"
+        elif of.head != "probe":
+            yield f"{key}: its seeds start from different heads and cannot be averaged; expected head probe"
+        elif of.train_size is not None:
+            yield f"{key}: its seeds train on different texts and cannot be averaged; expected no train_size"
+        elif len(configuration.seeds) < 2:
+            yield f"{key}: has one seed; expected two or more to average"
 
 
 def _unequal_sizes(configuration: Configuration) -> list[str]:

@@ -77,6 +77,12 @@ class TrainingSettings(ProbeSettings):
         "probe", description="Initial weights of the linear head: the logistic-regression probe, or random."
     )
     epochs: int = Field(4, ge=1, description="Passes over the training texts.")
+    keep: Literal["best", "last", "average"] = Field(
+        "best",
+        description="State that a training ends with: its best epoch on validation, its last epoch, or the "
+        "mean of the weights of its last epochs.",
+    )
+    averaged_epochs: int = Field(3, ge=1, description="Number of epochs whose mean 'average' keeps.")
     batch_size: int = Field(16, ge=1, description="Texts per optimizer step.")
     micro_batch_size: Annotated[int, Field(ge=1)] | None = Field(
         None,
@@ -118,6 +124,12 @@ class TrainingSettings(ProbeSettings):
     )
 
 
+class SoupSettings(_Section):
+    """One classifier with the mean of the weights of all seeds of a fine-tuned method."""
+
+    of: str = Field(min_length=1, description="The method whose seeds are averaged.")
+
+
 class OutsideSettings(_Section):
     """Predictions from elsewhere, such as the answers of a language model, compared like any method."""
 
@@ -131,9 +143,10 @@ class OutsideSettings(_Section):
     )
 
 
-Settings = TfidfSettings | OutsideSettings
+Settings = TfidfSettings | SoupSettings | OutsideSettings
 SETTINGS: dict[Kind, type[Settings]] = {
     "finetune": TrainingSettings,
+    "soup": SoupSettings,
     "probe": ProbeSettings,
     "tfidf": TfidfSettings,
     "outside": OutsideSettings,
@@ -163,6 +176,9 @@ PRESETS: dict[str, Preset] = {
         "fine-tuning with adaptive SAM (Kwon et al. 2021)",
     ),
     "adamw": Preset("finetune", {"rho": 0.0}, "fine-tuning without SAM"),
+    "soup": Preset(
+        "soup", {}, "one classifier: the mean of the weights of all seeds of a method (Wortsman et al. 2022)"
+    ),
     "probe": Preset(
         "probe", {}, "logistic regression on the vectors of the pre-trained model, which is not trained"
     ),
@@ -219,7 +235,7 @@ class Configuration(_Section):
             {"sam": {}, "probe": {}, "tfidf": {}},
             description=(
                 "Named sets of overrides of the sections training, probe and tfidf. "
-                "sam, sam-full, asam, adamw, probe, tfidf and outside are known; "
+                "sam, sam-full, asam, adamw, soup, probe, tfidf and outside are known; "
                 "any other name needs 'base', the known method that it varies."
             ),
         )

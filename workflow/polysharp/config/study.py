@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from polysharp.config.settings import Configuration
 from polysharp.config.slugs import slug
 from polysharp.config.sources import slip
 from polysharp.core.errors import UserError
-from polysharp.core.terms import Kind
+from polysharp.core.terms import WITH_CLASSIFIER, Kind
 
 SEED_MINUTES = 60  # that a fine-tuning job asks for, per seed
 DETERMINISTIC_SEED = 0  # in the path of the only cell of a method that draws nothing at random
@@ -32,6 +32,7 @@ class Cell:
     seed: int
     settings: tuple[str, ...]
     random: bool  # whether the result may depend on the seed
+    averaged: tuple[str, ...] = ()  # paths of the cells whose weights are averaged, for a soup
 
     @property
     def path(self) -> str:
@@ -41,12 +42,12 @@ class Cell:
     @property
     def has_model(self) -> bool:
         """Whether the cell reads the texts with a pre-trained model."""
-        return self.kind in ("finetune", "probe")
+        return self.kind in ("finetune", "soup", "probe")
 
     @property
     def has_checkpoint(self) -> bool:
         """Whether the cell makes a checkpoint that can be published."""
-        return self.kind == "finetune"
+        return self.kind in WITH_CLASSIFIER
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,7 @@ def load_study(
     except UserError as error:
         lines += error.lines
     lines += [places.locate(line) for line in _misspelt_languages(configuration, datasets)]
+    lines += [places.locate(line) for line in _soups_of_other_heads(configuration, datasets)]
     configuration, absent = _with_outside_files(configuration, bases)
     lines += [places.locate(line) for line in absent]
     if lines:
@@ -139,6 +141,17 @@ def _misspelt_languages(configuration: Configuration, datasets: Sequence[Dataset
     for name in sorted(configuration.models.keys() - languages - {"default"}):
         if slug(name) == name and (meant := slip(name, without)):  # other names are reported elsewhere
             yield f"models.{name}: no data set has this language; did you mean {meant!r}?"
+
+
+def _soups_of_other_heads(configuration: Configuration, datasets: Sequence[Dataset]) -> Iterator[str]:
+    """Yield a line for every soup of a study in which the seeds of a model start from different heads."""
+    with_cls = [dataset for dataset in datasets if dataset.model.pooling == "cls"]
+    for name, overrides in configuration.methods.items():
+        if with_cls and overrides.get("base", name) == "soup":
+            yield (
+                f"methods.{name}: the model of {with_cls[0].language} has pooling cls, so the seeds start "
+                "from different heads and cannot be averaged; expected pooling mean"
+            )
 
 
 def _with_outside_files(
@@ -159,16 +172,26 @@ def _with_outside_files(
 def expand(configuration: Configuration, datasets: Sequence[Dataset]) -> Matrix:
     """Return the matrix of the study. The configuration must have been checked."""
     methods = {slug(name): resolve_method(configuration, name) for name in configuration.methods}
-    cells = [
-        Cell(dataset, method, kind, seed, as_arguments(settings.model_dump()), random)
-        for dataset in datasets
-        for method, (kind, settings) in methods.items()
-        for random in [kind == "finetune" or getattr(settings, "train_size", None) is not None]
-        for seed in (configuration.seeds if random else [DETERMINISTIC_SEED])
-    ]
+    cells: list[Cell] = []
+    for dataset in datasets:
+        for method, (kind, settings) in methods.items():
+            varies = kind == "finetune" or getattr(settings, "train_size", None) is not None
+            given = as_arguments(settings.model_dump())
+            for seed in configuration.seeds if varies else [DETERMINISTIC_SEED]:
+                cells.append(Cell(dataset, method, kind, seed, given, varies or kind == "soup"))
+    cells = [_with_averaged(cell, cells) for cell in cells]
     return Matrix(
         tuple(datasets), tuple(methods), tuple(cells), tuple(_jobs(cells, configuration.seeds_per_job))
     )
+
+
+def _with_averaged(cell: Cell, cells: Sequence[Cell]) -> Cell:
+    """Return a soup's cell with the cells that it averages, and any other cell as it is."""
+    if cell.kind != "soup":
+        return cell
+    method = slug(from_arguments(cell.settings)["of"])
+    seeds = [one.path for one in cells if (one.dataset, one.method) == (cell.dataset, method)]
+    return replace(cell, averaged=tuple(seeds))
 
 
 def _jobs(cells: Sequence[Cell], seeds_per_job: int) -> Iterator[Job]:

@@ -110,8 +110,8 @@ COMPARISON = Table(
         **_DIFFERENCE,
         "standing": "`best`: every other method of the data set is worse, by tests that allow for all pairs "
         "of methods; `tie`: the highest method and those that cannot be distinguished from it; empty: worse "
-        "than the highest, or a cell of the data set is missing. The probability of any false claim in "
-        "this column is at most .05",
+        "than the highest, a soup, or a cell of the data set is missing. The probability of any false claim "
+        "in this column is at most .05",
         "best_seed": "the seed with the best score on validation",
         "untrained": "number of seeds in which no epoch was better on validation than the state before "
         "training (by default the probe), which was kept; empty for methods without epochs",
@@ -170,7 +170,7 @@ CURVES = Table(
         "metric": "the score in the next columns",
         "validation_mean": "score on validation after this epoch, mean over seeds",
         "validation_sd": "standard deviation over seeds (n - 1)",
-        "chosen": "number of seeds with this as their best epoch",
+        "kept": "number of seeds that keep the weights of this epoch, or average them with others",
         "n_seeds": "number of seeds that reached this epoch",
     },
 )
@@ -185,7 +185,8 @@ RUNS = Table(
         **{f"{split}_{metric}": f"{metric} on {split}" for split in REPORTED for metric in METRICS},
         **{f"{split}_ece": f"expected calibration error on {split}" for split in REPORTED},
         "unmapped": "for predictions from elsewhere: number of test texts whose answer stands for no label",
-        "best_epoch": "epoch with the best score on validation; 0 is the state before training",
+        "epochs": "epoch whose weights are kept, or the first and last of those that are averaged (`2-4`); 0 "
+        "is the state before training",
         "thresholds": "for `multi`, by label, as JSON: the lowest probability at which it is predicted, "
         "chosen on validation",
         "model": "pre-trained model",

@@ -12,6 +12,7 @@ EXAMPLES, LABELS = "examples.parquet", "labels.json"  # of a prepared data set
 IDENTITY = "polysharp.json"  # of a prepared model: its name, revision and checksums
 REPORT, PREDICTIONS, HISTORY, COSTS = "report.json", "predictions.parquet", "history.jsonl", "costs.json"
 INNER = "0_Transformer"  # where older versions of sentence-transformers put the encoder
+ADDED = "added.json"  # which seeds are in the sum of weights behind a soup
 RECEIPT = "job.json"  # the declared output of a job of several cells
 
 
@@ -34,6 +35,10 @@ class Paths:
     def data(self, dataset: str) -> Path:
         """Return the folder of a prepared data set."""
         return self.results / "data" / dataset
+
+    def weight_sum(self, cell: str) -> Path:
+        """Return the folder of the sum of weights behind a soup."""
+        return self.work / "runs" / cell / "sum"
 
     def checkpoint(self, cell: str) -> Path:
         """Return the folder of a cell's trained classifier."""

@@ -15,7 +15,8 @@ METRICS: Mapping[Metric, str] = {
     "weighted_f1": "weighted avg",
     "accuracy": "accuracy",
 }
-Kind = Literal["finetune", "probe", "tfidf", "outside"]
+Kind = Literal["finetune", "soup", "probe", "tfidf", "outside"]
+WITH_CLASSIFIER: tuple[Kind, ...] = ("finetune", "soup")  # kinds that leave a classifier to publish
 SPLITS = ("train", "validation", "test")
 REPORTED = SPLITS[1:]  # the splits with scores
 

@@ -64,9 +64,11 @@ class DatasetTables:
             if len(self.complete[method]) == len(self.by_method[method])
         }
         self.scored = score(comparable, self.metric, self.reference)
+        # A soup is one classifier that cannot be tested: ranked, it would tie with every method.
+        ranked = {m: tally for m, tally in comparable.items() if self.by_method[m][0].cell.kind != "soup"}
         self.ranking = (
-            Ranking.of(comparable, self.metric, self._are_testable)
-            if self.is_complete and len(self.by_method) > 1
+            Ranking.of(ranked, self.metric, self._are_testable)
+            if self.is_complete and len(ranked) > 1
             else None
         )
 
@@ -200,12 +202,12 @@ class DatasetTables:
                     "metric": self.metric,
                     **mean_and_sd("loss", [entry.get("train_loss") for entry in entries]),
                     **mean_and_sd("validation", [entry.get(name) for entry in entries]),
-                    "chosen": sum(run.report["best_epoch"] == epoch for run in runs),
+                    "kept": sum(epoch in run.report["epochs"] for run in runs),
                     "n_seeds": len(entries),
                 }
 
 
 def _untrained(reports: Sequence[Mapping[str, Any]]) -> int | None:
     """Return how many seeds kept the state before training; None for a method without epochs."""
-    epochs = [epoch for report in reports if (epoch := report.get("best_epoch")) is not None]
-    return epochs.count(0) if epochs else None
+    epochs = [epochs for report in reports if (epochs := report.get("epochs"))]
+    return epochs.count([0]) if epochs else None

@@ -194,7 +194,7 @@ def _with_difference(row: Row, rows: Sequence[Row]) -> str:
 def _difference(row: Row) -> str:
     low, high = (signed(row[f"difference_ci_{end}"]) for end in ("low", "high"))
     interval = f"95 % interval {low} to {high}" if low else "no interval: the same score in every resample"
-    chance = "no test: one seed"
+    chance = "no test: one classifier"
     if row["p_adjusted"]:
         several = f", {probability(row['p_adjusted'])} adjusted for {row['tests']} comparisons"
         chance = f"p {probability(row['p_value'])}{several if row['tests'] != '1' else ''}"

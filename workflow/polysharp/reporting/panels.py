@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ class Panel:
     label_type: str
     sizes: Mapping[str, int | str]  # texts of every split
     model: str
-    epochs: Mapping[str, list[str]]  # best epoch of every seed, by method
+    epochs: Mapping[str, list[str]]  # kept epochs of every seed, by method
     labels: list[tuple[str, str, dict[str, Row]]]  # label, support, row of report.tsv by method
     confused: str | None  # the method whose confusions are shown
     matrix: ConfusionMatrix | None
@@ -80,8 +80,16 @@ def rows_by_dataset(rows: Sequence[Row]) -> dict[Key, list[Row]]:
     return result
 
 
-def make_panels(tables: Mapping[str, list[Row]], metric: Metric, paths: Paths) -> Iterator[Panel]:
-    """Yield the panel of every data set."""
+def make_panels(
+    tables: Mapping[str, list[Row]], metric: Metric, publishable: Collection[str], paths: Paths
+) -> Iterator[Panel]:
+    """Yield the panel of every data set.
+
+    Parameters
+    ----------
+    publishable
+        Methods that leave a classifier.
+    """
     of_report, of_confusions, of_curves, of_runs = (
         rows_by_dataset(tables[name]) for name in ("report", "confusions", "curves", "runs")
     )
@@ -90,7 +98,7 @@ def make_panels(tables: Mapping[str, list[Row]], metric: Metric, paths: Paths) -
     for dataset in rows_by_dataset(tables["comparison"]):
         task, language, label_type = dataset
         folder = paths.results / "best" / task / language / label_type
-        confused = _shown(dataset, of_runs.get(dataset, []), folder / THRESHOLDS, metric, paths)
+        confused = _shown(dataset, of_runs.get(dataset, []), folder / THRESHOLDS, metric, publishable, paths)
         pairs = [
             row for row in of_confusions.get(dataset, [])
             if row["method"] == confused and row["split"] == "test"
@@ -125,12 +133,19 @@ def _sizes(folder: Path) -> dict[str, int | str]:
 def _epochs(runs: Sequence[Row]) -> dict[str, list[str]]:
     result: dict[str, list[str]] = {}
     for row in runs:
-        if row["best_epoch"]:
-            result.setdefault(row["method"], []).append(row["best_epoch"])
+        if row["epochs"]:
+            result.setdefault(row["method"], []).append(row["epochs"])
     return result
 
 
-def _shown(dataset: Key, runs: Sequence[Row], published: Path, metric: Metric, paths: Paths) -> str | None:
+def _shown(
+    dataset: Key,
+    runs: Sequence[Row],
+    published: Path,
+    metric: Metric,
+    publishable: Collection[str],
+    paths: Paths,
+) -> str | None:
     """Return the method whose confusions are shown.
 
     It is that of the published classifier, as long as its cell has not been trained again; else the one
@@ -139,7 +154,7 @@ def _shown(dataset: Key, runs: Sequence[Row], published: Path, metric: Metric, p
     complete = [row for row in runs if row["status"] == "complete"]
     methods = {
         f"{'/'.join(dataset)}/{row['method']}/seed-{row['seed']}": row["method"]
-        for row in [row for row in complete if row["best_epoch"]] or complete
+        for row in [row for row in complete if row["method"] in publishable] or complete
     }
     if published.is_file():
         cell = read_json(published)["cell"]

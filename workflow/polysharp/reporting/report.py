@@ -13,6 +13,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from polysharp import VERSION
+from polysharp.config.checking import publishable
 from polysharp.config.settings import PRESETS, Configuration
 from polysharp.core import columns
 from polysharp.core.files import write_text
@@ -36,7 +37,7 @@ def write_report(configuration: Configuration, paths: Paths, output: Path) -> No
     script = files("polysharp").joinpath("templates/report.js").read_text(encoding="utf-8")
     style = files("polysharp").joinpath("templates/report.css").read_text(encoding="utf-8")
     comparison = tables["comparison"]
-    panels = list(make_panels(tables, configuration.selection_metric, paths))
+    panels = list(make_panels(tables, configuration.selection_metric, publishable(configuration), paths))
     published = [panel for panel in panels if panel.best]
     methods = list(dict.fromkeys(row["method"] for row in comparison))
     text = template(

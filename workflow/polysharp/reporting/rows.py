@@ -56,6 +56,13 @@ def environment_of(run: Run) -> tuple[str, ...]:
     return tuple((run.report.get("determinism") or "").split(", ")[:-1])
 
 
+def epochs_in_words(epochs: Sequence[int] | None) -> str | None:
+    """Return the epochs that a training has kept, as ``3`` or ``2-4``; None for a method without epochs."""
+    if not epochs:
+        return None
+    return str(epochs[0]) if len(epochs) == 1 else f"{epochs[0]}-{epochs[-1]}"
+
+
 def cell_columns(cell: Cell) -> Row:
     """Return the columns that say which cell a row is of."""
     data = cell.dataset

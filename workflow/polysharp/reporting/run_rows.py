@@ -13,6 +13,7 @@ from polysharp.reporting.rows import (
     Row,
     cell_columns,
     environment_of,
+    epochs_in_words,
 )
 from polysharp.results.status import Run
 
@@ -38,7 +39,7 @@ def _runs_row(run: Run, usual: Sequence[str]) -> Row:
         },
         **{f"{split}_ece": report.get("ece", {}).get(split) for split in REPORTED},
         "unmapped": report.get("unmapped", {}).get("test"),
-        "best_epoch": report.get("best_epoch"),
+        "epochs": epochs_in_words(report.get("epochs")),
         "thresholds": _thresholds(report["labels"], report["thresholds"]),
         "model": model.get("name"),
         "model_revision": model.get("revision"),

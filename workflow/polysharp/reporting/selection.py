@@ -9,11 +9,11 @@ from pathlib import Path
 
 from polysharp.core.errors import UserError
 from polysharp.core.files import read_json, write_json
-from polysharp.core.paths import RECEIPT, REPORT, Paths
+from polysharp.core.paths import REPORT, Paths
 from polysharp.core.terms import Metric
 from polysharp.data.prepared import read_prepared
 from polysharp.reporting.model_card import write_card
-from polysharp.results.status import best_on_validation
+from polysharp.results.status import best_on_validation, forget_cell
 
 THRESHOLDS, CARD = "thresholds.json", "README.md"
 
@@ -42,10 +42,7 @@ def select_best(cells: Sequence[str], metric: Metric, bootstrap: int, paths: Pat
     assert best is not None  # a data set has cells
     source = paths.checkpoint(best)
     if not source.is_dir():
-        # Without its report the cell is not complete, and without their receipts its job is not either.
-        (paths.run(best) / REPORT).unlink()
-        for receipt in paths.run(best).parent.glob(f"*/{RECEIPT}"):
-            receipt.unlink()
+        forget_cell(best, paths)
         raise UserError(
             f"{source}: not found, though {best} is best on validation now; it was removed after an "
             "earlier selection. The same command, given again, trains it again"

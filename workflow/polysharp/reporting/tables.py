@@ -122,7 +122,8 @@ def _averages(
                 if method == reference:
                     row["verdict"] = "reference"
                 elif method in scored.differences:
-                    testable = len(configuration.seeds) > 1 or not (random[method] or random[str(reference)])
+                    pair = (method, str(reference))
+                    testable = all(len(scored.estimates[one].observed) > 1 or not random[one] for one in pair)
                     row["_difference"] = compare(scored.differences[method], testable)
                 yield row
 

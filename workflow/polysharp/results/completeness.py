@@ -6,7 +6,7 @@ Training, tables, plan and selection all use this module, so that they agree. It
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from operator import eq
 from pathlib import Path
@@ -28,6 +28,7 @@ REASONS = {
     "settings": "trained with other settings; not retrained yet",
     "seed": "trained with another seed; not retrained yet",
     "data_sha256": "trained on other data; not retrained yet",
+    "averaged": "averaged from other trainings; not averaged again yet",
     "predictions_sha256": "read from a file that has changed; not read again yet",
 }
 NOT_PREPARED = "its data are not prepared yet"
@@ -97,6 +98,8 @@ class Wanted:
             wanted["seed"] = cell.seed
         else:
             wanted["predictions_sha256"] = self._file(Path(predictions))
+        if cell.averaged:
+            wanted["averaged"] = averaged_reports(cell.averaged, self._paths)
         if cell.has_model:
             wanted["model"] = self._model(self._paths.models / model_slug(model)) or model
             reading = model.model_dump(exclude={"name", "revision"})
@@ -110,6 +113,15 @@ class Wanted:
             del wanted["data_sha256"]
             return difference(report, wanted, cell.kind) or NOT_PREPARED
         return difference(report, wanted, cell.kind)
+
+
+def averaged_reports(cells: Iterable[str], paths: Paths) -> dict[str, str]:
+    """Return the SHA-256 of the reports of cells that are averaged, by the names of their folders."""
+    return {
+        folder.name: sha256(folder / REPORT)
+        for cell in cells
+        if ((folder := paths.run(cell)) / REPORT).is_file()
+    }
 
 
 def _is_model(found: Mapping[str, Any] | None, wanted: Mapping[str, Any] | ModelSettings) -> bool:

@@ -13,9 +13,13 @@ from polysharp.evaluation.decisions import Decision
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome of a training: logits (texts, labels) of the chosen state, and how it was chosen."""
+    """The outcome of a training: logits (texts, labels) of the kept state, and how it was reached.
+
+    `epochs` are those whose weights are kept, averaged if there are several: 0 is the state before training,
+    and None stands for a method without epochs.
+    """
 
     logits: dict[str, NDArray[np.float64]]
     decision: Decision
-    best_epoch: int | None
+    epochs: list[int] | None
     history: list[dict[str, Any]]

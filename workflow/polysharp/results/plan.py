@@ -153,9 +153,11 @@ def _disk(matrix: Matrix, sizes: dict[str, int]) -> int | None:
     """Return the bytes that models and classifiers take at most.
 
     For every data set, the best classifier of each method is kept until all are trained, and then only one.
+    Before a soup is made, there are those of all its seeds.
     """
-    methods = len({cell.method for cell in matrix.cells if cell.has_checkpoint})
-    classifiers = sum(sizes.get(dataset.model.name, 0) * methods for dataset in matrix.datasets)
+    kept = {cell.method for cell in matrix.cells if cell.has_checkpoint}
+    kept |= {path for cell in matrix.cells for path in cell.averaged if cell.dataset == matrix.datasets[0]}
+    classifiers = sum(sizes.get(dataset.model.name, 0) * len(kept) for dataset in matrix.datasets)
     return sum(sizes.values()) + classifiers if sizes else None
 
 

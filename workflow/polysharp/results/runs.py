@@ -38,7 +38,7 @@ def write_run(
     """
     probable = {split: probabilities(outcome.logits[split], data.label_type) for split in REPORTED}
     predicted = {split: decide(of_split, outcome.decision.thresholds) for split, of_split in probable.items()}
-    about = {"thresholds": outcome.decision.thresholds, "best_epoch": outcome.best_epoch, **about}
+    about = {"thresholds": outcome.decision.thresholds, "epochs": outcome.epochs, **about}
     return write_predictions(folder, data, predicted, probable, about, outcome.history, costs)
 
 

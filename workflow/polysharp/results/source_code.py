@@ -25,6 +25,7 @@ TRAINING = (
     "polysharp.training.finetuning",
     "polysharp.training.hardware",  # precision, deterministic algorithms
     "polysharp.training.inputs",  # what is loaded, dropout
+    "polysharp.training.kept",  # which epochs, and their mean
     "polysharp.training.optimisation",  # loss, optimizer, learning rates
     "polysharp.training.probe",  # where the head starts
     "polysharp.training.progress",

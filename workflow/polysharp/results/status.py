@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from polysharp.config.slugs import hub_slug, model_slug
 from polysharp.config.study import Cell
 from polysharp.core.failure_file import failure_file, read_failure
-from polysharp.core.paths import Paths
+from polysharp.core.paths import RECEIPT, REPORT, Paths
 from polysharp.core.terms import Metric, counted
 from polysharp.results.completeness import Wanted, damage, read_report
 
@@ -64,6 +64,14 @@ def _read_run(cell: Cell, wanted: Wanted, paths: Paths) -> Run:
     return Run(cell, "complete", "", report)
 
 
+def forget_cell(cell: str, paths: Paths) -> None:
+    """Make a cell count as not trained, because its classifier is gone but needed."""
+    # Without its report the cell is not complete, and without their receipts its job is not either.
+    (paths.run(cell) / REPORT).unlink()
+    for receipt in paths.run(cell).parent.glob(f"*/{RECEIPT}"):
+        receipt.unlink()
+
+
 def best_on_validation(reports: Iterable[tuple[Key, Mapping[str, Any]]], metric: Metric) -> Key | None:
     """Return the key of the report that is best on validation; None where there are no reports.
 
@@ -86,20 +94,15 @@ def validation_score(report: Mapping[str, Any], metric: Metric) -> float | None:
     return scores.get(metric)
 
 
-def lines_about_untrained_cells(best_epochs: Iterable[tuple[str, int]]) -> list[str]:
-    """Return a line per method that has cells in which no epoch was better than the start.
-
-    Parameters
-    ----------
-    best_epochs
-        Method and best epoch of every trained cell.
-    """
-    by_method: dict[str, list[int]] = {}
-    for method, epoch in best_epochs:
-        by_method.setdefault(method, []).append(epoch)
+def lines_about_untrained_cells(runs: Iterable[Run]) -> list[str]:
+    """Return a line per method that has cells in which no epoch was better than the start."""
+    by_method: dict[str, list[list[int]]] = {}
+    for run in runs:
+        if epochs := run.report.get("epochs"):
+            by_method.setdefault(run.cell.method, []).append(epochs)
     return [
-        f"{method}: in {epochs.count(0)} of {counted(len(epochs), 'cell')} no epoch was better on validation "
-        "than the state before training (by default the probe), which is kept (best_epoch 0)"
+        f"{method}: in {epochs.count([0])} of {counted(len(epochs), 'cell')} no epoch was better on "
+        "validation than the state before training (by default the probe), which is kept (epochs 0)"
         for method, epochs in by_method.items()
-        if 0 in epochs
+        if [0] in epochs
     ]

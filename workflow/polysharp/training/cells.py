@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from shutil import rmtree
 from typing import Any
@@ -14,6 +14,7 @@ from polysharp.core.paths import CHECKPOINT
 from polysharp.core.terms import Metric
 from polysharp.results.completeness import REASONS, damage, difference, read_report
 from polysharp.results.runs import write_run
+from polysharp.results.soups import in_all_sums
 from polysharp.results.source_code import training_sha256
 from polysharp.results.status import best_on_validation, validation_score
 from polysharp.training.costs import Costs
@@ -34,6 +35,7 @@ def train_cell(
     work: Path,
     stop: StopRequest,
     snapshot_seconds: float,
+    soups: Sequence[Path] = (),
 ) -> None:
     """Train the cell of `seed`, or resume its training; do nothing if it is complete.
 
@@ -45,6 +47,9 @@ def train_cell(
         Folder for report, predictions, history and costs.
     work
         Folder for the classifier (``checkpoint``), the lease and the snapshots.
+    soups
+        Folders of the sums that need the weights of this cell. If they lack them and the classifier is gone,
+        a complete cell is trained again.
 
     Raises
     ------
@@ -68,6 +73,7 @@ def train_cell(
         report
         and not damage(output)
         and difference(report, {**about, "data_sha256": inputs.data.sha256}, "finetune") is None
+        and ((work / CHECKPOINT).is_dir() or in_all_sums(output, soups))
     ):
         log.info("seed %d is complete; remove %s to train it again", seed, output)
         if lease:  # remove what a process left that was killed at the very end
@@ -109,11 +115,12 @@ def format_seed(pattern: Path, seed: int) -> Path:
 
 
 def keep_best_checkpoints(
-    output: Path, work: Path, seed: int, among: Collection[int], metric: Metric
+    output: Path, work: Path, seed: int, among: Collection[int], metric: Metric, soups: Sequence[Path] = ()
 ) -> None:
     """Remove the classifiers of all seeds but the best on validation.
 
-    Only the best seed of a method can be selected. If several are equally good, all are kept.
+    Only the best seed of a method can be selected. If several are equally good, all are kept. So are those
+    that have not been added to the sums in `soups` yet.
 
     Parameters
     ----------
@@ -134,5 +141,7 @@ def keep_best_checkpoints(
     }
     best = best_on_validation(reports.items(), metric)
     for other, report in reports.items():
+        if not in_all_sums(format_seed(output, other), soups):
+            continue
         if best is not None and validation_score(report, metric) != validation_score(reports[best], metric):
             rmtree(format_seed(work, other) / CHECKPOINT, ignore_errors=True)

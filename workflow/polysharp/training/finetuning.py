@@ -1,4 +1,4 @@
-"""Fine-tuning on few examples: probe, head, SAM, and the epoch that is best on validation."""
+"""Fine-tuning on few examples: probe, head, SAM, and the state that is kept in the end."""
 
 from __future__ import annotations
 
@@ -13,17 +13,15 @@ import numpy as np
 import torch
 from accelerate.utils import broadcast_object_list, gather_object
 from numpy.typing import NDArray
-from torch import Tensor
 
 from polysharp.core.errors import Interrupted, NotFinite
-from polysharp.core.files import replacing_folder
 from polysharp.evaluation.decisions import Decision, judge
 from polysharp.models.classifier import PooledClassifier, set_head
-from polysharp.models.folder import quiet_transformers
 from polysharp.results.outcome import Outcome
 from polysharp.training.batches import infer, training_batches
 from polysharp.training.hardware import enough_memory
-from polysharp.training.inputs import SharedTrainingInputs
+from polysharp.training.inputs import SharedTrainingInputs, save_classifier
+from polysharp.training.kept import Kept
 from polysharp.training.progress import Progress
 from polysharp.training.randomness import random_state, seed_everything, set_random_state
 from polysharp.training.snapshots import Snapshots
@@ -35,7 +33,7 @@ PROGRESS_SECONDS = 10  # between two lines of progress within an epoch
 
 
 class FineTuning:
-    """One fine-tuning, from a prepared model to the state that is best on validation."""
+    """One fine-tuning, from a prepared model to the state that is kept."""
 
     @enough_memory()  # for the weights
     def __init__(self, inputs: SharedTrainingInputs, seed: int) -> None:
@@ -52,15 +50,15 @@ class FineTuning:
         self.model.to(inputs.device.device)
         self._progress = Progress(self.settings.micro_batch_size or self.settings.batch_size)
         self.steps = Steps(self.model, inputs, self.splits["train"], self._progress)
-        self._best: dict[str, Tensor] = {}  # parameters by name, and their validation logits
+        self._kept = Kept(self.settings)
 
     @enough_memory()  # for the optimizer and evaluation, where smaller micro-batches do not help
     def run(self, snapshots: Snapshots | None = None) -> Outcome:
-        """Train, and leave the model in the state that is best on validation.
+        """Train, and leave the model in the state that `keep` in the settings names.
 
-        The state before the first step (the probe, if the head starts from it) is a candidate, like the
-        state after every epoch. Of equally good states, the earliest is taken. With `snapshots`, an
-        interrupted training resumes, and gives the same bytes.
+        With `best`, the state before the first step (the probe, if the head starts from it) is a candidate,
+        like the state after every epoch; of equally good states, the earliest is taken. With `snapshots`,
+        an interrupted training resumes, and gives the same bytes.
 
         Raises
         ------
@@ -85,13 +83,15 @@ class FineTuning:
             self._judge(epoch, self._summary(), self._logits("validation"))
             progress.losses, progress.skipped_steps, progress.out_of_memory = [], 0, 0
             self._snapshot_if_due(snapshots)
+        kept = self._kept
         for entry in progress.history:
-            entry["best"] = entry["epoch"] == progress.best_epoch
-        self.model.load_state_dict(self._best, strict=False)
-        if progress.best_epoch == 0:
+            entry["kept"] = entry["epoch"] in kept.epochs
+        self.model.load_state_dict(kept.weights, strict=False)
+        if kept.epochs == [0]:
             log.info("no epoch was better on validation than the state before training, which is kept")
-        logits = {"validation": self._best["validation_logits"].numpy(), "test": self._logits("test")}
-        return Outcome(logits, self._decide(logits["validation"]), progress.best_epoch, progress.history)
+        validation = self._logits("validation") if kept.logits is None else kept.logits.numpy()
+        logits = {"validation": validation, "test": self._logits("test")}
+        return Outcome(logits, self._decide(validation), kept.epochs, progress.history)
 
     @property
     def earlier_seconds(self) -> float:
@@ -101,14 +101,7 @@ class FineTuning:
     def save(self, folder: Path, thresholds: Sequence[float] | None) -> None:
         """Write model, tokenizer and thresholds into a folder that transformers can load."""
         restore_rows(self.model, self._full_embedding)
-        self.model.config.polysharp = {
-            "thresholds": thresholds,
-            "text_prefix": self.tokenizer.prefix,
-            "max_length": self.tokenizer.max_length,
-        }
-        with replacing_folder(folder) as staging, quiet_transformers():
-            self.model.save_pretrained(staging)
-            self.tokenizer.pretrained.save_pretrained(staging)
+        save_classifier(self.model, self.tokenizer, thresholds, folder)
 
     @torch.no_grad()
     def _start_from_probe(self, model: PooledClassifier) -> NDArray[np.float64]:
@@ -146,15 +139,13 @@ class FineTuning:
         return judge(logits, self.splits["validation"].truth, self.label_type, self.metric)
 
     def _judge(self, epoch: int, summary: dict[str, Any], logits: NDArray[np.float64]) -> None:
-        """Evaluate the current state on validation, add it to the history, and keep it if it is the best."""
+        """Evaluate the current state on validation, add it to the history, and keep what has to be kept."""
         progress = self._progress
         value = self._decide(logits).value
         progress.history.append({"epoch": epoch, **summary, f"validation_{self.metric}": value})
         better = value > progress.best_value
-        if better:
-            progress.best_value, progress.best_epoch = value, epoch
-            self._best = {name: p.detach().clone() for name, p in self.model.named_parameters()}
-            self._best["validation_logits"] = torch.from_numpy(logits)
+        progress.best_value = max(value, progress.best_value)
+        self._kept.add(epoch, self.model, logits, better)
         log.info(
             "epoch %d/%d: %svalidation %s %.3f%s",
             epoch,
@@ -189,7 +180,7 @@ class FineTuning:
         if self.device.is_main_process:
             state = {
                 "model": {name: p.detach() for name, p in self.model.named_parameters()},
-                "best": self._best,
+                "kept": self._kept.state(),
                 "optimizer": self.steps.optimizer.state_dict(),
                 "schedule": self.steps.schedule.state_dict(),
                 "processes": processes,
@@ -215,7 +206,7 @@ class FineTuning:
         state = snapshots.read(name)
         log.info("resumed from the snapshot %s", name)
         self.model.load_state_dict(state["model"], strict=False)
-        self._best = state["best"]
+        self._kept.restore(state["kept"], self.device.device)
         self.steps.optimizer.load_state_dict(state["optimizer"])
         self.steps.schedule.load_state_dict(state["schedule"])
         for name, value in state["progress"].items():

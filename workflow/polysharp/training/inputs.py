@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from transformers import AutoConfig, PreTrainedModel
 
 from polysharp.config.settings import ModelSettings, TrainingSettings
+from polysharp.core.files import replacing_folder
 from polysharp.core.terms import Metric
 from polysharp.data.prepared import PreparedData
 from polysharp.models.classifier import PooledClassifier, PooledClassifierConfig, from_encoder
@@ -119,3 +121,17 @@ def load_classifier(
         # On a CPU, the backward pass of torch's fused attention is slower than that of the plain one.
         model.set_attn_implementation("eager")
     return model
+
+
+def save_classifier(
+    model: PreTrainedModel, tokenizer: TextTokenizer, thresholds: Sequence[float] | None, folder: Path
+) -> None:
+    """Write model, tokenizer and thresholds into a folder that transformers can load."""
+    model.config.polysharp = {
+        "thresholds": thresholds,
+        "text_prefix": tokenizer.prefix,
+        "max_length": tokenizer.max_length,
+    }
+    with replacing_folder(folder) as staging, quiet_transformers():
+        model.save_pretrained(staging)
+        tokenizer.pretrained.save_pretrained(staging)

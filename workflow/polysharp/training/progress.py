@@ -21,6 +21,5 @@ class Progress:
     out_of_memory: int = 0
     learning_rate: float = 0.0
     history: list[dict[str, Any]] = field(default_factory=list)
-    best_epoch: int = 0
     best_value: float = -1.0
     seconds: float = 0.0
