@@ -76,7 +76,8 @@ def test_every_mistake_is_told_at_once() -> None:
         ("methods.wide.learnig_rate", "did you mean 'learning_rate'?"),
         (
             "methods.other.base",
-            "'smm': expected one of sam, sam-full, asam, adamw, soup, probe, tfidf, outside; did you mean 'sam'?",
+            "'smm': expected one of sam, sam-full, asam, adamw, soup, probe, tfidf, outside; "
+            "did you mean 'sam'?",
         ),
         ("methods.tfidf.rho", "not a known key; expected one of train_size, class_weights"),
         ("methods.sam.epochs", "0: expected greater than or equal to 1"),
