@@ -169,11 +169,7 @@ def soups_of(wildcards):
 def averaged_jobs_of(wildcards):
     """Return the outputs of the jobs that train the cells that a soup averages."""
     averaged = set(job_of(wildcards).cells[0].averaged)
-    return [
-        output
-        for job, output in TRAINED.items()
-        if averaged & {cell.path for cell in job.cells}
-    ]
+    return [output for job, output in TRAINED.items() if averaged & {cell.path for cell in job.cells}]
 
 
 def prepared(dataset):
