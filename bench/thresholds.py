@@ -1,49 +1,99 @@
 """Score a study's multi-label predictions with other thresholds than its own: for docs/training.md.
 
-Prints, for every method, test macro-F1, the mean over data sets and seeds: with 0.5 for every label, with
-the one threshold for all that is best on validation, and with the study's own, one per label.
+Prints for every method the test macro-F1, the mean over data sets and seeds, and its difference to one
+threshold per label, which is the default.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections import defaultdict
+from functools import reduce
+from operator import add
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from polysharp.core.files import read_json
-from polysharp.core.labels import encode
+from polysharp.core.labels import Indicators, Predicted, Scores, encode
+from polysharp.evaluation.estimates import Tally
 from polysharp.evaluation.metrics import scores
+from polysharp.evaluation.thresholds import tune_thresholds
 
-CANDIDATES = np.linspace(0.05, 0.95, 91)
+CANDIDATES = np.linspace(0.05, 0.95, 91)  # for a threshold that all labels share
+PRIOR = 10  # texts with a label that count as much as the common threshold
+DEFAULT = "one per label (the default)"
+Split = tuple[Indicators, Scores]  # true labels and probabilities (texts, labels)
 
 
-def scored(run: Path) -> list[float]:
-    """Return a cell's test macro-F1 with 0.5, a common threshold, and its own."""
-    report = read_json(run / "report.json")
+def read(run: Path) -> dict[str, Split]:
+    """Return the true labels and probabilities of a cell, by split."""
+    labels = read_json(run / "report.json")["labels"]
     predictions = pl.read_parquet(run / "predictions.parquet")
-    splits = {}
-    for split in ("validation", "test"):
-        rows = predictions.filter(pl.col("split") == split)
-        splits[split] = encode(rows["y_true"].to_list(), report["labels"]), np.array(rows["scores"].to_list())
+    return {
+        split: (encode(rows["y_true"].to_list(), labels), np.array(rows["scores"].to_list()))
+        for split in ("validation", "test")
+        for rows in [predictions.filter(pl.col("split") == split)]
+    }
 
-    def macro_f1(split: str, thresholds: float | np.ndarray) -> float:
-        truth, probabilities = splits[split]
-        return scores(truth, probabilities >= thresholds)["macro_f1"]
 
-    common = max(CANDIDATES, key=lambda threshold: macro_f1("validation", threshold))
-    return [macro_f1("test", chosen) for chosen in (0.5, common, np.array(report["thresholds"]))]
+def common(validation: Split) -> float:
+    """Return the threshold for all labels with the highest macro-F1."""
+    truth, probable = validation
+    return float(max(CANDIDATES, key=lambda threshold: scores(truth, probable >= threshold)["macro_f1"]))
+
+
+def per_label(validation: Split) -> NDArray[np.float64]:
+    """Return the threshold of every label with the highest F1 (labels,)."""
+    truth, probable = validation
+    return np.array(tune_thresholds(probable, truth))
+
+
+def smoothed(validation: Split) -> NDArray[np.float64]:
+    """Return thresholds per label, the nearer to the common one the fewer texts have the label (labels,)."""
+    positive = validation[0].sum(0)
+    return (positive * per_label(validation) + PRIOR * common(validation)) / (positive + PRIOR)
+
+
+def tallies(seeds: list[dict[str, Split]]) -> dict[str, Tally]:
+    """Return the counts on test of a method on a data set, for every way to choose thresholds."""
+    together = tuple(
+        np.concatenate(parts) for parts in zip(*(seed["validation"] for seed in seeds), strict=True)
+    )
+    pooled, pooled_common = per_label(together), common(together)
+    ways = {
+        "0.5": lambda validation: 0.5,
+        "one for all labels": common,
+        DEFAULT: per_label,
+        "one per label, smoothed": smoothed,
+        "one per label, from all seeds together": lambda validation: pooled,
+        "one for all labels, from all seeds together": lambda validation: pooled_common,
+    }
+    return {
+        name: Tally.of(
+            [Predicted(seed["test"][0], seed["test"][1] >= choose(seed["validation"])) for seed in seeds],
+            2000,
+        )
+        for name, choose in ways.items()
+    }
 
 
 def main(study: Path) -> None:
-    by_method: dict[str, list[list[float]]] = defaultdict(list)
-    for report in sorted(study.glob("results/runs/*/*/multi/*/seed-*/report.json")):
-        by_method[report.parts[-3]].append(scored(report.parent))
-    print("method\t0.5\tcommon\tper label")
-    for method, values in by_method.items():
-        print(method, *(f"{mean:.3f}" for mean in np.mean(values, axis=0)), sep="\t")
+    by_method: dict[str, list[dict[str, Tally]]] = defaultdict(list)
+    for folder in sorted(study.glob("results/runs/*/*/multi/*")):
+        if runs := sorted(folder.glob("seed-*/report.json")):
+            by_method[folder.name].append(tallies([read(report.parent) for report in runs]))
+    print("method\tthresholds\tdata sets\ttest\tdifference\tlow\thigh")
+    for method, datasets in by_method.items():
+        for name in datasets[0]:
+            test = np.mean([tally[name].estimate("macro_f1").mean for tally in datasets])
+            differences = [tally[name].minus(tally[DEFAULT], "macro_f1") for tally in datasets]
+            mean = reduce(add, differences) / len(differences)
+            low, high = mean.interval()
+            figures = (f"{value:.3f}" for value in (test, float(mean.mean), low, high))
+            print(method, name, len(datasets), *figures, sep="\t")
 
 
 if __name__ == "__main__":
