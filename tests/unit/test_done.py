@@ -163,6 +163,22 @@ def test_of_a_local_model_the_last_part_of_its_folder_is_compared(
     assert list(not_done(other, paths)) == ["sam", "probe"]
 
 
+def test_what_older_trainings_kept_is_known(matrix: Matrix, paths: Paths, tmp_path: Path) -> None:
+    """Before `keep` was a setting, trainings ended with their best epoch: they are not trained again."""
+    sam = [cell for cell in matrix.cells if cell.method == "sam"]
+    for cell in sam:
+        path = paths.run(cell.path) / REPORT
+        report = read_json(path) | {"best_epoch": 3}
+        del report["settings"]["keep"], report["settings"]["averaged_epochs"]
+        write_json(path, report)
+        assert (done.read_report(path.parent) or {})["epochs"] == [3]
+    assert not not_done(expand(tmp_path, training={"keep": "best"}), paths)
+    found = not_done(expand(tmp_path, training={"keep": "last"}), paths)
+    assert found == {"sam": "trained with other settings; not retrained yet"}
+    found = not_done(expand(tmp_path, training={"keep": "best", "epochs": 9}), paths)
+    assert list(found) == ["sam"]
+
+
 @pytest.mark.parametrize("key", ["reading", "seed"])
 def test_what_older_reports_of_baselines_do_not_say_is_not_held_against_them(
     key: str, matrix: Matrix, paths: Paths

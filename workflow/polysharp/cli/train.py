@@ -1,7 +1,7 @@
 """Fine-tune classifiers for cells of one data set and method, one seed after the other.
 
 Writes report.json, predictions.parquet, history.jsonl and costs.json into --output, and the
-classifier, in the state that is best on validation, into the folder `checkpoint` of --work. With
+classifier, in the state that the setting `keep` names, into the folder `checkpoint` of --work. With
 several seeds, {seed} in a path stands for the seed, and only the best classifier of --study-seeds is
 kept. If a seed fails, the others are still trained. Complete cells are not trained again.
 """

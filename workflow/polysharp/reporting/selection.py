@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from polysharp.core.errors import UserError
-from polysharp.core.files import read_json, write_json
-from polysharp.core.paths import REPORT, Paths
+from polysharp.core.files import write_json
+from polysharp.core.paths import Paths
 from polysharp.core.terms import Metric
 from polysharp.data.prepared import read_prepared
 from polysharp.reporting.model_card import write_card
+from polysharp.results.completeness import read_report
 from polysharp.results.status import best_on_validation, forget_cell
 
 THRESHOLDS, CARD = "thresholds.json", "README.md"
@@ -37,7 +38,7 @@ def select_best(cells: Sequence[str], metric: Metric, bootstrap: int, paths: Pat
     UserError
         When the winner's checkpoint is gone; its cell counts as not trained from then on.
     """
-    reports = {cell: read_json(paths.run(cell) / REPORT) for cell in cells}
+    reports = {cell: report for cell in cells if (report := read_report(paths.run(cell)))}
     best = best_on_validation(reports.items(), metric)
     assert best is not None  # a data set has cells
     source = paths.checkpoint(best)

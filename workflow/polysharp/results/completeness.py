@@ -36,15 +36,24 @@ NOT_PREPARED = "its data are not prepared yet"
 # changes.
 SAID_LATER = ("reading", "seed", "predictions_sha256")
 MODEL_SAID_LATER = ("config_sha256", "reads_padding")
+# Trainings without this setting ended with their best epoch.
+KEEP_BEFORE = "best"
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def read_report(folder: Path) -> dict[str, Any] | None:
-    """Return the report of the cell whose results are in `folder`, or None if it cannot be read."""
+    """Return the report of the cell whose results are in `folder`, or None if it cannot be read.
+
+    Reports of before `keep` was a setting have ``best_epoch`` in place of ``epochs``.
+    """
     try:
-        return dict(read_json(folder / REPORT))
+        report = dict(read_json(folder / REPORT))
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
+    if "best_epoch" in report:
+        best = report.pop("best_epoch")
+        report["epochs"] = None if best is None else [best]
+    return report
 
 
 def damage(folder: Path) -> str | None:
@@ -73,7 +82,7 @@ def difference(report: Mapping[str, Any], wanted: Mapping[str, Any], kind: Kind)
     for key, reason in REASONS.items():
         if key not in wanted or (kind != "finetune" and key in SAID_LATER and key not in report):
             continue
-        same = _is_model if key == "model" else eq
+        same = {"model": _is_model, "settings": _are_settings}.get(key, eq)
         if not same(report.get(key), wanted[key]):
             return reason
     return None
@@ -113,6 +122,13 @@ class Wanted:
             del wanted["data_sha256"]
             return difference(report, wanted, cell.kind) or NOT_PREPARED
         return difference(report, wanted, cell.kind)
+
+
+def _are_settings(found: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> bool:
+    """Whether a report's settings are the wanted ones; older reports lack what is kept of the epochs."""
+    if found is not None and "keep" in wanted and "keep" not in found:
+        found = {**found, "keep": KEEP_BEFORE, "averaged_epochs": wanted["averaged_epochs"]}
+    return found == wanted
 
 
 def averaged_reports(cells: Iterable[str], paths: Paths) -> dict[str, str]:
