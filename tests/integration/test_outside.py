@@ -12,6 +12,7 @@ from tests.integration.study import Study
 METHODS: dict[str, object] = {
     "tfidf": None,
     "gpt": {"base": "outside", "predictions": "gpt.tsv", "answers": "text"},
+    "paper": {"base": "published", "scores": "paper.tsv"},
 }
 
 
@@ -30,7 +31,12 @@ def test_answers_are_compared_like_any_method(tmp_path_factory: pytest.TempPathF
     answers = [f"It is {labels[0].upper()}." for labels in test["labels"]]
     answers[0] = "I do not know."
     pl.DataFrame({"id": test["id"], "answer": answers}).write_csv(study.folder / "gpt.tsv", separator="\t")
+    paper = study.folder / "paper.tsv"
+    paper.write_text("language\tmetric\tscore\tsource\nenglish\tmacro_f1\t.5\tDoe 2025 {table 3}\n")
     study.completed("-c2")
+    (published,) = [row for row in study.table("comparison.tsv") if row["status"] == "published"]
+    assert (published["method"], published["test_mean"]) == ("paper", "0.500000")
+    assert published["source"] == "Doe 2025 {table 3}"
     gpt = next(row for row in study.table("comparison.tsv") if row["method"] == "gpt")
     assert (gpt["status"], gpt["unmapped"], gpt["validation_mean"]) == ("complete", "1", "")
     assert float(gpt["accuracy_mean"]) == pytest.approx(1 - 1 / len(test), abs=1e-6)
@@ -45,7 +51,12 @@ def test_answers_are_compared_like_any_method(tmp_path_factory: pytest.TempPathF
     assert not study.planned("all")
     file.write_bytes(file.read_bytes().replace(b"I do not know.", b"I have no idea"))
     os.utime(file, (1, 1))
-    assert study.planned("all") == {"outside": 1, "merge_reports": 1, "draw_figures": 1, "build_report": 1}
+    tables = {"merge_reports": 1, "draw_figures": 1, "build_report": 1}
+    assert study.planned("all") == {"outside": 1, **tables}
+    study.completed("-c2")
+    paper.write_text(paper.read_text().replace(".5", ".6"))
+    os.utime(paper, (1, 1))
+    assert study.planned("all") == tables
 
     pl.DataFrame({"id": test["id"][1:], "answer": answers[1:]}).write_csv(
         study.folder / "gpt.tsv", separator="\t"

@@ -70,13 +70,14 @@ def test_every_mistake_is_told_at_once() -> None:
         ("sedes", "did you mean 'seeds'?"),
         (
             "methods.sma",
-            "expected one of sam, sam-full, asam, adamw, soup, probe, tfidf, outside; did you mean 'sam'?",
+            "expected one of sam, sam-full, asam, adamw, soup, probe, tfidf, outside, published; "
+            "did you mean 'sam'?",
         ),
         ("methods.sma", "or a key 'base' that names the one it varies"),
         ("methods.wide.learnig_rate", "did you mean 'learning_rate'?"),
         (
             "methods.other.base",
-            "'smm': expected one of sam, sam-full, asam, adamw, soup, probe, tfidf, outside; "
+            "'smm': expected one of sam, sam-full, asam, adamw, soup, probe, tfidf, outside, published; "
             "did you mean 'sam'?",
         ),
         ("methods.tfidf.rho", "not a known key; expected one of train_size, class_weights"),
@@ -367,6 +368,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "averaged_epochs": st.integers(1, 10**6),
     "of": st.text(min_size=1),
     "predictions": st.text(min_size=1),
+    "scores": st.text(min_size=1),
     "answers": st.sampled_from(["labels", "text"]),
 }
 

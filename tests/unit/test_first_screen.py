@@ -10,7 +10,7 @@ COMPLETE = {"status": "complete", "n_seeds": "3", "n_expected": "3", "metric": "
 UNJUDGED = {
     "standing": "", "verdict": "", "reference": "probe", "difference": "", "p_adjusted": "", "untrained": "",
 }  # fmt: skip
-NOTHING = dict.fromkeys(["difference_ci_low", "difference_ci_high"], "")
+NOTHING = dict.fromkeys(["difference_ci_low", "difference_ci_high", "source"], "")
 AGAINST = {
     "difference": "0.050000", "difference_ci_low": "0.010000", "difference_ci_high": "0.090000",
     "p_value": "0.010000", "p_adjusted": "0.020000",
@@ -179,7 +179,7 @@ def test_points_are_where_their_scores_are() -> None:
     assert (anchor, name) == ("topics/german/single", "german single")
     assert first.place == places[0.8] and second.place == third.place == places[0.7]
     assert first.low == pytest.approx((places[0.5] + places[0.6]) / 2, abs=0.02) and first.high == places[0.9]
-    assert [point.complete for point in (first, second)] == [False, True]
+    assert [point.hollow for point in (first, second)] == [True, False]
     assert [point.style for point in (first, second, third)] == [0, 1, 1]
     assert picture.styles == {"sam": 0, "probe": 1}
     assert first.said == "sam .800"

@@ -20,6 +20,7 @@ OTHERS = {
     "polysharp.config.checks",
     "polysharp.config.messages",
     "polysharp.config.packages",
+    "polysharp.config.published",
     "polysharp.config.sample_sheet",
     "polysharp.config.settings",
     "polysharp.config.slugs",

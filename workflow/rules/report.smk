@@ -28,6 +28,8 @@ rule merge_reports:
     params:
         # A function, so that braces in a text prefix are not taken for wildcards.
         study=lambda wildcards: STUDY_ARGUMENTS,
+        # So that the tables are made again when a published score changes.
+        published=lambda wildcards: [str(score) for score in MATRIX.published],
     shell:
         "exec python -P -m polysharp merge-reports {params.study:q} --log {log:q}"
 

@@ -23,7 +23,7 @@ from polysharp.config.settings import (
 )
 from polysharp.config.slugs import slug
 from polysharp.core.errors import UserError, nearest
-from polysharp.core.terms import WITH_CLASSIFIER, Kind
+from polysharp.core.terms import PUBLISHED, WITH_CLASSIFIER, Kind
 
 
 def resolve_method(configuration: Configuration, method: str) -> tuple[Kind, Settings]:
@@ -129,6 +129,7 @@ def check_configuration(content: Mapping[str, Any]) -> tuple[Configuration, list
     if not lines:
         lines += _unequal_sizes(configuration)
         lines += _impossible_soups(configuration)
+        lines += _nothing_computed(configuration)
     reference = configuration.report.reference
     if reference is not None and reference not in configuration.methods:
         lines.append(
@@ -136,6 +137,19 @@ def check_configuration(content: Mapping[str, Any]) -> tuple[Configuration, list
             f"{nearest(reference, configuration.methods)}"
         )
     return configuration, lines
+
+
+def _nothing_computed(configuration: Configuration) -> Iterator[str]:
+    """Yield a line if published scores are all that a study has, or what it compares the others with."""
+    computed = [name for name in configuration.methods if resolve_method(configuration, name)[0] != PUBLISHED]
+    reference = configuration.report.reference
+    if not computed:
+        yield "methods: all have published scores; expected one that is computed here, such as 'sam'"
+    elif reference in configuration.methods and reference not in computed:
+        yield (
+            f"report.reference: {reference!r}: has published scores, which cannot be tested against others; "
+            f"expected one of {listed(computed)}"
+        )
 
 
 def _impossible_soups(configuration: Configuration) -> Iterator[str]:

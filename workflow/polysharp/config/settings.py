@@ -143,13 +143,23 @@ class OutsideSettings(_Section):
     )
 
 
-Settings = TfidfSettings | SoupSettings | OutsideSettings
+class PublishedSettings(_Section):
+    """Scores from a publication, shown beside those of the study; they are not computed here."""
+
+    scores: str = Field(
+        min_length=1,
+        description="Table with one row per data set: 'language', 'metric', 'score' (0 to 1) and 'source'.",
+    )
+
+
+Settings = TfidfSettings | SoupSettings | OutsideSettings | PublishedSettings
 SETTINGS: dict[Kind, type[Settings]] = {
     "finetune": TrainingSettings,
     "soup": SoupSettings,
     "probe": ProbeSettings,
     "tfidf": TfidfSettings,
     "outside": OutsideSettings,
+    "published": PublishedSettings,
 }
 SECTIONS: dict[Kind, str] = {"finetune": "training", "probe": "probe", "tfidf": "tfidf"}
 _FULL = {"ascent_share": 1.0, "ascent_parameters": "all", "ascent_phase": 1.0}
@@ -184,6 +194,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "tfidf": Preset("tfidf", {}, "logistic regression on words and character n-grams, without a model"),
     "outside": Preset("outside", {}, "predictions from elsewhere"),
+    "published": Preset("published", {}, "published scores, which were not computed here"),
 }
 
 
@@ -235,7 +246,7 @@ class Configuration(_Section):
             {"sam": {}, "probe": {}, "tfidf": {}},
             description=(
                 "Named sets of overrides of the sections training, probe and tfidf. "
-                "sam, sam-full, asam, adamw, soup, probe, tfidf and outside are known; "
+                "sam, sam-full, asam, adamw, soup, probe, tfidf, outside and published are known; "
                 "any other name needs 'base', the known method that it varies."
             ),
         )

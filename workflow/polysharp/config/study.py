@@ -11,12 +11,13 @@ from typing import Any
 
 from polysharp.config.checking import check_configuration, resolve_method
 from polysharp.config.messages import Places
+from polysharp.config.published import PublishedScore, read_published
 from polysharp.config.sample_sheet import Dataset, find, read_datasets
 from polysharp.config.settings import Configuration
 from polysharp.config.slugs import slug
 from polysharp.config.sources import slip
 from polysharp.core.errors import UserError
-from polysharp.core.terms import WITH_CLASSIFIER, Kind
+from polysharp.core.terms import PUBLISHED, WITH_CLASSIFIER, Kind
 
 SEED_MINUTES = 60  # that a fine-tuning job asks for, per seed
 DETERMINISTIC_SEED = 0  # in the path of the only cell of a method that draws nothing at random
@@ -78,12 +79,16 @@ class Job:
 
 @dataclass(frozen=True)
 class Matrix:
-    """All data sets, methods (in their configured order), cells, and the jobs that train the cells."""
+    """All data sets, methods (in their configured order), cells, and the jobs that train the cells.
+
+    Methods whose scores are published have no cells, and are not among the methods.
+    """
 
     datasets: tuple[Dataset, ...]
     methods: tuple[str, ...]
     cells: tuple[Cell, ...]
     jobs: tuple[Job, ...]
+    published: tuple[PublishedScore, ...] = ()
 
     def of(self, dataset: Dataset, method: str | None = None) -> list[Cell]:
         """Return the cells of a data set, for one method or all, in the configured order."""
@@ -124,11 +129,12 @@ def load_study(
         lines += error.lines
     lines += [places.locate(line) for line in _misspelt_languages(configuration, datasets)]
     lines += [places.locate(line) for line in _soups_of_other_heads(configuration, datasets)]
-    configuration, absent = _with_outside_files(configuration, bases)
+    configuration, absent = _with_found_files(configuration, bases)
     lines += [places.locate(line) for line in absent]
     if lines:
         raise UserError(*lines)
-    return configuration, expand(configuration, datasets)
+    matrix = expand(configuration, datasets)
+    return configuration, replace(matrix, published=tuple(read_published(configuration, datasets)))
 
 
 def _misspelt_languages(configuration: Configuration, datasets: Sequence[Dataset]) -> Iterator[str]:
@@ -154,24 +160,24 @@ def _soups_of_other_heads(configuration: Configuration, datasets: Sequence[Datas
             )
 
 
-def _with_outside_files(
-    configuration: Configuration, bases: Sequence[Path]
-) -> tuple[Configuration, list[str]]:
-    """Return the configuration with the found paths of predictions, and a line for each missing one."""
+def _with_found_files(configuration: Configuration, bases: Sequence[Path]) -> tuple[Configuration, list[str]]:
+    """Return the configuration with the found paths of methods' files, and a line for each missing one."""
     methods, lines = dict(configuration.methods), []
     for name, overrides in configuration.methods.items():
-        if isinstance(given := overrides.get("predictions"), str):
-            found = find(given, bases)
-            if found is None or not found.is_file():
-                lines.append(f"methods.{name}.predictions: {given!r}: not found; expected a file")
-            else:
-                methods[name] = {**overrides, "predictions": str(found)}
+        for key in ("predictions", "scores"):
+            if isinstance(given := overrides.get(key), str):
+                found = find(given, bases)
+                if found is None or not found.is_file():
+                    lines.append(f"methods.{name}.{key}: {given!r}: not found; expected a file")
+                else:
+                    methods[name] = {**overrides, key: str(found)}
     return configuration.model_copy(update={"methods": methods}), lines
 
 
 def expand(configuration: Configuration, datasets: Sequence[Dataset]) -> Matrix:
     """Return the matrix of the study. The configuration must have been checked."""
     methods = {slug(name): resolve_method(configuration, name) for name in configuration.methods}
+    methods = {name: resolved for name, resolved in methods.items() if resolved[0] != PUBLISHED}
     cells: list[Cell] = []
     for dataset in datasets:
         for method, (kind, settings) in methods.items():

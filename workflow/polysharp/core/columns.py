@@ -40,6 +40,8 @@ _SEEDS = {
     "n_expected": "number of seeds that should be complete",
 }
 _STATUS = {"status": "`complete`, `partial` (some seeds are missing) or `missing`"}
+_SOURCE = {"source": "for published scores: where they are from. They were not computed here, are compared "
+    "with none, and have no verdict; empty for scores that were computed here"}  # fmt: skip
 _DIFFERENCE = {
     "reference": "method that this one is compared with",
     "difference": "`test_mean` of this method minus that of the reference",
@@ -89,7 +91,7 @@ COMPARISON = Table(
     "one method on one data set: the main result",
     {
         **_CELL,
-        **_STATUS,
+        "status": f"{_STATUS['status']}; `published` for scores that were not computed here",
         **_SEEDS,
         "coverage": "`n_seeds` / `n_expected`",
         "n_test": "number of test texts",
@@ -118,6 +120,7 @@ COMPARISON = Table(
         "environments": "number of different environments (versions, processor or GPU, threads) in which "
         "the seeds of this method and of the reference were trained; above 1, small differences may be "
         "due to them",
+        **_SOURCE,
     },
 )
 AVERAGES = Table(
@@ -143,6 +146,7 @@ AVERAGES = Table(
         "wins": "number of languages in which `verdict` in comparison.tsv is `better`",
         "ties": "the same for `tie`",
         "losses": "the same for `worse`",
+        **_SOURCE,
     },
 )
 CONFUSIONS = Table(

@@ -15,7 +15,8 @@ METRICS: Mapping[Metric, str] = {
     "weighted_f1": "weighted avg",
     "accuracy": "accuracy",
 }
-Kind = Literal["finetune", "soup", "probe", "tfidf", "outside"]
+Kind = Literal["finetune", "soup", "probe", "tfidf", "outside", "published"]
+PUBLISHED: Kind = "published"  # also the status of their rows: scores that were not computed here
 WITH_CLASSIFIER: tuple[Kind, ...] = ("finetune", "soup")  # kinds that leave a classifier to publish
 SPLITS = ("train", "validation", "test")
 REPORTED = SPLITS[1:]  # the splits with scores

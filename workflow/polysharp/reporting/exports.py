@@ -11,12 +11,24 @@ import polars as pl
 from polysharp.core.columns import COMPARISON
 from polysharp.core.files import replacing, write_text
 from polysharp.core.rendering import template
-from polysharp.core.terms import metric_in_words
+from polysharp.core.terms import PUBLISHED, metric_in_words
 from polysharp.reporting.numbers import three_decimals
 
 PARQUET, LATEX = "comparison.parquet", "comparison.tex"
+NO_SCORE = "--"
 COUNTS = ("n_seeds", "n_expected", "n_test", "unmapped", "best_seed", "untrained", "environments")
-TEXTS = ("task", "language", "label_type", "method", "status", "metric", "reference", "verdict", "standing")
+TEXTS = (
+    "task",
+    "language",
+    "label_type",
+    "method",
+    "status",
+    "metric",
+    "reference",
+    "verdict",
+    "standing",
+    "source",
+)
 Row = Mapping[str, Any]
 
 
@@ -37,15 +49,18 @@ def write_latex(rows: Sequence[Row], path: Path) -> None:
     """
     names = ["task", "language", "label_type"][len({row["task"] for row in rows}) == 1 :]
     methods = list(dict.fromkeys(row["method"] for row in rows))
-    datasets: dict[tuple[str, ...], list[str]] = {}
+    published = list(dict.fromkeys(row["method"] for row in rows if row["status"] == PUBLISHED))
+    datasets: dict[tuple[str, ...], dict[str, str]] = {}
     for row in rows:  # in the order of the methods, in every data set
-        datasets.setdefault(tuple(row[name] for name in names), []).append(_cell(row))
+        of_dataset = datasets.setdefault(tuple(row[name] for name in names), dict.fromkeys(methods, NO_SCORE))
+        of_dataset[row["method"]] = _cell(row)
     text = template("comparison.tex.j2").render(
         names=[_escaped(name.replace("_", " ")) for name in names],
         methods=[_escaped(method) for method in methods],
-        rows=[[*map(_escaped, dataset), *cells] for dataset, cells in datasets.items()],
+        rows=[[*map(_escaped, dataset), *cells.values()] for dataset, cells in datasets.items()],
         metric=_escaped(metric_in_words(rows[0]["metric"])),
-        seeds=_seeds(rows, methods),
+        seeds=_seeds(rows, [method for method in methods if method not in published]),
+        published=_escaped(", ".join(published)),
         reference=_escaped(rows[0]["reference"] or ""),
         partial=any(row["status"] == "partial" for row in rows),
     )
@@ -65,12 +80,12 @@ def _seeds(rows: Sequence[Row], methods: Sequence[str]) -> str:
 
 def _cell(row: Row) -> str:
     if row.get("test_mean") is None:
-        return "--"
+        return NO_SCORE
     mean = three_decimals(row["test_mean"])
     mean = rf"\textbf{{{mean}}}" if row.get("standing") == "best" else mean
     star = "$^*$" if row.get("verdict") in ("better", "worse") else ""
     dagger = r"$^\dagger$" if row["status"] == "partial" else ""
-    if row["test_ci_low"] is None:
+    if row.get("test_ci_low") is None:
         return f"{mean}{star}{dagger}"
     return (
         f"{mean}{star}{dagger} [{three_decimals(row['test_ci_low'])}, {three_decimals(row['test_ci_high'])}]"

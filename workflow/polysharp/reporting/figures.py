@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from polysharp.core.columns import CELL, COMPARISON, CURVES
 from polysharp.core.files import replacing
-from polysharp.core.terms import metric_in_words
+from polysharp.core.terms import PUBLISHED, metric_in_words
 from polysharp.reporting.fonts import letter, shortened
 
 log = logging.getLogger("polysharp.reporting.figures")
@@ -61,15 +61,18 @@ def draw_curves(results: Path) -> None:
 def comparison_figure(frame: pl.DataFrame) -> Figure:
     """Return a figure of comparison.tsv: a row per data set, a point with its 95 % interval per method.
 
-    Methods that are missing or partial are drawn hollow, with their number of seeds beside them.
+    Methods that are missing or partial are drawn hollow, with their number of seeds beside them. Published
+    scores are hollow, too.
     """
     datasets = _datasets(frame)
     styles = _styles(_methods(frame))
+    published = set(frame.filter(status=PUBLISHED)["method"])
     shown = datasets[: min(MAX_ROWS, MAX_POINTS // (len(styles) + 1))]
     height = 0.9 + 0.11 * len(shown) * (len(styles) + 1)
     figure, axes = plt.subplots(figsize=(COLUMN, height), layout="constrained")
     for index, (method, style) in enumerate(styles.items()):
-        axes.plot([], [], linestyle="", label=method, **style)
+        label = f"{method} (published)" if method in published else method
+        axes.plot([], [], linestyle="", label=label, **style)
         for position, dataset in enumerate(shown):
             height = position + (index + 1) / (len(styles) + 1) - 0.5
             for row in _of(frame, dataset).filter(method=method).iter_rows(named=True):
@@ -95,7 +98,7 @@ def _draw_point(axes: Axes, height: float, row: Mapping[str, Any], style: Style)
     if row["test_mean"] is not None:
         face = style["color"] if complete else "white"
         axes.plot(row["test_mean"], height, **style, markerfacecolor=face, markersize=3.5, clip_on=False)
-    if not complete:
+    if row["status"] not in ("complete", PUBLISHED):
         note = f" {row['method']}: {row['n_seeds']} of {row['n_expected']} seeds"
         end = row["test_ci_high"] or row["test_mean"]
         # Without a score it begins where the axis does.

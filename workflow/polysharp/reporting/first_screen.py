@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import ceil, floor
 from typing import TypeVar
 
-from polysharp.core.terms import counted, metric_in_words
+from polysharp.core.terms import PUBLISHED, counted, metric_in_words
 from polysharp.evaluation.averages import MEAN
 from polysharp.reporting.numbers import probability, short, signed
 from polysharp.reporting.panels import Key, Row, rows_by_dataset
@@ -56,6 +56,8 @@ def _with_tests(rows: Sequence[Row]) -> list[Row]:
 
 
 def _compared(comparison: Sequence[Row], runs: Sequence[Row]) -> str:
+    published = list(dict.fromkeys(row["method"] for row in comparison if row["status"] == PUBLISHED))
+    comparison = [row for row in comparison if row["status"] != PUBLISHED]
     methods = list(dict.fromkeys(row["method"] for row in comparison))
     datasets = list(rows_by_dataset(comparison))
     tasks = []
@@ -73,11 +75,16 @@ def _compared(comparison: Sequence[Row], runs: Sequence[Row]) -> str:
         seeds.setdefault(counted(most, "seed"), []).append(method)
     with_seeds = "; ".join(f"{number} of {_names(names, 'method')}" for number, names in seeds.items())
     models = list(dict.fromkeys(row["model"] for row in runs if row["model"]))
+    beside = (
+        f" Beside them, as published and not computed here: {_names(published, 'method')}."
+        if published
+        else ""
+    )
     of_models = f" Pre-trained: {_names(models, 'model')}." if models else ""
     return (
         f"{_names(methods, 'method')} on {counted(len(datasets), 'data set')} ({'; '.join(tasks)}), "
         f"by {metric_in_words(comparison[0]['metric'])} on {size} test texts each "
-        f"({with_seeds}).{of_models}"
+        f"({with_seeds}).{of_models}{beside}"
     )
 
 
@@ -110,7 +117,9 @@ def _undecided(comparison: Sequence[Row], means: Sequence[Row]) -> Iterator[str]
     yield from untrained
     datasets = rows_by_dataset(comparison)
     undecided = sum(any(row["standing"] == "tie" for row in rows) for rows in datasets.values())
-    unjudged = sum(any(row["status"] != "complete" for row in rows) for rows in datasets.values())
+    unjudged = sum(
+        any(row["status"] not in ("complete", PUBLISHED) for row in rows) for rows in datasets.values()
+    )
     if undecided and len(datasets) > 1:
         of = f"{undecided} of {counted(len(datasets), 'data set')}"
         yield f"On {of} no method is better than every other one."
@@ -267,7 +276,7 @@ class Point:
     place: float
     low: float | None
     high: float | None
-    complete: bool
+    hollow: bool
     said: str
 
 
@@ -319,8 +328,8 @@ def draw(tables: Mapping[str, list[Row]]) -> Picture | None:
                 place=place(row["test_mean"]),
                 low=place(row["test_ci_low"]) if row["test_ci_low"] else None,
                 high=place(row["test_ci_high"]) if row["test_ci_low"] else None,
-                complete=row.get("status", "complete") == "complete",
-                said=f"{row['method']} {short(row['test_mean'])}",
+                hollow=row.get("status", "complete") != "complete" or bool(row["source"]),
+                said=f"{row['method']} {short(row['test_mean'])}{' (published)' if row['source'] else ''}",
             )
             for row in group
             if row["test_mean"]

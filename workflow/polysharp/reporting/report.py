@@ -15,11 +15,12 @@ from markupsafe import Markup
 from polysharp import VERSION
 from polysharp.config.checking import publishable
 from polysharp.config.settings import PRESETS, Configuration
+from polysharp.config.slugs import slug
 from polysharp.core import columns
 from polysharp.core.files import write_text
 from polysharp.core.paths import Paths
 from polysharp.core.rendering import template
-from polysharp.core.terms import counted, metric_in_words
+from polysharp.core.terms import PUBLISHED, counted, metric_in_words
 from polysharp.core.tsv import read_table
 from polysharp.reporting.first_screen import comparisons_in_words, draw, sentences
 from polysharp.reporting.numbers import probability, short, signed
@@ -52,7 +53,8 @@ def write_report(configuration: Configuration, paths: Paths, output: Path) -> No
         in_words=comparisons_in_words(tables),
         picture=draw(tables),
         methods=methods,
-        meanings=list(_meanings(configuration)),
+        computed=list(dict.fromkeys(row["method"] for row in comparison if not row["source"])),
+        meanings=list(_meanings(configuration, comparison)),
         metric=metric_in_words(comparison[0]["metric"]),
         reference=comparison[0]["reference"],
         comparison=comparison,
@@ -109,10 +111,14 @@ def _near_copies(panels: Sequence[Panel]) -> Iterator[str]:
                 )
 
 
-def _meanings(configuration: Configuration) -> Iterator[tuple[str, str]]:
-    """Yield every method with what it does."""
+def _meanings(configuration: Configuration, comparison: Sequence[Row]) -> Iterator[tuple[str, str]]:
+    """Yield every method with what it does, or where its scores are from."""
     for method, given in configuration.methods.items():
         base = given.get("base", method)
+        if base == PUBLISHED:
+            sources = dict.fromkeys(row["source"] for row in comparison if row["method"] == slug(method))
+            yield method, f"{PRESETS[base].meaning}: {'; '.join(sources)}"
+            continue
         changed = ", ".join(f"{name} {value}" for name, value in given.items() if name != "base")
         yield (
             method,

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from polysharp.config.published import PublishedScore
 from polysharp.config.settings import Configuration
 from polysharp.config.slugs import slug
 from polysharp.config.study import Cell
+from polysharp.core.terms import PUBLISHED, Metric
 from polysharp.evaluation.statistics import Estimate
 from polysharp.results.status import Run
 
@@ -61,6 +63,20 @@ def epochs_in_words(epochs: Sequence[int] | None) -> str | None:
     if not epochs:
         return None
     return str(epochs[0]) if len(epochs) == 1 else f"{epochs[0]}-{epochs[-1]}"
+
+
+def published_row(score: PublishedScore, metric: Metric) -> Row:
+    """Return the row of comparison.tsv of a published score, which is compared with none."""
+    return {
+        "task": score.dataset.task,
+        "language": score.dataset.language,
+        "label_type": score.dataset.label_type,
+        "method": score.method,
+        "status": PUBLISHED,
+        "metric": metric,
+        "test_mean": score.score,
+        "source": score.source,
+    }
 
 
 def cell_columns(cell: Cell) -> Row:

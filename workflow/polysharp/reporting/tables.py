@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from polysharp.config.published import PublishedScore
 from polysharp.config.sample_sheet import Dataset
 from polysharp.config.settings import Configuration
 from polysharp.config.study import Cell, Matrix
@@ -14,7 +15,7 @@ from polysharp.core.columns import TABLES, dataset_of
 from polysharp.core.files import sha256, write_json
 from polysharp.core.paths import Paths
 from polysharp.core.tsv import write_table
-from polysharp.evaluation.averages import Languages
+from polysharp.evaluation.averages import MEAN, Languages
 from polysharp.evaluation.ranking import Ranking, adjusted, standings, verdict
 from polysharp.evaluation.statistics import compare
 from polysharp.reporting.dataset_rows import DatasetTables
@@ -22,6 +23,8 @@ from polysharp.reporting.exports import LATEX, PARQUET, write_latex, write_parqu
 from polysharp.reporting.rows import (
     Row,
     interval_columns,
+    mean,
+    published_row,
     reference_slug,
     score_columns,
 )
@@ -63,20 +66,26 @@ def _all_rows(
         by_dataset[run.cell.dataset].append(run)
     tables: dict[str, list[Row]] = {table.file: [] for table in TABLES}
     languages: dict[tuple[str, str], Languages] = defaultdict(Languages)
+    averaged: list[PublishedScore] = []
     rankings: dict[Key, Ranking] = {}
     for dataset, of_dataset in by_dataset.items():
         block = DatasetTables(dataset, matrix.methods, configuration, paths, of_dataset)
         tables[columns.REPORT.file] += block.report()
-        tables[columns.COMPARISON.file] += block.comparison()
+        of_publications = [score for score in matrix.published if score.dataset == dataset]
+        tables[columns.COMPARISON.file] += [
+            *block.comparison(),
+            *(published_row(score, configuration.selection_metric) for score in of_publications),
+        ]
         tables[columns.CONFUSIONS.file] += block.confusions()
         tables[columns.CURVES.file] += block.curves()
         of_task = languages[dataset.task, dataset.label_type]
         of_task.expected += 1
         if block.is_complete:
             of_task.add(block.labels, block.scored)
+            averaged += of_publications
         if block.ranking:
             rankings[dataset.task, dataset.language, dataset.label_type] = block.ranking
-    tables[columns.AVERAGES.file] = list(_averages(languages, matrix, configuration))
+    tables[columns.AVERAGES.file] = list(_averages(languages, averaged, matrix, configuration))
     tables[columns.RUNS.file] = runs_rows(runs)
     tables[columns.COSTS.file] = [costs_row(run, paths) for run in runs]
     _judge(tables[columns.COMPARISON.file])
@@ -95,27 +104,34 @@ def _order(matrix: Matrix) -> Any:
 
 
 def _averages(
-    languages: Mapping[tuple[str, str], Languages], matrix: Matrix, configuration: Configuration
+    languages: Mapping[tuple[str, str], Languages],
+    published: Sequence[PublishedScore],
+    matrix: Matrix,
+    configuration: Configuration,
 ) -> Iterator[Row]:
-    """Yield the rows of averages.tsv, where there are languages to average over."""
+    """Yield the rows of averages.tsv, where there are languages to average over.
+
+    Published scores are averaged for methods that have one for every language.
+    """
     metric, reference = configuration.selection_metric, reference_slug(configuration)
     random = {cell.method: cell.random for cell in matrix.cells}
-    for (task, label_type), of_task in languages.items():
+    for key, of_task in languages.items():
         if of_task.expected < 2:
             continue
         for average, scored in of_task.averages(metric, reference).items():
+            about = {
+                **dict(zip(("task", "label_type"), key, strict=True)),
+                "average": average,
+                "languages": of_task.added,
+                "languages_expected": of_task.expected,
+                "metric": metric,
+            }
             for method in matrix.methods:
                 seeds = len(scored.estimates[method].observed)
-                row = {
-                    "task": task,
-                    "label_type": label_type,
+                row = about | {
                     "method": method,
-                    "average": average,
-                    "languages": of_task.added,
-                    "languages_expected": of_task.expected,
                     "n_seeds": seeds,
                     "n_expected": seeds,  # only complete languages are averaged
-                    "metric": metric,
                     **score_columns("test", scored.estimates[method]),
                     "reference": reference,
                 }
@@ -126,6 +142,23 @@ def _averages(
                     testable = all(len(scored.estimates[one].observed) > 1 or not random[one] for one in pair)
                     row["_difference"] = compare(scored.differences[method], testable)
                 yield row
+            if average == MEAN:
+                of_publications = [s for s in published if (s.dataset.task, s.dataset.label_type) == key]
+                yield from (about | row for row in _published_means(of_publications, of_task.added))
+
+
+def _published_means(published: Sequence[PublishedScore], languages: int) -> Iterator[Row]:
+    """Yield what differs in the rows of the methods whose scores are published for all `languages`."""
+    by_method: dict[str, list[PublishedScore]] = defaultdict(list)
+    for score in published:
+        by_method[score.method].append(score)
+    for method, scores in by_method.items():
+        if len(scores) == languages:
+            yield {
+                "method": method,
+                "test_mean": mean([score.score for score in scores]),
+                "source": "; ".join(dict.fromkeys(score.source for score in scores)),
+            }
 
 
 def _judge(rows: Sequence[Row]) -> None:
