@@ -105,26 +105,26 @@ class Trained:
     def __init__(self, file: Path, study: Path) -> None:
         self.dataset = file.parent.relative_to(study / STORED)
         data = read_prepared(study / "results/data" / self.dataset)
-        self._label_type, self._logits = data.label_type, np.load(file)
-        self._truth = {
-            split: encode(data.split(split)["labels"].to_list(), data.labels) for split in REPORTED
-        }
+        self.label_type, self._logits = data.label_type, np.load(file)
+        self.truth = {split: encode(data.split(split)["labels"].to_list(), data.labels) for split in REPORTED}
         names = [name.split("/") for name in self._logits.files]
         self.seeds = list(dict.fromkeys(seed for seed, _, _ in names if seed != "soup"))
         self.states = list(dict.fromkeys(state for seed, state, _ in names if seed != "soup"))
         self.soups = list(dict.fromkeys(state for seed, state, _ in names if seed == "soup"))
         self.epochs = [state for state in self.states if state.startswith("epoch")]
 
+    def logits(self, seed: str, state: str) -> dict[str, NDArray[np.float64]]:
+        """Return the logits of a state (texts, labels), by split."""
+        return {split: self._logits[f"{seed}/{state}/{split}"] for split in REPORTED}
+
     def predicted(self, seed: str, state: str) -> dict[str, Predicted]:
         """Return what a state predicts, by split."""
-        logits = {split: self._logits[f"{seed}/{state}/{split}"] for split in REPORTED}
-        thresholds = judge(
-            logits["validation"], self._truth["validation"], self._label_type, METRIC
-        ).thresholds
+        logits = self.logits(seed, state)
+        thresholds = judge(logits["validation"], self.truth["validation"], self.label_type, METRIC).thresholds
         return {
             split: Predicted(
-                self._truth[split],
-                decide(probabilities(of_split, self._label_type), thresholds),
+                self.truth[split],
+                decide(probabilities(of_split, self.label_type), thresholds),
                 np.zeros(len(of_split), dtype=bool),
             )
             for split, of_split in logits.items()

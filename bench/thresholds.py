@@ -1,23 +1,27 @@
 """Score a study's multi-label predictions with other thresholds than its own: for docs/training.md.
 
 Prints for every method the test macro-F1, the mean over data sets and seeds, and its difference to one
-threshold per label, which is the default.
+threshold per label, which is the default. With --state, what bench/keep.py trained is scored. The texts must
+not be those of a reported test split.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections import defaultdict
+from collections.abc import Iterator
 from functools import reduce
 from operator import add
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+from keep import STORED, Trained
 from numpy.typing import NDArray
 
 from polysharp.core.files import read_json
 from polysharp.core.labels import Indicators, Predicted, Scores, encode
+from polysharp.evaluation.decisions import probabilities
 from polysharp.evaluation.estimates import Tally
 from polysharp.evaluation.metrics import scores
 from polysharp.evaluation.thresholds import tune_thresholds
@@ -80,11 +84,34 @@ def tallies(seeds: list[dict[str, Split]]) -> dict[str, Tally]:
     }
 
 
-def main(study: Path) -> None:
-    by_method: dict[str, list[dict[str, Tally]]] = defaultdict(list)
+def of_state(study: Path, state: str) -> Iterator[tuple[str, list[dict[str, Split]]]]:
+    """Yield for every multi-label training of bench/keep.py its method, and the splits of every seed."""
+    for file in sorted(study.glob(f"{STORED}/*/*/multi/*.npz")):
+        trained = Trained(file, study)
+        seeds = [trained.logits(seed, state) for seed in trained.seeds]
+        yield (
+            file.stem,
+            [
+                {
+                    split: (trained.truth[split], probabilities(of_split, "multi"))
+                    for split, of_split in seed.items()
+                }
+                for seed in seeds
+            ],
+        )
+
+
+def of_study(study: Path) -> Iterator[tuple[str, list[dict[str, Split]]]]:
+    """Yield for every multi-label data set and method of a study its name, and the splits of every seed."""
     for folder in sorted(study.glob("results/runs/*/*/multi/*")):
         if runs := sorted(folder.glob("seed-*/report.json")):
-            by_method[folder.name].append(tallies([read(report.parent) for report in runs]))
+            yield folder.name, [read(report.parent) for report in runs]
+
+
+def main(study: Path, state: str | None) -> None:
+    by_method: dict[str, list[dict[str, Tally]]] = defaultdict(list)
+    for method, seeds in of_state(study, state) if state else of_study(study):
+        by_method[method].append(tallies(seeds))
     print("method\tthresholds\tdata sets\ttest\tdifference\tlow\thigh")
     for method, datasets in by_method.items():
         for name in datasets[0]:
@@ -101,4 +128,6 @@ if __name__ == "__main__":
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("study", type=Path, help="the folder in which Snakemake ran")
-    main(parser.parse_args().study)
+    parser.add_argument("--state", help="a state of bench/keep.py, such as 'epoch 4' or 'mean of 3'")
+    arguments = parser.parse_args()
+    main(arguments.study, arguments.state)

@@ -145,6 +145,13 @@ def test_files_that_are_not_there(tmp_path: Path) -> None:
     assert line.startswith("source: 'dato': no such folder or file in ") and "did you mean 'data'?" in line
 
 
+def test_files_named_otherwise_are_offered(tmp_path: Path) -> None:
+    files(tmp_path, "data/train.csv", "data/dev.csv", "data/test.csv")
+    assert refusal(tmp_path) == (
+        "source: data: no file 'val' for validation; there are dev, test, train; set splits to train,dev,test",
+    )
+
+
 def test_a_folder_without_a_file_that_can_be_read(tmp_path: Path) -> None:
     files(tmp_path, "data/train.doc")
     (line,) = refusal(tmp_path)

@@ -142,6 +142,10 @@ class Source:
         result: dict[Path, str | None] = {}
         lines = []
         stems = list(dict.fromkeys(stem_of(file) for file in found))
+        meant = {means: stem for stem in reversed(stems) if (means := split_meant(stem))}
+        remedy = "if the texts are not split, set splits to 80%,10%,10%"
+        if set(SPLITS) <= meant.keys():
+            remedy = f"set splits to {','.join(meant[split] for split in SPLITS)}"
         for split, name in zip(SPLITS, self.splits, strict=True):
             if share_of(name) is not None:
                 continue
@@ -149,7 +153,7 @@ class Source:
             if not named:
                 lines.append(
                     f"{self.path}: no file {name!r} for {split}; there are {', '.join(stems)}"
-                    f"{nearest(name, stems)}; if the texts are not split, set splits to 80%,10%,10%"
+                    f"{nearest(name, stems)}; {remedy}"
                 )
             elif one_each and len(named) > 1:
                 names = " and ".join(file.name for file in named)
