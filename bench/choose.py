@@ -81,7 +81,7 @@ def highest_soup(found: list[Candidate]) -> Candidate:
 
 
 def within(errors: float, found: list[Candidate]) -> Candidate:
-    """Return the first of the candidates within so many standard errors of the highest, soups before seeds."""
+    """Return the first candidate within so many standard errors of the highest, soups before seeds."""
     best = highest(found)
     close = [one for one in found if one.behind(best) <= errors]
     return next((one for one in close if one.is_soup), close[0])

@@ -148,7 +148,8 @@ def test_files_that_are_not_there(tmp_path: Path) -> None:
 def test_files_named_otherwise_are_offered(tmp_path: Path) -> None:
     files(tmp_path, "data/train.csv", "data/dev.csv", "data/test.csv")
     assert refusal(tmp_path) == (
-        "source: data: no file 'val' for validation; there are dev, test, train; set splits to train,dev,test",
+        "source: data: no file 'val' for validation; there are dev, test, train; "
+        "set splits to train,dev,test",
     )
 
 

@@ -142,10 +142,10 @@ class Source:
         result: dict[Path, str | None] = {}
         lines = []
         stems = list(dict.fromkeys(stem_of(file) for file in found))
-        meant = {means: stem for stem in reversed(stems) if (means := split_meant(stem))}
+        stem_of_split = {means: stem for stem in reversed(stems) if (means := split_meant(stem))}
         remedy = "if the texts are not split, set splits to 80%,10%,10%"
-        if set(SPLITS) <= meant.keys():
-            remedy = f"set splits to {','.join(meant[split] for split in SPLITS)}"
+        if set(SPLITS) <= stem_of_split.keys():
+            remedy = f"set splits to {','.join(stem_of_split[split] for split in SPLITS)}"
         for split, name in zip(SPLITS, self.splits, strict=True):
             if share_of(name) is not None:
                 continue
