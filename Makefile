@@ -11,6 +11,7 @@
 # make chaos       kill trainers, nodes and the command at random on such a cluster; N=100
 # make fuzz        read N damaged data files, and tables as pandas, polars, Excel and Python write them
 # make bench       measure against the tutorial's loop and SetFit; SIB200=folder of SIB-200
+# make quality     run the studies of docs/quality.md, a day on 2 cores, and write it; DATA=folder of SIB-200 and BRIGHTER
 # make example-data  build the embedded example's texts from the Debian archive, with apt
 
 PYTHON ?= python3
@@ -18,7 +19,8 @@ CORES ?= 4
 WORKERS ?= 4
 CONFIG ?= config/config.yaml
 DIRECTORY ?= .
-SIB200 ?= ../shared/data/sib-200
+DATA ?= ../shared/data
+SIB200 ?= $(DATA)/sib-200
 N ?= 10
 BIN := .venv/bin
 # A worker per core, but at most WORKERS, as each takes 1 GB. All tests of a file run in one worker, so that what
@@ -28,7 +30,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo lint test test-all test-here test-slurm test-long coverage chaos fuzz plan doctor schemas \
-  bench example-data
+  bench quality example-data
 
 help:
 	@sed '/^$$/q; s/^# //' Makefile
@@ -111,6 +113,14 @@ fuzz: .venv/installed-test
 bench: .venv/installed-test .venv-bench/installed
 	$(BIN)/python bench/sib200.py --source '$(SIB200)' --output bench/data/sib200
 	$(BIN)/python bench/bench.py
+
+quality: .venv/installed
+	$(BIN)/python bench/sib200.py --source '$(SIB200)' --output bench/data/sib200
+	ln -sfn '$(abspath $(DATA))/brighter' bench/data/brighter
+	for study in quality brighter; do \
+	  $(BIN)/snakemake -c2 --keep-going --directory bench/$$study --configfile bench/$$study/config.yaml || exit 1; \
+	done
+	$(BIN)/python bench/quality.py --collect
 
 schemas: .venv/installed
 	$(BIN)/polysharp write-schemas --output workflow/schemas --profile profiles/slurm --tables docs/tables.md

@@ -37,6 +37,17 @@ def table(definition: Table, content: list[dict[str, object]], folder: Path) -> 
     return path
 
 
+def test_the_names_of_many_methods_fit_the_figure(tmp_path: Path) -> None:
+    names = [f"deepseek-r1-70b-{number}" for number in range(8)]
+    content = [row | NUMBERS | {"method": name} for row in rows()[:1] for name in names]
+    figure = comparison_figure(_read(table(COMPARISON, content, tmp_path)))
+    (legend,) = figure.legends
+    figure.draw_without_rendering()
+    extent = legend.get_window_extent()
+    assert extent.x0 >= 0 and extent.x1 <= figure.bbox.width
+    assert [text.get_text() for text in legend.get_texts()] == names
+
+
 def test_the_comparison_has_every_score_and_interval(tmp_path: Path) -> None:
     content = [row | NUMBERS for row in rows()]
     content[1] |= {"status": "partial", "n_seeds": 2, "test_mean": 0.5, "test_ci_low": 0.4}

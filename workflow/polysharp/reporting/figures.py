@@ -87,8 +87,17 @@ def comparison_figure(frame: pl.DataFrame) -> Figure:
     axes.set_xlabel(f"{_metric(frame)} on test: mean over seeds,\n95 % interval over seeds and texts")
     if len(datasets) > len(shown):
         axes.set_title(f"the first {len(shown)} of {len(datasets)} data sets")
-    figure.legend(loc="outside upper center", ncols=min(len(styles), 4), frameon=False)
+    _add_legend(figure, "outside upper center", min(len(styles), 4))
     return figure
+
+
+def _add_legend(figure: Figure, place: str, columns: int) -> None:
+    """Add a legend with so many columns, or with fewer if the figure is too narrow for them."""
+    for ncols in range(columns, 0, -1):
+        legend = figure.legend(loc=place, ncols=ncols, frameon=False)
+        if ncols == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            return
+        legend.remove()
 
 
 def _draw_point(axes: Axes, height: float, row: Mapping[str, Any], style: Style) -> None:
@@ -140,7 +149,7 @@ def curves_figure(frame: pl.DataFrame, methods: Sequence[str]) -> Figure:
     if len(datasets) > MAX_CURVES:
         figure.suptitle(f"the first {MAX_CURVES} of {len(datasets)} data sets")
     if styles:
-        figure.legend(loc="outside lower center", ncols=min(len(styles), 6), frameon=False)
+        _add_legend(figure, "outside lower center", min(len(styles), 6))
     return figure
 
 
