@@ -68,7 +68,7 @@ def comparison_figure(frame: pl.DataFrame) -> Figure:
     styles = _styles(_methods(frame))
     published = set(frame.filter(status=PUBLISHED)["method"])
     shown = datasets[: min(MAX_ROWS, MAX_POINTS // (len(styles) + 1))]
-    height = 0.9 + 0.11 * len(shown) * (len(styles) + 1)
+    height = 0.7 + 0.11 * len(shown) * (len(styles) + 1)
     figure, axes = plt.subplots(figsize=(COLUMN, height), layout="constrained")
     for index, (method, style) in enumerate(styles.items()):
         label = f"{method} (published)" if method in published else method
@@ -92,10 +92,12 @@ def comparison_figure(frame: pl.DataFrame) -> Figure:
 
 
 def _add_legend(figure: Figure, place: str, columns: int) -> None:
-    """Add a legend with so many columns, or with fewer if the figure is too narrow for them."""
+    """Add a legend with so many columns, or with fewer if the figure is too narrow; rows make it higher."""
     for ncols in range(columns, 0, -1):
         legend = figure.legend(loc=place, ncols=ncols, frameon=False)
-        if ncols == 1 or legend.get_window_extent().width <= figure.bbox.width:
+        extent = legend.get_window_extent()
+        if ncols == 1 or extent.width <= figure.bbox.width:
+            figure.set_figheight(figure.get_figheight() + extent.height / figure.dpi)
             return
         legend.remove()
 
