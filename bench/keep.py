@@ -138,8 +138,9 @@ class Trained:
         """Return the state with the highest score on validation, the earliest of equally good ones."""
         return max(states, key=lambda state: self.value(seed, state))
 
-    def start_if_better(self, seed: str, state: str, errors: float) -> str:
-        """Return the start if it is better than a state by more than so many standard errors."""
+    def start_if_better(self, seed: str, rule: Callable[[str], str], errors: float) -> str:
+        """Return the start if it is better than a rule's state by more than so many standard errors."""
+        state = rule(seed)
         pair = [self.predicted(seed, name)["validation"] for name in (self.epochs[0], state)]
         start, other = (Tally.of([predicted], DRAWS) for predicted in pair)
         ahead = start.minus(other, METRIC)
@@ -154,10 +155,11 @@ class Trained:
             "last epoch": lambda seed: self.epochs[-1],
         }
         rules |= {state: partial(_same, state) for state in self.states if state.startswith("mean")}
-        for errors in (0.0, 1.0, 2.0):
-            rules[f"mean of 3, start if better by {errors:g} errors"] = partial(
-                self.start_if_better, state="mean of 3", errors=errors
-            )
+        for name in ("last epoch", "mean of 2", "mean of 3"):
+            for errors in (0.0, 1.0, 2.0):
+                rules[f"{name}, start if better by {errors:g} errors"] = partial(
+                    self.start_if_better, rule=rules[name], errors=errors
+                )
         found = {
             name: [self.predicted(seed, rule(seed)) for seed in self.seeds] for name, rule in rules.items()
         }
@@ -180,6 +182,8 @@ def summarise(study: Path, method: str, epochs: int) -> pl.DataFrame:
     rows = []
     for group, rules in found.items():
         for name, tallies in rules.items():
+            if len(tallies) < len(rules[REFERENCE]):  # not trained on every data set
+                continue
             test = float(np.mean([tally.estimate(METRIC).mean for tally in tallies]))
             differences = [
                 tally.minus(other, METRIC) for tally, other in zip(tallies, rules[REFERENCE], strict=True)
