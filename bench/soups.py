@@ -1,0 +1,62 @@
+"""Show how much soups vary, from bench/keep.py: those of disjoint sets of seeds, beside single seeds.
+
+Trained are, apart from seeds 1 to 3, sets such as `--seeds 4 5 6` and `--seeds 7 8 9` on some data sets.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from keep import METRIC, STORED, Trained
+
+from polysharp.evaluation.metrics import scores
+
+STATES = {"last": "last epoch", "mean of 2": "mean of 2", "mean of 3": "mean of 3"}
+COLUMNS = [
+    "dataset",
+    "kept",
+    "seeds",
+    "mean",
+    "sd",
+    "soups",
+    "mean_of_soups",
+    "sd_of_soups",
+    "lowest",
+    "highest",
+]
+
+
+def main(arguments: argparse.Namespace) -> None:
+    rows = []
+    first = f"{arguments.method}-{arguments.epochs}"
+    for file in sorted(arguments.study.glob(f"{STORED}/*/*/*/{first}.npz")):
+        sets = [
+            Trained(path, arguments.study) for path in (file, *sorted(file.parent.glob(f"{first}-seeds-*")))
+        ]
+        if len(sets) == 1:
+            continue
+        for kept, rule in STATES.items():
+            seeds = [scores(*predicted["test"])[METRIC] for one in sets for predicted in one.chosen()[rule]]
+            soups = [scores(*one.predicted("soup", kept)["test"])[METRIC] for one in sets]
+            of_soups = [np.mean(soups), np.std(soups, ddof=1), min(soups), max(soups)]
+            of_seeds = [len(seeds), np.mean(seeds), np.std(seeds, ddof=1)]
+            rows.append([str(sets[0].dataset), kept, *of_seeds, len(soups), *of_soups])
+    table = pl.DataFrame(rows, schema=COLUMNS, orient="row")
+    if arguments.output:
+        table.write_csv(arguments.output, separator="\t", float_precision=4)
+    with pl.Config(tbl_rows=-1, tbl_cols=-1, tbl_width_chars=160, float_precision=3, fmt_str_lengths=60):
+        print(table)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("study", type=Path, help="the folder in which bench/keep.py trained")
+    parser.add_argument("--method", default="sam", choices=["sam", "adamw"])
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--output", type=Path, metavar="FILE")
+    main(parser.parse_args())
