@@ -14,12 +14,13 @@ from polysharp.core.files import read_json, sha256, write_json
 from polysharp.models.prepare import prepare_model
 from tests import warm
 
+METHOD = "main/english/single/sam"
 FILES = [
-    "run/{}/report.json",
-    "run/{}/predictions.parquet",
-    "run/{}/history.jsonl",
-    "work/{}/checkpoint/model.safetensors",
-    "work/{}/checkpoint/config.json",
+    f"run/{METHOD}/seed-{{}}/report.json",
+    f"run/{METHOD}/seed-{{}}/predictions.parquet",
+    f"run/{METHOD}/seed-{{}}/history.jsonl",
+    f"work/{METHOD}/seed-{{}}/checkpoint/model.safetensors",
+    f"work/{METHOD}/seed-{{}}/checkpoint/config.json",
 ]
 OFTEN = (
     "import polysharp.cli, polysharp.training.lease; "
@@ -41,17 +42,17 @@ class Command:
         options: dict[str, object] = {
             "--data": self.data,
             "--model": self.model,
-            "--output": folder / "run/{seed}",
-            "--work": folder / "work/{seed}",
-            "--failure": folder / "work/{seed}/failure.json",
+            "--output": folder / "run/{cell}",
+            "--work": folder / "work/{cell}",
+            "--failure": folder / "work/{cell}/failure.json",
             "--receipt": folder / "job.json",
         }
         flat = [str(part) for option in options.items() for part in option]
         script = [warm.python(), "-c", OFTEN, "train", *flat]
         known = ["--study-seeds", *map(str, study)] if study else []
         chosen = [
-            "--seeds",
-            *map(str, seeds),
+            "--cells",
+            *[f"{METHOD}/seed-{seed}" for seed in seeds],
             *known,
             "--set",
             "epochs=2",

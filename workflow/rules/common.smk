@@ -133,7 +133,7 @@ def dataset_of(wildcards):
 
 
 def job_of(wildcards):
-    """Return the job that trains a cell, and perhaps further seeds of it."""
+    """Return the job that is named after a cell, which may have further ones."""
     return JOBS[f"{dataset_of(wildcards).path}/{wildcards.method}/seed-{wildcards.seed}"]
 
 
@@ -159,10 +159,16 @@ def settings_of(wildcards):
     return job_of(wildcards).cells[0].settings
 
 
+def cells_of(wildcards):
+    """Return the paths of a job's cells."""
+    return [cell.path for cell in job_of(wildcards).cells]
+
+
 def soups_of(wildcards):
     """Return the sums that need the weights of a job's cells, as arguments of the command."""
-    cells = {cell.path for cell in job_of(wildcards).cells}
-    sums = [str(Paths().weight_sum(soup.path)) for soup in MATRIX.cells if cells & set(soup.averaged)]
+    first = job_of(wildcards).cells[0]
+    soups = [soup for soup in MATRIX.of(first.dataset) if first.path in soup.averaged]
+    sums = [str(Paths().weight_sum(soup.path.replace(soup.dataset.path, "{dataset}", 1))) for soup in soups]
     return ["--soups", *sums] if sums else []
 
 
@@ -183,6 +189,12 @@ def needed(path):
     folders = [f"sources/{hub_slug(dataset.hub)}"] if dataset.hub else []
     folders += [f"models/{model_slug(dataset.model)}"] if path in SUMMARISED else []
     return f"{path}={','.join(folders)}"
+
+
+def data_of_job(wildcards):
+    """Return the prepared files of the data sets of a job's cells."""
+    datasets = dict.fromkeys(cell.dataset for cell in job_of(wildcards).cells)
+    return [path for dataset in datasets for path in prepared(dataset)]
 
 
 def data_of(wildcards):

@@ -14,7 +14,7 @@ rule select_best:
         reports=lambda wildcards: [
             output
             for job, output in TRAINED.items()
-            if job.cells[0].dataset == dataset_of(wildcards) and job.cells[0].has_checkpoint
+            if any(cell.has_checkpoint and cell.dataset == dataset_of(wildcards) for cell in job.cells)
         ],
     output:
         expand(

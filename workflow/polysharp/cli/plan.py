@@ -54,7 +54,7 @@ def main(arguments: argparse.Namespace) -> None:
     os.chdir(arguments.directory)
     configuration, matrix = load_study(content, [Path(), ROOT], [configfile])
     plan = make_plan(matrix, configuration.selection_metric, Paths())
-    print("\n".join(lines(plan, configuration.seeds_per_job)))
+    print("\n".join(lines(plan, configuration.in_one_job)))
 
 
 def run(argv: Sequence[str]) -> None:

@@ -10,9 +10,11 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
+from polysharp.cli.options import Place, places
 from polysharp.cluster import driver, slurm
 from polysharp.config.checks import CHECKS, Finding
 from polysharp.core.errors import Interrupted, UserError
@@ -155,6 +157,58 @@ def attempt(work: Callable[[], None], failures: Sequence[Path]) -> int:
             except OSError as error:
                 log.error("error: the reason could not be written: %s", error)
     return _unfinished() if status == UNFINISHED else status
+
+
+def make_cells(
+    arguments: argparse.Namespace, make: Callable[[Place], None], alone: bool = True, first: bool = True
+) -> None:
+    """Make the results of every cell of a command, write its receipt, and exit if one is not complete.
+
+    A cell that fails leaves the others alone, and has its own reason.
+
+    Parameters
+    ----------
+    alone
+        Whether there are no other processes, which may wait for this one in a cell that has failed.
+    first
+        Whether this is the process that writes.
+    """
+    from polysharp.results.completeness import read_report
+    from polysharp.results.runs import write_receipt
+    from polysharp.results.status import reached
+
+    cells, ends = places(arguments), []
+    for cell in cells:
+        failures = [cell.folder(arguments.failure)] if arguments.failure else []
+        ends.append(attempt(partial(make, cell), failures))
+        if ends[-1] == UNFINISHED or (ends[-1] and not alone):
+            break
+    if any(ends):
+        sys.exit(max(ends))
+    if not first:
+        return
+    outputs = {cell.name: cell.folder(arguments.output) for cell in cells}
+    reports = [report for folder in outputs.values() if (report := read_report(folder))]
+    log.info("%s", reached([cell.seed for cell in cells], reports, arguments.metric))
+    if arguments.receipt:
+        write_receipt(arguments.receipt, outputs)
+
+
+def run_cells(main: Callable[[argparse.Namespace], None], arguments: argparse.Namespace) -> None:
+    """Run a command that makes the results of several cells, as :func:`run_command` does.
+
+    What fails before the first cell is a failure of every cell.
+    """
+    name = str(arguments.output)
+    failures = [arguments.failure] if arguments.failure else []
+    try:
+        found = places(arguments)
+    except UserError:  # told below, when there is a log
+        found = []
+    if found:
+        name = found[0].name if len(found) == 1 else f"{found[0].name} and {len(found) - 1} more"
+        failures = [place.folder(failure) for failure in failures for place in found]
+    run_command(main, arguments, name, failures)
 
 
 def _unfinished() -> int:

@@ -88,6 +88,12 @@ def difference(report: Mapping[str, Any], wanted: Mapping[str, Any], kind: Kind)
     return None
 
 
+def is_complete(folder: Path, wanted: Mapping[str, Any], kind: Kind) -> bool:
+    """Whether the results in `folder` are intact and as wanted, by the keys of :data:`REASONS`."""
+    report = read_report(folder)
+    return report is not None and not damage(folder) and difference(report, wanted, kind) is None
+
+
 class Wanted:
     """What a study requires of its cells. Every model and data set is read only once."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
@@ -92,6 +92,18 @@ def validation_score(report: Mapping[str, Any], metric: Metric) -> float | None:
     """Return a cell's score on validation; None for predictions from outside that cover only test."""
     scores: Mapping[Metric, float] = report["scores"].get("validation", {})
     return scores.get(metric)
+
+
+def reached(seeds: Sequence[int], reports: Sequence[Mapping[str, Any]], metric: Metric) -> str:
+    """Return in words which scores on validation the cells of a job have reached."""
+    values = [report["scores"]["validation"][metric] for report in reports]
+    if len(set(seeds)) < len(seeds):  # of several data sets
+        return f"validation {metric} of {len(reports)} cells: {min(values):.3f} to {max(values):.3f}"
+    each = [
+        f"{value:.3f}" + " (before training)" * (report.get("epochs") == [0])
+        for report, value in zip(reports, values, strict=True)
+    ]
+    return f"validation {metric} of seed {', '.join(map(str, seeds))}: {', '.join(each)}"
 
 
 def lines_about_untrained_cells(runs: Iterable[Run]) -> list[str]:
