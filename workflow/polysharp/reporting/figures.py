@@ -7,7 +7,7 @@ import textwrap
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 
@@ -91,7 +91,9 @@ def comparison_figure(frame: pl.DataFrame) -> Figure:
     return figure
 
 
-def _add_legend(figure: Figure, place: str, columns: int) -> None:
+def _add_legend(
+    figure: Figure, place: Literal["outside upper center", "outside lower center"], columns: int
+) -> None:
     """Add a legend with so many columns, or with fewer if the figure is too narrow; rows make it higher."""
     for ncols in range(columns, 0, -1):
         legend = figure.legend(loc=place, ncols=ncols, frameon=False)
