@@ -59,7 +59,7 @@ def _add_cells_options(parser: argparse.ArgumentParser) -> None:
         "--cells",
         nargs="+",
         metavar="PATH",
-        help="several cells, as task/language/label_type/method/seed-n, instead of --seed: in folders, {cell} "
+        help="several cells, as task/language/label_type/method/seed-n, not --seed: in folders, {cell} "
         "stands for this path, and {dataset} for task/language/label_type. If a cell fails, the others are "
         "still made",
     )

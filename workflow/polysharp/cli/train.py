@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from polysharp.cli.options import Place, add_model_options, cell_parser, places
-from polysharp.cli.running import make_cells, importing, limit_threads, run_cells
+from polysharp.cli.running import importing, limit_threads, make_cells, run_cells
 from polysharp.config.checking import parse_settings
 from polysharp.config.settings import ModelSettings, TrainingSettings
 

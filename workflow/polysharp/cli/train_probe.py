@@ -8,7 +8,7 @@ import argparse
 from collections.abc import Sequence
 
 from polysharp.cli.options import Place, add_model_options, cell_parser, places
-from polysharp.cli.running import make_cells, importing, limit_threads, run_cells
+from polysharp.cli.running import importing, limit_threads, make_cells, run_cells
 from polysharp.config.checking import parse_settings
 from polysharp.config.settings import ModelSettings, ProbeSettings
 

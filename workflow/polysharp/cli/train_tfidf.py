@@ -8,7 +8,7 @@ import argparse
 from collections.abc import Sequence
 
 from polysharp.cli.options import Place, cell_parser
-from polysharp.cli.running import make_cells, limit_threads, run_cells
+from polysharp.cli.running import limit_threads, make_cells, run_cells
 from polysharp.config.checking import parse_settings
 from polysharp.config.settings import TfidfSettings
 

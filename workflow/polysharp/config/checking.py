@@ -128,7 +128,8 @@ def check_configuration(content: Mapping[str, Any]) -> tuple[Configuration, list
             lines += error.lines
     if configuration.cells_per_job is not None and configuration.seeds_per_job is not None:
         lines.append(
-            f"seeds_per_job: {configuration.seeds_per_job}: is the former name of cells_per_job; expected one of them"
+            f"seeds_per_job: {configuration.seeds_per_job}: the former name of cells_per_job; "
+            "expected one of the two"
         )
     if not lines:
         lines += _unequal_sizes(configuration)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 
+from polysharp.config.jobs import Job
 from polysharp.config.slugs import model_slug
-from polysharp.config.study import Cell, Job, Matrix
+from polysharp.config.study import Cell, Matrix
 from polysharp.core.files import read_json
 from polysharp.core.paths import COSTS, WEIGHTS, Paths
 from polysharp.core.terms import Metric, counted

@@ -57,7 +57,10 @@ class PretrainedModel:
     def encoder(self, dropout: float | None = None) -> PreTrainedModel:
         """Return an encoder of one's own, with a dropout probability; None is the one it has."""
         if dropout not in self._encoders:
-            with quiet_transformers():
+            # Weights that are not in the folder, such as a pooler's, must be the same for every seed, and a
+            # training must not depend on whether it is the first one in its process.
+            with quiet_transformers(), torch.random.fork_rng(devices=[]):
+                torch.manual_seed(0)
                 encoder, _ = load_encoder(str(self.folder), self.folder, self._configuration(dropout))
             if not self._keep:
                 return encoder
@@ -91,7 +94,7 @@ class PretrainedModel:
         return model
 
     def _configuration(self, dropout: float | None) -> PretrainedConfig:
-        config = AutoConfig.from_pretrained(self.folder)
+        config: PretrainedConfig = AutoConfig.from_pretrained(self.folder)
         for name in _DROPOUTS:
             if dropout is not None and getattr(config, name, None) is not None:
                 setattr(config, name, dropout)
