@@ -27,7 +27,7 @@ def test_another_number_of_cells_per_job_trains_nothing_anew(study: Study) -> No
 
 
 def test_the_former_name_is_read(study: Study) -> None:
-    study.configure(seeds_per_job=4)
+    study.configure(seeds_per_job=4, cells_per_job=None)
     study.completed("-c2", "-n")
     study.configure(seeds_per_job=4, cells_per_job=4)
     refused = study.run("-n")

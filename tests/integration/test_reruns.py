@@ -189,7 +189,7 @@ def test_what_files_contain_decides_and_not_their_times(study: Study) -> None:
     assert study.jobs() == AGGREGATION | english | of_model | {model, "merge_findings"}
     report = study.folder / "results/runs" / PATHS[0] / "probe/seed-0/report.json"
     before = json.loads(report.read_bytes())
-    study.completed("-c1", str(report.relative_to(study.folder)))
+    study.completed("-c1", str(report.with_name("job.json").relative_to(study.folder)))
     after = json.loads(report.read_bytes())
     assert after["model"]["sha256"] != before["model"]["sha256"]
     assert after["model"]["config_sha256"] == before["model"]["config_sha256"]

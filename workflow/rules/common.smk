@@ -34,6 +34,7 @@ from polysharp.core.failure_file import failure_file, remove_failures
 from polysharp.config.contents import older_results, study_contents
 from polysharp.config.study import load_study, predictions_of
 from polysharp.core.paths import Paths, prepared_files
+from polysharp.results.packing import arrange_jobs, write_jobs
 from polysharp.cluster.terminal import ProgressLines, read_log
 from polysharp.cluster.wrappers import cancel_what_is_left
 from polysharp.cluster.driver_files import end_in_order_on_hangup, register_driver, stop_submitting_on
@@ -56,6 +57,12 @@ if workflow.is_main_process:
             print(line, file=sys.stderr)
         atexit.register(locks.put_back, Path.cwd())  # by then Snakemake has left the study's folder
 
+def slots(threads):
+    """Return how many jobs run at the same time on this machine; None on a cluster."""
+    resources = workflow.resource_settings
+    return None if resources.nodes else max(1, (resources.cores or 1) // threads)
+
+
 # A file given by --configfile replaces the example: merging would mix the methods of both.
 # Relative paths are looked for in the folder where Snakemake runs, then in the one that has this workflow.
 BASES = [Path(), WORKFLOW.parent]
@@ -69,6 +76,7 @@ if not workflow.configfiles:
 
 try:
     STUDY, MATRIX = load_study(config, BASES, workflow.configfiles, workflow.config_settings.config)
+    MATRIX = arrange_jobs(MATRIX, STUDY, Paths(), workflow.is_main_process, slots(STUDY.threads))
     # The content of files is a param of the rules that read them: Snakemake itself compares only times, and
     # knows no files of models. Jobs use the values found here, so that they decide as the driver does.
     CONTENTS = study_contents(MATRIX, look=workflow.is_main_process)

@@ -19,6 +19,7 @@ def alone(target):
 onstart:
     if not alone("partial"):
         driver.start(driver.process_here(), held_locks())
+        write_jobs(MATRIX, Paths())
         # Reasons of an earlier run: they may have been fixed since; what is still wrong is reported again.
         for step in ("data", "models", "sources"):
             remove_failures(step)

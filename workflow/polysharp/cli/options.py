@@ -137,7 +137,11 @@ def add_study_options(parser: argparse.ArgumentParser) -> None:
 
 def read_study(arguments: argparse.Namespace) -> tuple[Configuration, Matrix]:
     """Return the configuration and matrix given by the options of :func:`add_study_options`."""
-    return load_study(yaml.safe_load(arguments.config), arguments.base or [Path()])
+    from polysharp.core.paths import Paths
+    from polysharp.results.packing import arrange_jobs
+
+    configuration, matrix = load_study(yaml.safe_load(arguments.config), arguments.base or [Path()])
+    return configuration, arrange_jobs(matrix, configuration, Paths())
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:

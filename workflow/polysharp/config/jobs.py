@@ -46,7 +46,9 @@ class Job:
         return f"{self.path}/{RECEIPT if self.cells[0].kind in PACKED else REPORT}"
 
 
-def make_jobs(cells: Sequence[Cell], cells_per_job: int | None, seeds: int) -> list[Job]:
+def make_jobs(
+    cells: Sequence[Cell], cells_per_job: int | None, seeds: int, sizes: Mapping[str, int] | None = None
+) -> list[Job]:
     """Return the jobs that train the cells, in the order of their first cells.
 
     Parameters
@@ -54,17 +56,19 @@ def make_jobs(cells: Sequence[Cell], cells_per_job: int | None, seeds: int) -> l
     cells
         Ordered by data set, then by method.
     cells_per_job
-        None: the seeds of one data set.
+        None: the number in `sizes`; of methods that are not there, the seeds of one data set.
     seeds
         Number of seeds of the study.
+    sizes
+        Number of cells in a job, by method.
     """
     place = {cell.path: number for number, cell in enumerate(cells)}
     jobs: list[Job] = []
     for group in _groups(cells).values():
         if group[0].kind not in PACKED:
             jobs += [Job((cell,)) for cell in group]
-        elif cells_per_job is not None:
-            jobs += [Job(tuple(part)) for part in _parts(group, cells_per_job)]
+        elif size := cells_per_job or (sizes or {}).get(group[0].method):
+            jobs += [Job(tuple(part)) for part in _parts(group, size)]
         else:
             by_dataset = groupby(group, key=lambda cell: cell.dataset.path)
             jobs += [Job(tuple(part)) for _, of in by_dataset for part in _parts(list(of), seeds)]

@@ -82,7 +82,7 @@ def difference(report: Mapping[str, Any], wanted: Mapping[str, Any], kind: Kind)
     for key, reason in REASONS.items():
         if key not in wanted or (kind != "finetune" and key in SAID_LATER and key not in report):
             continue
-        same = {"model": _is_model, "settings": _are_settings}.get(key, eq)
+        same = {"model": _is_model, "settings": same_settings}.get(key, eq)
         if not same(report.get(key), wanted[key]):
             return reason
     return None
@@ -130,7 +130,7 @@ class Wanted:
         return difference(report, wanted, cell.kind)
 
 
-def _are_settings(found: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> bool:
+def same_settings(found: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> bool:
     """Whether a report's settings are the wanted ones; older reports lack what is kept of the epochs."""
     if found is not None and "keep" in wanted and "keep" not in found:
         found = {**found, "keep": KEEP_BEFORE, "averaged_epochs": wanted["averaged_epochs"]}
