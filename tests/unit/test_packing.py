@@ -1,4 +1,4 @@
-"""Which cells a job trains: by number or by time, kept where it is done, the same in all processes of a run."""
+"""Which cells a job trains: by number or by time, kept where done, the same in all processes of a run."""
 
 import json
 from pathlib import Path

@@ -33,7 +33,7 @@ from polysharp.core.errors import UserError
 from polysharp.core.failure_file import failure_file, remove_failures
 from polysharp.config.contents import older_results, study_contents
 from polysharp.config.study import load_study, predictions_of
-from polysharp.core.paths import Paths, prepared_files
+from polysharp.core.paths import PREPARED, Paths
 from polysharp.results.packing import arrange_jobs, write_jobs
 from polysharp.cluster.terminal import ProgressLines, read_log
 from polysharp.cluster.wrappers import cancel_what_is_left
@@ -56,6 +56,7 @@ if workflow.is_main_process:
         for line in locks.who_holds():
             print(line, file=sys.stderr)
         atexit.register(locks.put_back, Path.cwd())  # by then Snakemake has left the study's folder
+
 
 def slots(threads):
     """Return how many jobs run at the same time on this machine; None on a cluster."""
@@ -187,8 +188,9 @@ def averaged_jobs_of(wildcards):
 
 
 def prepared(dataset):
-    """Return the prepared files of a data set."""
-    return [str(path) for path in prepared_files(Paths().data(dataset.path))]
+    """Return what says that a data set is prepared, or refused. Training depends on it, and not on the texts:
+    a refused data set does not hold back the others of a job."""
+    return str(Paths().data(dataset.path) / PREPARED)
 
 
 def needed(path):
@@ -200,13 +202,12 @@ def needed(path):
 
 
 def data_of_job(wildcards):
-    """Return the prepared files of the data sets of a job's cells."""
-    datasets = dict.fromkeys(cell.dataset for cell in job_of(wildcards).cells)
-    return [path for dataset in datasets for path in prepared(dataset)]
+    """Return what says that the data sets of a job's cells are prepared."""
+    return [*map(prepared, dict.fromkeys(cell.dataset for cell in job_of(wildcards).cells))]
 
 
 def data_of(wildcards):
-    """Return the prepared files of a job's data set."""
+    """Return what says that a job's data set is prepared."""
     return prepared(dataset_of(wildcards))
 
 

@@ -11,6 +11,7 @@ localrules:
 rule select_best:
     input:
         data=data_of,
+        summary="results/data/{task}/{language}/{label_type}/summary.json",  # not there if data are refused
         reports=lambda wildcards: [
             output
             for job, output in TRAINED.items()

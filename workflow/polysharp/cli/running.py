@@ -164,7 +164,8 @@ def make_cells(
 ) -> None:
     """Make the results of every cell of a command, write its receipt, and exit if one is not complete.
 
-    A cell that fails leaves the others alone, and has its own reason.
+    A cell that fails leaves the others alone, and has its own reason. Of several cells, those whose data
+    are refused are passed over: nothing can be trained there, and the others are not to wait for it.
 
     Parameters
     ----------
@@ -173,12 +174,17 @@ def make_cells(
     first
         Whether this is the process that writes.
     """
+    from polysharp.core.refusal import read_refusal
     from polysharp.results.completeness import read_report
     from polysharp.results.runs import write_receipt
     from polysharp.results.status import reached
 
-    cells, ends = places(arguments), []
-    for cell in cells:
+    cells, ends = [], []
+    for cell in places(arguments):
+        if lines := read_refusal(cell.folder(arguments.data)) if arguments.cells else []:
+            log.info("%s is passed over, as its data are refused: %s", cell.name, lines[0])
+            continue
+        cells.append(cell)
         failures = [cell.folder(arguments.failure)] if arguments.failure else []
         ends.append(attempt(partial(make, cell), failures))
         if ends[-1] == UNFINISHED or (ends[-1] and not alone):
@@ -189,7 +195,8 @@ def make_cells(
         return
     outputs = {cell.name: cell.folder(arguments.output) for cell in cells}
     reports = [report for folder in outputs.values() if (report := read_report(folder))]
-    log.info("%s", reached([cell.seed for cell in cells], reports, arguments.metric))
+    if reports:
+        log.info("%s", reached([cell.seed for cell in cells], reports, arguments.metric))
     if arguments.receipt:
         write_receipt(arguments.receipt, outputs)
 

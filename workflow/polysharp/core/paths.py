@@ -9,6 +9,7 @@ CHECKPOINT = "checkpoint"  # folder of a trained classifier
 LEASE = "lease.json"  # of a cell: the process that trains it
 TOKENIZER, WEIGHTS = "tokenizer.json", "model.safetensors"  # of a prepared model or a classifier
 EXAMPLES, LABELS = "examples.parquet", "labels.json"  # of a prepared data set
+PREPARED = "prepared.json"  # its checksum, or why the data are refused
 IDENTITY = "polysharp.json"  # of a prepared model: its name, revision and checksums
 REPORT, PREDICTIONS, HISTORY, COSTS = "report.json", "predictions.parquet", "history.jsonl", "costs.json"
 INNER = "0_Transformer"  # where older versions of sentence-transformers put the encoder

@@ -18,6 +18,7 @@ from polysharp.config.settings import Configuration
 from polysharp.config.study import Cell, Matrix, from_arguments
 from polysharp.core.files import read_json, write_json
 from polysharp.core.paths import COSTS, RECEIPT, REPORT, Paths
+from polysharp.core.refusal import read_refusal
 from polysharp.results.completeness import read_report, same_settings
 
 JOB_SECONDS = 1800  # that a job lasts, if the number of cells is not configured
@@ -82,9 +83,11 @@ def _belong_together(cells: Sequence[Cell]) -> bool:
 
 
 def _is_complete(job: Job, paths: Paths) -> bool:
-    """Whether a job has a receipt, and every one of its cells a report."""
-    files = [paths.run(job.path) / RECEIPT, *(paths.run(cell.path) / REPORT for cell in job.cells)]
-    return all(file.is_file() for file in files)
+    """Whether a job has a receipt, and each of its cells a report, or data that are refused."""
+    return (paths.run(job.path) / RECEIPT).is_file() and all(
+        (paths.run(cell.path) / REPORT).is_file() or read_refusal(paths.data(cell.dataset.path))
+        for cell in job.cells
+    )
 
 
 def _sizes(

@@ -12,6 +12,7 @@ from polysharp.config.slugs import hub_slug, model_slug
 from polysharp.config.study import Cell
 from polysharp.core.failure_file import failure_file, read_failure
 from polysharp.core.paths import RECEIPT, REPORT, Paths
+from polysharp.core.refusal import read_refusal
 from polysharp.core.terms import Metric, counted
 from polysharp.results.completeness import Wanted, damage, read_report
 
@@ -51,6 +52,8 @@ def read_runs(cells: Iterable[Cell], metric: Metric, paths: Paths) -> list[Run]:
 
 
 def _read_run(cell: Cell, wanted: Wanted, paths: Paths) -> Run:
+    if lines := read_refusal(paths.data(cell.dataset.path)):
+        return Run(cell, "failed", "; ".join(lines), {})
     for path in failures(cell, paths):
         if note := read_failure(path):
             return Run(cell, "failed", note.reason, {})
