@@ -207,7 +207,7 @@ def test_replaced_files_are_noticed_without_records_of_snakemake(study: Study) -
     assert study.run("-n").returncode == 0
     text.write_text(json.dumps(content), encoding="utf-8")
     result = study.run("-n")
-    made = "results/data/main/english/single/labels.json"
+    made = "results/data/main/english/single/prepared.json"
     assert result.returncode == 1 and f"--forcerun {made}" in result.stderr
     assert "prepare_data main/english/single" in study.jobs("--forcerun", made)
 

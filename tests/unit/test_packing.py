@@ -13,6 +13,7 @@ from polysharp.config.study import Matrix, load_study
 from polysharp.core.files import write_json, write_text
 from polysharp.core.paths import Paths
 from polysharp.results.packing import JOB_SECONDS, arrange_jobs, write_jobs
+from polysharp.results.removed import notice_removed
 from tests.conftest import write_source
 from tests.unit.test_done import write_report
 
@@ -146,7 +147,9 @@ def test_a_cell_whose_results_are_removed_is_trained_again(folder: Path, paths: 
     (paths.run(job.cells[2].path) / "report.json").unlink()
     arrange_jobs(matrix, configuration, paths)  # in a process of a run, nothing is removed
     assert (paths.run(job.path) / "job.json").exists()
-    assert arrange_jobs(matrix, configuration, paths, new_run=True).jobs == run.jobs
+    again = arrange_jobs(matrix, configuration, paths, new_run=True)
+    assert again.jobs == run.jobs
+    notice_removed(again, paths)
     assert [one for one in run.jobs if not (paths.run(one.path) / "job.json").exists()] == [job]
 
 

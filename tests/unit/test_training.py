@@ -34,7 +34,7 @@ from polysharp.data.prepared import PreparedData
 from polysharp.evaluation.decisions import judge
 from polysharp.results.outcome import Outcome
 from polysharp.training import finetuning, steps
-from polysharp.training.batches import TextTokenizer, tokenize_splits
+from polysharp.training.batches import tokenize_splits
 from polysharp.training.features import probe_encoder
 from polysharp.training.finetuning import FineTuning
 from polysharp.training.hardware import accelerator, fingerprint
@@ -227,12 +227,12 @@ def test_the_state_before_training_is_the_probe(
     device: Accelerator,
 ) -> None:
     data, folder = small_data(label_type), tiny_model(architecture)
-    tokenizer = TextTokenizer(folder, ModelSettings(name="tiny", text_prefix="see: ", max_length=24))
+    model = PretrainedModel(folder, ModelSettings(name="tiny", text_prefix="see: ", max_length=24))
     probe_settings = ProbeSettings(inverse_regularisation=SETTINGS.inverse_regularisation)
     probe = probe_encoder(
-        folder,
-        tokenize_splits(data, tokenizer, None, 1),
-        tokenizer,
+        model.encoder(),
+        tokenize_splits(data, model.tokenizer, None, 1),
+        model.tokenizer,
         data.label_type,
         probe_settings,
         "macro_f1",

@@ -35,6 +35,7 @@ from polysharp.config.contents import older_results, study_contents
 from polysharp.config.study import load_study, predictions_of
 from polysharp.core.paths import PREPARED, Paths
 from polysharp.results.packing import arrange_jobs, write_jobs
+from polysharp.results.removed import notice_removed
 from polysharp.cluster.terminal import ProgressLines, read_log
 from polysharp.cluster.wrappers import cancel_what_is_left
 from polysharp.cluster.driver_files import end_in_order_on_hangup, register_driver, stop_submitting_on
@@ -78,6 +79,8 @@ if not workflow.configfiles:
 try:
     STUDY, MATRIX = load_study(config, BASES, workflow.configfiles, workflow.config_settings.config)
     MATRIX = arrange_jobs(MATRIX, STUDY, Paths(), workflow.is_main_process, slots(STUDY.threads))
+    if workflow.is_main_process:
+        notice_removed(MATRIX, Paths())
     # The content of files is a param of the rules that read them: Snakemake itself compares only times, and
     # knows no files of models. Jobs use the values found here, so that they decide as the driver does.
     CONTENTS = study_contents(MATRIX, look=workflow.is_main_process)
@@ -208,7 +211,7 @@ def data_of_job(wildcards):
 
 def data_of(wildcards):
     """Return what says that a job's data set is prepared."""
-    return prepared(dataset_of(wildcards))
+    return [prepared(dataset_of(wildcards))]
 
 
 def model_of(wildcards):

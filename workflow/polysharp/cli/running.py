@@ -19,6 +19,9 @@ from polysharp.cluster import driver, slurm
 from polysharp.config.checks import CHECKS, Finding
 from polysharp.core.errors import Interrupted, UserError
 from polysharp.core.failure_file import FailureNote, remove_failure, write_failure
+from polysharp.core.files import write_json
+from polysharp.core.refusal import read_refusal
+from polysharp.core.terms import counted
 from polysharp.training.lease import LeaseLost
 
 log = logging.getLogger("polysharp")
@@ -164,8 +167,7 @@ def make_cells(
 ) -> None:
     """Make the results of every cell of a command, write its receipt, and exit if one is not complete.
 
-    A cell that fails leaves the others alone, and has its own reason. Of several cells, those whose data
-    are refused are passed over: nothing can be trained there, and the others are not to wait for it.
+    A cell that fails leaves the others alone, and has its own reason.
 
     Parameters
     ----------
@@ -174,17 +176,12 @@ def make_cells(
     first
         Whether this is the process that writes.
     """
-    from polysharp.core.refusal import read_refusal
     from polysharp.results.completeness import read_report
     from polysharp.results.runs import write_receipt
     from polysharp.results.status import reached
 
-    cells, ends = [], []
-    for cell in places(arguments):
-        if lines := read_refusal(cell.folder(arguments.data)) if arguments.cells else []:
-            log.info("%s is passed over, as its data are refused: %s", cell.name, lines[0])
-            continue
-        cells.append(cell)
+    cells, ends = places(arguments), []
+    for cell in cells:
         failures = [cell.folder(arguments.failure)] if arguments.failure else []
         ends.append(attempt(partial(make, cell), failures))
         if ends[-1] == UNFINISHED or (ends[-1] and not alone):
@@ -195,8 +192,7 @@ def make_cells(
         return
     outputs = {cell.name: cell.folder(arguments.output) for cell in cells}
     reports = [report for folder in outputs.values() if (report := read_report(folder))]
-    if reports:
-        log.info("%s", reached([cell.seed for cell in cells], reports, arguments.metric))
+    log.info("%s", reached([cell.seed for cell in cells], reports, arguments.metric))
     if arguments.receipt:
         write_receipt(arguments.receipt, outputs)
 
@@ -204,7 +200,8 @@ def make_cells(
 def run_cells(main: Callable[[argparse.Namespace], None], arguments: argparse.Namespace) -> None:
     """Run a command that makes the results of several cells, as :func:`run_command` does.
 
-    What fails before the first cell is a failure of every cell.
+    What fails before the first cell is a failure of every cell. Of several cells, those whose data are
+    refused are passed over before anything is loaded.
     """
     name = str(arguments.output)
     failures = [arguments.failure] if arguments.failure else []
@@ -215,7 +212,22 @@ def run_cells(main: Callable[[argparse.Namespace], None], arguments: argparse.Na
     if found:
         name = found[0].name if len(found) == 1 else f"{found[0].name} and {len(found) - 1} more"
         failures = [place.folder(failure) for failure in failures for place in found]
-    run_command(main, arguments, name, failures)
+    run_command(lambda given: _of_accepted_data(main, given), arguments, name, failures)
+
+
+def _of_accepted_data(main: Callable[[argparse.Namespace], None], arguments: argparse.Namespace) -> None:
+    """Run `main` without the cells whose data are refused; if there are no others, write an empty receipt."""
+    if not arguments.cells:
+        return main(arguments)
+    cells = places(arguments)
+    accepted = [cell.name for cell in cells if not read_refusal(cell.folder(arguments.data))]
+    if refused := len(cells) - len(accepted):
+        log.info("passed over, as the data are refused: %s", counted(refused, "cell"))
+    arguments.cells = accepted
+    if accepted:
+        return main(arguments)
+    if arguments.receipt:
+        write_json(arguments.receipt, {"sha256": {}})
 
 
 def _unfinished() -> int:

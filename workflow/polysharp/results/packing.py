@@ -17,9 +17,9 @@ from polysharp.config.jobs import PACKED, Job, make_jobs
 from polysharp.config.settings import Configuration
 from polysharp.config.study import Cell, Matrix, from_arguments
 from polysharp.core.files import read_json, write_json
-from polysharp.core.paths import COSTS, RECEIPT, REPORT, Paths
-from polysharp.core.refusal import read_refusal
+from polysharp.core.paths import COSTS, Paths
 from polysharp.results.completeness import read_report, same_settings
+from polysharp.results.removed import is_complete
 
 JOB_SECONDS = 1800  # that a job lasts, if the number of cells is not configured
 SAMPLE = 20  # cells of a method whose costs are looked at
@@ -38,21 +38,17 @@ def arrange_jobs(
     Parameters
     ----------
     new_run
-        Whether a run begins: of the jobs written earlier, only the complete ones are kept. The receipt of a
-        job is removed if the results of one of its cells were removed: that cell is then trained again.
+        Whether a run begins: of the jobs written earlier, only the complete ones are kept.
     slots
         Number of jobs that run at the same time on this machine; None on a cluster.
     """
     written = _written(matrix, paths)
     if new_run:
-        written = [job for job in written if _is_complete(job, paths)]
+        written = [job for job in written if is_complete(job, paths)]
     known = {cell.path for job in written for cell in job.cells}
     left = [cell for cell in matrix.cells if cell.path not in known]
     sizes = _sizes(left, configuration, paths, slots) if new_run else {}
     new = make_jobs(left, configuration.in_one_job, len(configuration.seeds), sizes)
-    for job in new if new_run else ():
-        if job.cells[0].kind in PACKED and not _is_complete(job, paths):
-            (paths.run(job.path) / RECEIPT).unlink(missing_ok=True)
     place = {cell.path: number for number, cell in enumerate(matrix.cells)}
     return replace(matrix, jobs=tuple(sorted([*written, *new], key=lambda job: place[job.path])))
 
@@ -80,14 +76,6 @@ def _written(matrix: Matrix, paths: Paths) -> list[Job]:
 
 def _belong_together(cells: Sequence[Cell]) -> bool:
     return len(make_jobs(cells, len(cells), 1)) == 1
-
-
-def _is_complete(job: Job, paths: Paths) -> bool:
-    """Whether a job has a receipt, and each of its cells a report, or data that are refused."""
-    return (paths.run(job.path) / RECEIPT).is_file() and all(
-        (paths.run(cell.path) / REPORT).is_file() or read_refusal(paths.data(cell.dataset.path))
-        for cell in job.cells
-    )
 
 
 def _sizes(
