@@ -144,12 +144,17 @@ def test_a_cell_whose_results_are_removed_is_trained_again(folder: Path, paths: 
     write_jobs(run, paths)
     finish(run, paths, len(run.jobs))
     job = next(job for job in run.jobs if len(job.cells) == 4)
+    write_json(paths.results / "manifest.json", {})
     (paths.run(job.cells[2].path) / "report.json").unlink()
     arrange_jobs(matrix, configuration, paths)  # in a process of a run, nothing is removed
     assert (paths.run(job.path) / "job.json").exists()
     again = arrange_jobs(matrix, configuration, paths, new_run=True)
     assert again.jobs == run.jobs
+    for dataset in matrix.datasets:
+        for name in ("examples.parquet", "labels.json"):
+            write_text(paths.data(dataset.path) / name, "")
     notice_removed(again, paths)
+    assert not (paths.results / "manifest.json").exists()
     assert [one for one in run.jobs if not (paths.run(one.path) / "job.json").exists()] == [job]
 
 

@@ -10,12 +10,11 @@ from polysharp.config.checks import COLUMNS, PLACES, SUMMARY, as_row
 from polysharp.core.columns import CHECK
 from polysharp.core.failure_file import failure_file, read_failure
 from polysharp.core.files import read_json, write_json
-from polysharp.core.paths import Paths
+from polysharp.core.paths import CHECKED, Paths
 from polysharp.core.refusal import read_refusal
 from polysharp.core.terms import counted
 from polysharp.core.tsv import write_table
 
-CHECKED = "check.json"
 NAMES = ["task", "language", "label_type"]
 REFUSED = {
     "check": "refused",

@@ -17,7 +17,7 @@ from polysharp.config.settings import ModelSettings
 from polysharp.config.slugs import model_slug
 from polysharp.config.study import Cell, from_arguments, predictions_of
 from polysharp.core.files import expanded, read_json, sha256
-from polysharp.core.paths import IDENTITY, PREDICTIONS, RECEIPT, REPORT, Paths, prepared_files
+from polysharp.core.paths import IDENTITY, PREDICTIONS, REPORT, Paths, prepared_files
 from polysharp.core.terms import Kind, Metric
 
 # The keys of a report that must match the study, and the reason that is given if one does not.
@@ -62,10 +62,7 @@ def damage(folder: Path) -> str | None:
         return None
     for name in (REPORT, PREDICTIONS):
         if not (folder / name).is_file() or (name == REPORT and read_report(folder) is None):
-            return (
-                f"{folder / name} is damaged or missing; remove {folder} and every {RECEIPT} next to it, "
-                "and run the same command again"
-            )
+            return f"{folder / name} is damaged or missing; remove {folder}, and run the same command again"
     return None
 
 

@@ -17,9 +17,9 @@ from polysharp.config.jobs import PACKED, Job, make_jobs
 from polysharp.config.settings import Configuration
 from polysharp.config.study import Cell, Matrix, from_arguments
 from polysharp.core.files import read_json, write_json
-from polysharp.core.paths import COSTS, Paths
+from polysharp.core.paths import COSTS, RECEIPT, REPORT, Paths
+from polysharp.core.refusal import read_refusal
 from polysharp.results.completeness import read_report, same_settings
-from polysharp.results.removed import is_complete
 
 JOB_SECONDS = 1800  # that a job lasts, if the number of cells is not configured
 SAMPLE = 20  # cells of a method whose costs are looked at
@@ -42,7 +42,7 @@ def arrange_jobs(
     slots
         Number of jobs that run at the same time on this machine; None on a cluster.
     """
-    written = _written(matrix, paths)
+    written = written_jobs(matrix, paths)
     if new_run:
         written = [job for job in written if is_complete(job, paths)]
     known = {cell.path for job in written for cell in job.cells}
@@ -59,8 +59,8 @@ def write_jobs(matrix: Matrix, paths: Paths) -> None:
     write_json(paths.work / FILE, {"jobs": packed})
 
 
-def _written(matrix: Matrix, paths: Paths) -> list[Job]:
-    """Return the jobs that were written, without cells that have left the study or changed their model."""
+def written_jobs(matrix: Matrix, paths: Paths) -> list[Job]:
+    """Return the jobs of the last run, without cells that have left the study or changed their model."""
     try:
         content = read_json(paths.work / FILE)["jobs"]
     except (OSError, ValueError, KeyError):
@@ -72,6 +72,14 @@ def _written(matrix: Matrix, paths: Paths) -> list[Job]:
         if of_job:
             jobs += [Job(tuple(of_job))] if _belong_together(of_job) else []
     return jobs
+
+
+def is_complete(job: Job, paths: Paths) -> bool:
+    """Whether a job has a receipt, and each of its cells a report, or data that are refused."""
+    return (paths.run(job.path) / RECEIPT).is_file() and all(
+        (paths.run(cell.path) / REPORT).is_file() or read_refusal(paths.data(cell.dataset.path))
+        for cell in job.cells
+    )
 
 
 def _belong_together(cells: Sequence[Cell]) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from polysharp.config.slugs import hub_slug, model_slug
 from polysharp.config.study import Cell
 from polysharp.core.failure_file import failure_file, read_failure
-from polysharp.core.paths import RECEIPT, REPORT, Paths
+from polysharp.core.paths import REPORT, Paths
 from polysharp.core.refusal import read_refusal
 from polysharp.core.terms import Metric, counted
 from polysharp.results.completeness import Wanted, damage, read_report
@@ -69,10 +69,7 @@ def _read_run(cell: Cell, wanted: Wanted, paths: Paths) -> Run:
 
 def forget_cell(cell: str, paths: Paths) -> None:
     """Make a cell count as not trained, because its classifier is gone but needed."""
-    # Without its report the cell is not complete, and without their receipts its job is not either.
-    (paths.run(cell) / REPORT).unlink()
-    for receipt in paths.run(cell).parent.glob(f"*/{RECEIPT}"):
-        receipt.unlink()
+    (paths.run(cell) / REPORT).unlink()  # its job is not complete without it
 
 
 def best_on_validation(reports: Iterable[tuple[Key, Mapping[str, Any]]], metric: Metric) -> Key | None:
