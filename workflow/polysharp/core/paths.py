@@ -14,10 +14,8 @@ IDENTITY = "polysharp.json"  # of a prepared model: its name, revision and check
 REPORT, PREDICTIONS, HISTORY, COSTS = "report.json", "predictions.parquet", "history.jsonl", "costs.json"
 INNER = "0_Transformer"  # where older versions of sentence-transformers put the encoder
 ADDED = "added.json"  # which seeds are in the sum of weights behind a soup
-MANIFEST, CHECKED = (
-    "manifest.json",
-    "check.json",
-)  # only there if all cells are complete; if no data are refused
+MANIFEST = "manifest.json"  # only there if all cells are complete
+CHECKED = "check.json"  # only there if no data are refused
 RECEIPT = "job.json"  # the declared output of a job of several cells
 
 

@@ -13,9 +13,7 @@ from polysharp.results.packing import is_complete, written_jobs
 
 
 def notice_removed(matrix: Matrix, paths: Paths) -> None:
-    """Remove the records of results and data that were there when the tables were made, and no longer are."""
-    if not (paths.results / MANIFEST).is_file():
-        return  # what is missing is made anyway
+    """Remove the records of data and of the last run's results that are not there."""
     texts = [
         folder / PREPARED
         for folder in (paths.data(dataset.path) for dataset in matrix.datasets)
