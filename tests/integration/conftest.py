@@ -8,7 +8,7 @@ from tests.integration.study import Study, copy_study
 
 DATASETS = [("english", "single"), ("french", "multi")]
 # It starts from a random head, so that it is the epochs that decide; sam starts from the probe.
-LATE = {"base": "adamw", "head": "random", "learning_rate": 0.01, "head_learning_rate": 0.01}
+LATE = {"base": "adamw", "head": "random", "learning_rate": 0.005, "head_learning_rate": 0.02}
 METHODS = {"sam": None, "late": LATE, "probe": None, "tfidf": None}
 
 

@@ -123,6 +123,7 @@ class Study:
         }
         content: dict[str, object] = {
             "seeds": [1, 2],
+            "cells_per_job": 1,
             "methods": {"sam": None, "probe": None, "tfidf": None},
             "models": models,
             "training": {"epochs": 2, "learning_rate": 1e-3},

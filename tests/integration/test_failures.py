@@ -73,8 +73,8 @@ def test_results_that_were_damaged_since_are_named_with_what_to_do(study: Study)
     assert failed.returncode != 0 and "MissingOutputException" not in failed.stderr
     said = [line.partition("error: ")[2] for line in failed.stderr.splitlines() if "error: main/" in line]
     assert said == [
-        f"{cell}: results/runs/{cell}/{name} is damaged or missing; remove results/runs/{cell} and every "
-        "job.json next to it, and run the same command again"
+        f"{cell}: results/runs/{cell}/{name} is damaged or missing; remove results/runs/{cell}, "
+        "and run the same command again"
         for cell, name in damaged.items()
     ]
     missing = {row["reason"] for row in study.table("runs.tsv") if row["status"] == "missing"}
@@ -83,8 +83,6 @@ def test_results_that_were_damaged_since_are_named_with_what_to_do(study: Study)
 
     for cell in damaged:  # as it says
         rmtree(runs / cell)
-        for receipt in (runs / cell).parent.glob("*/job.json"):
-            receipt.unlink()
     study.completed("-c2")
     assert study.bytes_of_results() == before
 
@@ -173,9 +171,7 @@ def test_a_killed_training_is_shown_and_done_again(study: Study) -> None:
     log = study.folder / f"logs/runs/{cell}.log"
     log.unlink()
     rmtree(study.folder / "results/runs" / cell)
-    # Snakemake does not ask for a file again while everything made of it is there.
-    forced = study.command("-c1", "--forcerun", f"results/runs/{cell}/job.json")
-    command = [sys.executable, "-m", "snakemake", *forced]
+    command = [sys.executable, "-m", "snakemake", *study.command("-c1")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as run:
         deadline = time.monotonic() + 120
         while not log.exists():  # the trainer has begun, and loads its libraries

@@ -189,7 +189,7 @@ def test_what_files_contain_decides_and_not_their_times(study: Study) -> None:
     assert study.jobs() == AGGREGATION | english | of_model | {model, "merge_findings"}
     report = study.folder / "results/runs" / PATHS[0] / "probe/seed-0/report.json"
     before = json.loads(report.read_bytes())
-    study.completed("-c1", str(report.relative_to(study.folder)))
+    study.completed("-c1", str(report.with_name("job.json").relative_to(study.folder)))
     after = json.loads(report.read_bytes())
     assert after["model"]["sha256"] != before["model"]["sha256"]
     assert after["model"]["config_sha256"] == before["model"]["config_sha256"]
@@ -207,7 +207,7 @@ def test_replaced_files_are_noticed_without_records_of_snakemake(study: Study) -
     assert study.run("-n").returncode == 0
     text.write_text(json.dumps(content), encoding="utf-8")
     result = study.run("-n")
-    made = "results/data/main/english/single/labels.json"
+    made = "results/data/main/english/single/prepared.json"
     assert result.returncode == 1 and f"--forcerun {made}" in result.stderr
     assert "prepare_data main/english/single" in study.jobs("--forcerun", made)
 

@@ -38,7 +38,7 @@ def test_a_soup_is_the_same_however_its_seeds_came(tmp_path: Path) -> None:
     assert {seed for seed in after if after[seed] != before.get(seed)} == {"seed-3"}
     assert study.planned("-c2") == {}
     whole = Study.write(
-        tmp_path / "whole", [("english", "single")], methods=METHODS, seeds=[3, 1, 2], seeds_per_job=3
+        tmp_path / "whole", [("english", "single")], methods=METHODS, seeds=[3, 1, 2], cells_per_job=3
     )
     whole.completed("-c2")
     assert study.bytes_of_results() == whole.bytes_of_results()

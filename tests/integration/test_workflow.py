@@ -20,7 +20,7 @@ from tests.integration.study import PLAIN_DRY_RUN, ROOT, Study, copy_of_the_repo
 CELL = ["task", "language", "label_type", "method"]
 EXAMPLE = {
     "prepare_model": 2, "prepare_data": 6, "summarise_data": 6, "merge_findings": 1,
-    "finetune": 6, "probe": 6, "tfidf": 6, "select_best": 6, "merge_reports": 1, "draw_figures": 1,
+    "finetune": 6, "probe": 3, "tfidf": 2, "select_best": 6, "merge_reports": 1, "draw_figures": 1,
     "build_report": 1,
 }  # fmt: skip
 
@@ -63,7 +63,7 @@ def test_every_cell_and_data_set_leaves_its_files(finished: Study) -> None:
         assert (finished.folder / "logs/runs" / f"{path}.log").is_file()
     for language, label_type in DATASETS:
         folder = finished.folder / "results/data/main" / language / label_type
-        names = {"examples.parquet", "labels.json", "findings.tsv", "findings.json"}
+        names = {"examples.parquet", "labels.json", "prepared.json", "findings.tsv", "findings.json"}
         names |= {"summary.tsv", "summary.json", "summary.png"}
         assert {path.name for path in folder.iterdir()} == names
 

@@ -1,6 +1,6 @@
 """Many cells with a training that does nothing: what the workflow and Slurm themselves take.
 
-    python -m tests.slurm.scale --languages 200 --seeds 5 --seeds-per-job 1
+    python -m tests.slurm.scale --languages 200 --seeds 5 --cells-per-job 1
 
 Starts a cluster of its own, and prints the times of a dry run and of the run.
 """
@@ -22,7 +22,7 @@ from tests.integration.study import Study, copy_of_the_repository, copy_study, s
 from tests.slurm.cluster import Cluster, missing, running
 from tests.slurm.runs import DATASET, LONG, PROFILE, Driver, accounted, cell
 
-# In place of the command train: every seed's results are those of one real training.
+# In place of the command train: every cell's results are those of one real training.
 TRIVIAL = """
 import argparse, json, shutil
 from pathlib import Path
@@ -31,12 +31,13 @@ def run(argv):
     parser = argparse.ArgumentParser()
     for name in ("--output", "--work", "--receipt"):
         parser.add_argument(name)
-    parser.add_argument("--seeds", nargs="+", type=int)
+    parser.add_argument("--cells", nargs="+")
     arguments, _ = parser.parse_known_args(argv)
     done = Path(__file__).parent / "done"
-    for seed in arguments.seeds:
+    for cell in arguments.cells:
+        seed = int(cell.rpartition("-")[2])
         for kind, place in (("run", arguments.output), ("work", arguments.work)):
-            folder = Path(place.replace("{seed}", str(seed)))
+            folder = Path(place.replace("{cell}", cell))
             shutil.copytree(done / kind, folder, dirs_exist_ok=True)
             if kind == "run":
                 report = json.loads((folder / "report.json").read_text())
@@ -67,7 +68,7 @@ class Measured:
 
 
 def many_cells(
-    trained: Study, folder: Path, languages: int, seeds: int, seeds_per_job: int
+    trained: Study, folder: Path, languages: int, seeds: int, cells_per_job: int
 ) -> tuple[Study, Path]:
     """Return a study of so many languages and seeds, and a copy of the workflow that trains nothing.
 
@@ -88,7 +89,7 @@ def many_cells(
     content = yaml.safe_load(configuration.read_text())
     content |= {
         "seeds": list(range(1, seeds + 1)),
-        "seeds_per_job": seeds_per_job,
+        "cells_per_job": cells_per_job,
         "models": {"default": content["models"]["english"]},
     }
     configuration.write_text(yaml.safe_dump(content), encoding="utf-8")
@@ -121,7 +122,7 @@ def measure(cluster: Cluster, study: Study, snakefile: Path) -> Measured:
     )
 
 
-def main(languages: int, seeds: int, seeds_per_job: int) -> int:
+def main(languages: int, seeds: int, cells_per_job: int) -> int:
     """Start a cluster, measure, print, and return the exit status."""
     if reason := missing():
         print(f"error: {reason}", file=sys.stderr)
@@ -130,7 +131,7 @@ def main(languages: int, seeds: int, seeds_per_job: int) -> int:
     try:
         trained = Study.write(folder / "trained", [("english", "single")], **LONG)
         trained.completed("-c1")
-        study, snakefile = many_cells(trained, folder, languages, seeds, seeds_per_job)
+        study, snakefile = many_cells(trained, folder, languages, seeds, cells_per_job)
         with running(folder / "slurm") as cluster:
             measured = measure(cluster, study, snakefile)
     finally:
@@ -145,6 +146,6 @@ if __name__ == "__main__":
     )
     parser.add_argument("--languages", type=int, default=12, help="default: 12")
     parser.add_argument("--seeds", type=int, default=5, help="default: 5")
-    parser.add_argument("--seeds-per-job", type=int, default=1, help="default: 1")
+    parser.add_argument("--cells-per-job", type=int, default=1, help="default: 1")
     arguments = parser.parse_args()
-    sys.exit(main(arguments.languages, arguments.seeds, arguments.seeds_per_job))
+    sys.exit(main(arguments.languages, arguments.seeds, arguments.cells_per_job))

@@ -24,7 +24,7 @@ from polysharp.models.folder import read_identity
 from polysharp.results.runs import write_receipt
 from polysharp.training.cells import train_cell
 from polysharp.training.hardware import accelerator
-from polysharp.training.inputs import SharedTrainingInputs
+from polysharp.training.inputs import PretrainedModel, SharedTrainingInputs
 from polysharp.training.snapshots import StopRequest
 
 WRITES = {"os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.chmod", "os.utime"}
@@ -58,7 +58,9 @@ def train(model: Path, data: Path, folder: Path) -> None:
     settings = TrainingSettings(epochs=2, batch_size=20, dropout=0.1, inverse_regularisation=[0.1])
     reading = ModelSettings(name="tiny", max_length=24)
     device = accelerator("float32", 1)
-    inputs = SharedTrainingInputs(model, read_prepared(data), reading, settings, "macro_f1", device)
+    inputs = SharedTrainingInputs(
+        PretrainedModel(model, reading), read_prepared(data), settings, "macro_f1", device
+    )
     work, output = folder / "work", folder / "run"
     train_cell(inputs, read_identity(model), 1, output, work, StopRequest(), 0)
     write_receipt(output / "job.json", {1: output})

@@ -253,10 +253,11 @@ def test_data_and_a_baseline_by_their_commands(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     where, *errors = done.stderr.splitlines()
-    assert f"all findings: {tmp_path / 'findings.tsv'}" in where
+    assert f"all findings: {data / 'findings.tsv'}" in where
     assert errors and all("error: " in line for line in errors)
     assert "expected one label, as label_type is 'single'; or use 'multi'" in read_json(failure)["reason"]
-    assert not data.exists()
+    assert {path.name for path in data.iterdir()} == {"findings.json", "findings.tsv", "prepared.json"}
+    assert "; ".join(read_json(data / "prepared.json")["refused"]) == read_json(failure)["reason"]
 
     done = call("prepare-data", "--source", source, "--label-type", "multi", *common, data)
     assert (done.returncode, failure.exists()) == (0, False)

@@ -147,7 +147,7 @@ def test_of_a_model_what_it_is_read_from_counts(tmp_path: Path) -> None:
 
 def test_without_records_of_snakemake_times_say_what_may_be_old(matrix: Matrix) -> None:
     model = f"models/{model_slug(matrix.datasets[0].model)}/polysharp.json"
-    data = "results/data/main/english/single/labels.json"
+    data = "results/data/main/english/single/prepared.json"
     outside = "results/runs/main/english/single/gpt/seed-0/report.json"
     assert older_results(matrix) == []  # nothing is made yet
     for result in (data, model, outside):

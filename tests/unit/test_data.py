@@ -45,7 +45,13 @@ def test_what_is_stored_is_what_was_given(label_type: str, tmp_path: Path) -> No
 def test_storing_twice_gives_the_same_bytes(label_type: str, tmp_path: Path) -> None:
     source = write_source(tmp_path / "in", make_texts(label_type))
     one, two = prepare(source, label_type, tmp_path / "one"), prepare(source, label_type, tmp_path / "two")
-    assert sorted(one) == ["examples.parquet", "findings.json", "findings.tsv", "labels.json"]
+    assert sorted(one) == [
+        "examples.parquet",
+        "findings.json",
+        "findings.tsv",
+        "labels.json",
+        "prepared.json",
+    ]
     assert one == two
     assert prepare(source, label_type, tmp_path / "one") == one  # over what is there
 

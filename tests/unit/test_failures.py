@@ -17,7 +17,7 @@ from tests.conftest import write_command, write_source
 STUDY = {
     "seeds": [1, 2, 3],
     "methods": {"sam": None, "tfidf": None},
-    "seeds_per_job": 2,
+    "cells_per_job": 2,
     "datasets": "sheet.tsv",
 }
 

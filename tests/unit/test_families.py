@@ -25,7 +25,7 @@ from polysharp.models.folder import read_identity, read_positions
 from polysharp.models.prepare import prepare_model
 from polysharp.reporting.selection import select_best
 from polysharp.training.cells import train_cell
-from polysharp.training.inputs import SharedTrainingInputs
+from polysharp.training.inputs import PretrainedModel, SharedTrainingInputs
 from polysharp.training.snapshots import StopRequest
 from tests import warm
 from tests.conftest import ROOT, make_texts, write_source
@@ -98,7 +98,9 @@ def test_a_family_goes_the_whole_way(
 
     def train(folder: Path, stop: StopRequest) -> Paths:
         paths = Paths(folder / "results", folder / "work")
-        inputs = SharedTrainingInputs(model, read_prepared(data), reading, SETTINGS, "macro_f1", device)
+        inputs = SharedTrainingInputs(
+            PretrainedModel(model, reading), read_prepared(data), SETTINGS, "macro_f1", device
+        )
         work = paths.checkpoint(CELL).parent
         train_cell(inputs, identity, 1, paths.run(CELL), work, stop, 0.0)
         return paths

@@ -56,7 +56,7 @@ def test_the_commented_defaults_are_the_defaults() -> None:
 
 def test_every_key_of_the_example_is_explained() -> None:
     lines = (ROOT / "config/config.yaml").read_text().splitlines()
-    for key in Configuration.model_fields:
+    for key in Configuration.model_fields.keys() - {"seeds_per_job"}:  # a former name
         number = next((n for n, line in enumerate(lines) if re.match(rf"#?\s?{key}:", line)), None)
         assert number is not None, f"{key} is not in config/config.yaml"
         assert lines[number - 1].startswith("#"), f"no comment above {key}"

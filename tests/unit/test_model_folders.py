@@ -27,7 +27,7 @@ from polysharp.models import prepare
 from polysharp.models.classifier import PooledClassifierConfig, from_encoder
 from polysharp.models.folder import read_identity, read_positions
 from polysharp.models.prepare import prepare_model
-from polysharp.training.inputs import load_classifier
+from polysharp.training.inputs import PretrainedModel
 from tests.tiny_models import write_tiny_model
 from tests.unit.conftest import TEXTS
 
@@ -174,7 +174,8 @@ def test_what_an_earlier_version_prepared_incomplete_is_not_trained(
         source, lambda weights: {k: v for k, v in weights.items() if "1.output.dense.bias" not in k}
     )
     with pytest.raises(UserError, match=re.escape("(encoder.layer.1.output.dense.bias)")):
-        load_classifier(source, ModelSettings(name="tiny", pooling=pooling), small_data("single"), None)
+        model = PretrainedModel(source, ModelSettings(name="tiny", pooling=pooling))
+        model.classifier(small_data("single"), None)
 
 
 # --- Padding ---------------------------------------------------------------------------------------

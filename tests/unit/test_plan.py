@@ -17,7 +17,7 @@ from tests.unit.test_done import write_report
 STUDY = {
     "datasets": "sheet.tsv",
     "seeds": [1, 2, 3],
-    "seeds_per_job": 2,
+    "cells_per_job": 2,
     "methods": {"sam": None, "adamw": None, "tfidf": None},
     "models": {"default": {"name": "some/model"}},
 }
@@ -45,7 +45,7 @@ def finish(matrix: Matrix, paths: Paths, name: str, seconds: float) -> None:
 def test_without_anything_nothing_is_promised(matrix: Matrix, paths: Paths) -> None:
     plan = make_plan(matrix, "macro_f1", paths)
     counts = [(m.method, m.cells, m.left, m.jobs, m.seconds) for m in plan.methods]
-    assert counts == [("sam", 6, 6, 4, None), ("adamw", 6, 6, 4, None), ("tfidf", 2, 2, 2, None)]
+    assert counts == [("sam", 6, 6, 3, None), ("adamw", 6, 6, 3, None), ("tfidf", 2, 2, 1, None)]
     assert plan.longest_seconds is None and plan.disk_bytes is None
     assert plan.unknown_models == ["some/model"]
     text = "\n".join(lines(plan, 2))
@@ -59,13 +59,13 @@ def test_estimates_come_from_the_nearest_cells(matrix: Matrix, paths: Paths) -> 
     plan = make_plan(matrix, "macro_f1", paths)
     sam, adamw, tfidf = plan.methods
     # One more in English at 200 s, and, for want of any in French, three there at the method's mean.
-    assert (sam.left, sam.jobs, sam.seconds) == (4, 3, 800)
+    assert (sam.left, sam.jobs, sam.seconds) == (4, 2, 800)
     assert (adamw.left, adamw.seconds, adamw.estimated_by) == (6, 1200, "from methods of the same kind")
     assert (tfidf.left, tfidf.jobs, tfidf.seconds) == (1, 1, 10)
     assert plan.longest is not None and len(plan.longest.cells) == 2 and plan.longest_seconds == 400
     text = "\n".join(lines(plan, 2))
     assert "fine-tuning: 0.6 hours on a GPU" in text
-    assert "(2 seeds): about 7 minutes; its time limit on Slurm is 120 minutes" in text
+    assert "(2 cells): about 7 minutes; its time limit on Slurm is 120 minutes" in text
 
 
 def test_cells_of_other_settings_are_left(matrix: Matrix, paths: Paths, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from polysharp.data.prepared import read_prepared
 from polysharp.models.prepare import prepare_model
 from polysharp.training.batches import training_batches
 from polysharp.training.finetuning import FineTuning
-from polysharp.training.inputs import SharedTrainingInputs
+from polysharp.training.inputs import PretrainedModel, SharedTrainingInputs
 from tests import warm
 from tests.conftest import ROOT
 from tests.unit.test_training import in_float64
@@ -102,7 +102,12 @@ def prepare(model: Path, data: Path, changes: dict[str, Any], device: Accelerato
     settings = TrainingSettings.model_validate(SETTINGS | changes)
     reading = ModelSettings(name="tiny", max_length=24)
     return in_float64(
-        FineTuning(SharedTrainingInputs(model, read_prepared(data), reading, settings, "macro_f1", device), 1)
+        FineTuning(
+            SharedTrainingInputs(
+                PretrainedModel(model, reading), read_prepared(data), settings, "macro_f1", device
+            ),
+            1,
+        )
     )
 
 

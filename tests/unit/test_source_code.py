@@ -18,6 +18,7 @@ OTHERS = {
     "polysharp.config",
     "polysharp.config.checking",  # the values of settings are part of a snapshot's identity
     "polysharp.config.checks",
+    "polysharp.config.jobs",
     "polysharp.config.messages",
     "polysharp.config.packages",
     "polysharp.config.published",
@@ -31,6 +32,7 @@ OTHERS = {
     "polysharp.core.failure_file",
     "polysharp.core.files",
     "polysharp.core.paths",
+    "polysharp.core.refusal",
     "polysharp.core.terms",
     "polysharp.data",
     "polysharp.evaluation",

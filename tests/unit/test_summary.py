@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from shutil import copytree
@@ -14,7 +15,7 @@ from polysharp.config.sources import Source
 from polysharp.core.files import read_json, write_json
 from polysharp.core.paths import Paths
 from polysharp.data.overview import write_overview
-from polysharp.data.preparation import RefusedData, prepare_data, write_findings
+from polysharp.data.preparation import RefusedData, prepare_data, record_refusal
 from polysharp.data.prepared import read_prepared
 from polysharp.models.prepare import prepare_model
 from polysharp.reporting.summary import summarise, write_summary
@@ -199,15 +200,14 @@ def test_what_was_found_in_data_that_were_refused_is_shown_by_check(tmp_path: Pa
     texts["train"]["Text"][3] = texts["train"]["Text"][4]
     texts["train"]["Labels"][3] = texts["train"]["Labels"][4]
     texts["train"]["Labels"][7] = ""
-    work = paths.work / "data" / path("german")
+    folder = paths.data(path("german"))
     with pytest.raises(RefusedData) as refused:
-        prepare_data(Source(str(write_source(tmp_path / "german", texts))), "single", {}, 0, tmp_path / "out")
-    write_findings(refused.value.findings, work)
-    write_json(work / "failure.json", {"reason": "; ".join(refused.value.lines)})
-    write_overview({path("german"): []}, paths)
+        prepare_data(Source(str(write_source(tmp_path / "german", texts))), "single", {}, 0, folder)
+    record_refusal(refused.value, folder)
+    assert write_overview({path("german"): []}, paths).refused == [path("german")]
     found = [(r["severity"], r["check"], r["count"]) for r in rows(paths.results / "check.tsv")]
     assert found == [("error", "labels", "1"), ("warning", "copy", "1")]
-    (work / "failure.json").unlink()
+    shutil.rmtree(folder)
     assert write_overview({path("german"): []}, paths).unchecked == [path("german")]
 
 

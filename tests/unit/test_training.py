@@ -34,11 +34,11 @@ from polysharp.data.prepared import PreparedData
 from polysharp.evaluation.decisions import judge
 from polysharp.results.outcome import Outcome
 from polysharp.training import finetuning, steps
-from polysharp.training.batches import TextTokenizer, tokenize_splits
+from polysharp.training.batches import tokenize_splits
 from polysharp.training.features import probe_encoder
 from polysharp.training.finetuning import FineTuning
 from polysharp.training.hardware import accelerator, fingerprint
-from polysharp.training.inputs import SharedTrainingInputs
+from polysharp.training.inputs import PretrainedModel, SharedTrainingInputs
 from polysharp.training.optimisation import make_loss, make_optimizer, make_schedule
 from polysharp.training.snapshots import Snapshots
 
@@ -87,7 +87,10 @@ class Trainer:
     ) -> FineTuning:
         model = ModelSettings(name="tiny", pooling=pooling, text_prefix="see: ", max_length=24)
         folder = self.tiny_model(architecture)
-        return FineTuning(SharedTrainingInputs(folder, data, model, settings, "macro_f1", self.device), seed)
+        return FineTuning(
+            SharedTrainingInputs(PretrainedModel(folder, model), data, settings, "macro_f1", self.device),
+            seed,
+        )
 
     def __call__(self, *arguments: Any, snapshots: Snapshots | None = None, **keywords: Any) -> Trained:
         run = self.prepare(*arguments, **keywords)
@@ -224,12 +227,12 @@ def test_the_state_before_training_is_the_probe(
     device: Accelerator,
 ) -> None:
     data, folder = small_data(label_type), tiny_model(architecture)
-    tokenizer = TextTokenizer(folder, ModelSettings(name="tiny", text_prefix="see: ", max_length=24))
+    model = PretrainedModel(folder, ModelSettings(name="tiny", text_prefix="see: ", max_length=24))
     probe_settings = ProbeSettings(inverse_regularisation=SETTINGS.inverse_regularisation)
     probe = probe_encoder(
-        folder,
-        tokenize_splits(data, tokenizer, None, 1),
-        tokenizer,
+        model.encoder(),
+        tokenize_splits(data, model.tokenizer, None, 1),
+        model.tokenizer,
         data.label_type,
         probe_settings,
         "macro_f1",
@@ -339,7 +342,11 @@ def test_neither_embeddings_nor_norms_nor_biases_decay(
     model = ModelSettings(name="tiny")
     run = FineTuning(
         SharedTrainingInputs(
-            tiny_model("xlm-roberta"), small_data("single"), model, SETTINGS, "macro_f1", device
+            PretrainedModel(tiny_model("xlm-roberta"), model),
+            small_data("single"),
+            SETTINGS,
+            "macro_f1",
+            device,
         ),
         1,
     )

@@ -33,7 +33,9 @@ from polysharp.core.errors import UserError
 from polysharp.core.failure_file import failure_file, remove_failures
 from polysharp.config.contents import older_results, study_contents
 from polysharp.config.study import load_study, predictions_of
-from polysharp.core.paths import Paths, prepared_files
+from polysharp.core.paths import PREPARED, Paths
+from polysharp.results.packing import arrange_jobs, write_jobs
+from polysharp.results.removed import notice_removed
 from polysharp.cluster.terminal import ProgressLines, read_log
 from polysharp.cluster.wrappers import cancel_what_is_left
 from polysharp.cluster.driver_files import end_in_order_on_hangup, register_driver, stop_submitting_on
@@ -56,6 +58,13 @@ if workflow.is_main_process:
             print(line, file=sys.stderr)
         atexit.register(locks.put_back, Path.cwd())  # by then Snakemake has left the study's folder
 
+
+def slots(threads):
+    """Return how many jobs run at the same time on this machine; None on a cluster."""
+    resources = workflow.resource_settings
+    return None if resources.nodes else max(1, (resources.cores or 1) // threads)
+
+
 # A file given by --configfile replaces the example: merging would mix the methods of both.
 # Relative paths are looked for in the folder where Snakemake runs, then in the one that has this workflow.
 BASES = [Path(), WORKFLOW.parent]
@@ -69,6 +78,9 @@ if not workflow.configfiles:
 
 try:
     STUDY, MATRIX = load_study(config, BASES, workflow.configfiles, workflow.config_settings.config)
+    MATRIX = arrange_jobs(MATRIX, STUDY, Paths(), workflow.is_main_process, slots(STUDY.threads))
+    if workflow.is_main_process:
+        notice_removed(MATRIX, Paths())
     # The content of files is a param of the rules that read them: Snakemake itself compares only times, and
     # knows no files of models. Jobs use the values found here, so that they decide as the driver does.
     CONTENTS = study_contents(MATRIX, look=workflow.is_main_process)
@@ -133,7 +145,7 @@ def dataset_of(wildcards):
 
 
 def job_of(wildcards):
-    """Return the job that trains a cell, and perhaps further seeds of it."""
+    """Return the job that is named after a cell, which may have further ones."""
     return JOBS[f"{dataset_of(wildcards).path}/{wildcards.method}/seed-{wildcards.seed}"]
 
 
@@ -159,10 +171,16 @@ def settings_of(wildcards):
     return job_of(wildcards).cells[0].settings
 
 
+def cells_of(wildcards):
+    """Return the paths of a job's cells."""
+    return [cell.path for cell in job_of(wildcards).cells]
+
+
 def soups_of(wildcards):
     """Return the sums that need the weights of a job's cells, as arguments of the command."""
-    cells = {cell.path for cell in job_of(wildcards).cells}
-    sums = [str(Paths().weight_sum(soup.path)) for soup in MATRIX.cells if cells & set(soup.averaged)]
+    first = job_of(wildcards).cells[0]
+    soups = [soup for soup in MATRIX.of(first.dataset) if first.path in soup.averaged]
+    sums = [str(Paths().weight_sum(soup.path.replace(soup.dataset.path, "{dataset}", 1))) for soup in soups]
     return ["--soups", *sums] if sums else []
 
 
@@ -173,8 +191,9 @@ def averaged_jobs_of(wildcards):
 
 
 def prepared(dataset):
-    """Return the prepared files of a data set."""
-    return [str(path) for path in prepared_files(Paths().data(dataset.path))]
+    """Return what says that a data set is prepared, or refused. Training depends on it, and not on the texts:
+    a refused data set does not hold back the others of a job."""
+    return str(Paths().data(dataset.path) / PREPARED)
 
 
 def needed(path):
@@ -185,9 +204,14 @@ def needed(path):
     return f"{path}={','.join(folders)}"
 
 
+def data_of_job(wildcards):
+    """Return what says that the data sets of a job's cells are prepared."""
+    return [*map(prepared, dict.fromkeys(cell.dataset for cell in job_of(wildcards).cells))]
+
+
 def data_of(wildcards):
-    """Return the prepared files of a job's data set."""
-    return prepared(dataset_of(wildcards))
+    """Return what says that a job's data set is prepared."""
+    return [prepared(dataset_of(wildcards))]
 
 
 def model_of(wildcards):

@@ -19,8 +19,9 @@ def alone(target):
 onstart:
     if not alone("partial"):
         driver.start(driver.process_here(), held_locks())
+        write_jobs(MATRIX, Paths())
         # Reasons of an earlier run: they may have been fixed since; what is still wrong is reported again.
-        for step in ("data", "models", "sources"):
+        for step in ("models", "sources"):
             remove_failures(step)
         stop_submitting_on(signal.SIGTERM)
         settings = workflow.executor_settings  # not known yet while this file is read

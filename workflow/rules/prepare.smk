@@ -61,8 +61,7 @@ rule prepare_data:
     input:
         files_of,
     output:
-        "results/data/{task}/{language}/{label_type}/examples.parquet",
-        "results/data/{task}/{language}/{label_type}/labels.json",
+        "results/data/{task}/{language}/{label_type}/prepared.json",
         "results/data/{task}/{language}/{label_type}/findings.tsv",
         "results/data/{task}/{language}/{label_type}/findings.json",
     log:
@@ -79,7 +78,7 @@ rule prepare_data:
             [f"--split-seed={STUDY.split_seed}"] if dataset_of(wildcards).source.shares else []
         ),
     shell:
-        "exec python -P -m polysharp prepare-data {params.source:q} --label-type {wildcards.label_type}"
+        "exec python -P -m polysharp prepare-data --tolerate-refusal {params.source:q} --label-type {wildcards.label_type}"
         " --language {wildcards.language} {params.severities:q} {params.seed:q}"
         " --output results/data/{wildcards.task}/{wildcards.language}/{wildcards.label_type}"
         f" --failure {DATA_FAILURE}"

@@ -11,10 +11,11 @@ localrules:
 rule select_best:
     input:
         data=data_of,
+        summary="results/data/{task}/{language}/{label_type}/summary.json",  # not there if data are refused
         reports=lambda wildcards: [
             output
             for job, output in TRAINED.items()
-            if job.cells[0].dataset == dataset_of(wildcards) and job.cells[0].has_checkpoint
+            if any(cell.has_checkpoint and cell.dataset == dataset_of(wildcards) for cell in job.cells)
         ],
     output:
         expand(

@@ -1,11 +1,11 @@
-# One cell: a data set, a method, a seed. A job of fine-tuning may train several seeds.
-# A method from outside trains nothing: its predictions are read.
+# Cells: a data set, a method, a seed. A job of fine-tuning, probe or tfidf may train several, one after the
+# other: it has the name of the first. A method from outside trains nothing: its predictions are read.
 #
 # Inputs:  results/data/{task}/{language}/{label_type}/, models/{model}/
 # Outputs: results/runs/{task}/{language}/{label_type}/{method}/seed-{seed}/
 # Also:    work/runs/.../checkpoint and snapshots, which a failed job must not lose: they are not declared as
-#          outputs, as Snakemake deletes those of a failed job. For the same reason fine-tuning declares a
-#          receipt instead of results: one seed may fail.
+#          outputs, as Snakemake deletes those of a failed job. For the same reason a job that may have
+#          several cells declares a receipt instead of results: one cell may fail.
 
 
 localrules:
@@ -13,7 +13,12 @@ localrules:
 
 
 CELL = "{task}/{language}/{label_type}/{method}/seed-{seed}"
-FAILURE, SEED_FAILURE = failure_file("runs/{params.cell}"), failure_file("runs/{params.cells:q}")
+FAILURE = failure_file("runs/{params.cell}")
+# In the folders of a command with --cells, {cell} stands for the cell and {dataset} for its data set.
+CELLS = (
+    " --cells {params.cells} --data 'results/data/{{dataset}}' --output 'results/runs/{{cell}}'"
+    " --receipt {output.receipt:q} --failure 'work/runs/{{cell}}/failure.json'"
+)
 RUN_FILES = expand(
     "results/runs/{cell}/{name}",
     cell=CELL,
@@ -23,7 +28,7 @@ RUN_FILES = expand(
 
 rule finetune:
     input:
-        data=data_of,
+        data=data_of_job,
         model=model_of,
     output:
         receipt=f"results/runs/{CELL}/job.json",
@@ -40,8 +45,7 @@ rule finetune:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: job_of(wildcards).minutes * attempt,
     params:
-        cells=lambda wildcards: f"{dataset_of(wildcards).path}/{wildcards.method}/seed-{{seed}}",
-        seeds=lambda wildcards: [cell.seed for cell in job_of(wildcards).cells],
+        cells=cells_of,
         soups=soups_of,
         settings=settings_of,
         metric=STUDY.selection_metric,
@@ -50,13 +54,11 @@ rule finetune:
         torch_threads=STUDY.threads,
     shell:
         "export HF_HUB_OFFLINE=1; "
-        "exec python -P -m polysharp train --data $(dirname {input.data[0]:q}) --model $(dirname {input.model[0]:q})"
-        " --seeds {params.seeds} --study-seeds $POLYSHARP_SEEDS --metric {params.metric} --threads {params.torch_threads} --pooling {params.pooling}"
-        " {params.reading:q} --snapshot-seconds $POLYSHARP_SNAPSHOT_SECONDS --set {params.settings:q}"
-        " {params.soups:q}"
-        " --output results/runs/{params.cells:q} --work work/runs/{params.cells:q} --receipt {output.receipt:q}"
-        f" --failure {SEED_FAILURE}"
-        " --log {log:q}"
+        "exec python -P -m polysharp train --model $(dirname {input.model[0]:q})"
+        f"{CELLS} --work 'work/runs/{{{{cell}}}}'"
+        " --study-seeds $POLYSHARP_SEEDS --metric {params.metric} --threads {params.torch_threads}"
+        " --pooling {params.pooling} {params.reading:q} --set {params.settings:q} {params.soups:q}"
+        " --snapshot-seconds $POLYSHARP_SNAPSHOT_SECONDS --log {log:q}"
 
 
 # One classifier with the mean of the weights of all seeds of a method. It runs as soon as they are trained,
@@ -98,10 +100,10 @@ rule soup:
 
 rule probe:
     input:
-        data=data_of,
+        data=data_of_job,
         model=model_of,
     output:
-        RUN_FILES,
+        receipt=f"results/runs/{CELL}/job.json",
     log:
         f"logs/runs/{CELL}.log",
     benchmark:
@@ -115,27 +117,24 @@ rule probe:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
-        cell=lambda wildcards: job_of(wildcards).path,
+        cells=cells_of,
         settings=settings_of,
         metric=STUDY.selection_metric,
         reading=reading_of,
         torch_threads=STUDY.threads,
     shell:
         "export HF_HUB_OFFLINE=1; "
-        "exec python -P -m polysharp train-probe --data $(dirname {input.data[0]:q})"
-        " --model $(dirname {input.model[0]:q})"
-        " --seed {wildcards.seed} --metric {params.metric} --threads {params.torch_threads}"
-        " {params.reading:q} --set {params.settings:q}"
-        " --output results/runs/{params.cell}"
-        f" --failure {FAILURE}"
+        "exec python -P -m polysharp train-probe --model $(dirname {input.model[0]:q})"
+        f"{CELLS}"
+        " --metric {params.metric} --threads {params.torch_threads} {params.reading:q} --set {params.settings:q}"
         " --log {log:q}"
 
 
 rule tfidf:
     input:
-        data=data_of,
+        data=data_of_job,
     output:
-        RUN_FILES,
+        receipt=f"results/runs/{CELL}/job.json",
     log:
         f"logs/runs/{CELL}.log",
     benchmark:
@@ -149,17 +148,14 @@ rule tfidf:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
-        cell=lambda wildcards: job_of(wildcards).path,
+        cells=cells_of,
         settings=settings_of,
         metric=STUDY.selection_metric,
         kernel_threads=STUDY.threads,
     shell:
-        "exec python -P -m polysharp train-tfidf --data $(dirname {input.data[0]:q})"
-        " --seed {wildcards.seed} --metric {params.metric} --threads {params.kernel_threads}"
-        " --set {params.settings:q}"
-        " --output results/runs/{params.cell}"
-        f" --failure {FAILURE}"
-        " --log {log:q}"
+        "exec python -P -m polysharp train-tfidf"
+        f"{CELLS}"
+        " --metric {params.metric} --threads {params.kernel_threads} --set {params.settings:q} --log {log:q}"
 
 
 rule outside:

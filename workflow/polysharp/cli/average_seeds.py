@@ -34,7 +34,7 @@ def main(arguments: argparse.Namespace) -> None:
         from polysharp.training.cells import keep_best_checkpoints
         from polysharp.training.costs import Costs
         from polysharp.training.hardware import accelerator, fingerprint
-        from polysharp.training.inputs import SharedTrainingInputs, save_classifier
+        from polysharp.training.inputs import PretrainedModel, SharedTrainingInputs, save_classifier
         from polysharp.training.soup import average_seeds, evaluate
 
     costs, paths, cell, first = Costs(), Paths(), arguments.cell, arguments.of[0]
@@ -43,9 +43,8 @@ def main(arguments: argparse.Namespace) -> None:
     reading = ModelSettings(
         name=str(arguments.model), text_prefix=arguments.text_prefix, max_length=arguments.max_length
     )
-    inputs = SharedTrainingInputs(
-        arguments.model, data, reading, TrainingSettings(), arguments.metric, device
-    )
+    pretrained = PretrainedModel(arguments.model, reading)
+    inputs = SharedTrainingInputs(pretrained, data, TrainingSettings(), arguments.metric, device)
     model = average_seeds(inputs, arguments.of, paths.weight_sum(cell), paths)
     outcome = evaluate(model, inputs, len(arguments.of))
     save_classifier(model, inputs.tokenizer, outcome.decision.thresholds, paths.checkpoint(cell))
@@ -60,9 +59,8 @@ def main(arguments: argparse.Namespace) -> None:
     }
     write_run(paths.run(cell), data, outcome, about, costs.as_dict())
     seeds = [int(one.rpartition("-")[2]) for one in arguments.of]
-    output = paths.run(first).with_name("seed-{seed}")
-    work = paths.checkpoint(first).parent.with_name("seed-{seed}")
-    keep_best_checkpoints(output, work, seeds[0], seeds, arguments.metric, [paths.weight_sum(cell)])
+    work = paths.checkpoint(first).parent
+    keep_best_checkpoints(paths.run(first), work, seeds, arguments.metric, [paths.weight_sum(cell)])
 
 
 def run(argv: Sequence[str]) -> None:

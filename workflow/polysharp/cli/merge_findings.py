@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from polysharp.cli.options import command_parser
 from polysharp.cli.running import run_command
+from polysharp.core.errors import UserError
 
 log = logging.getLogger("polysharp.merge_findings")
 
@@ -33,6 +34,8 @@ def main(arguments: argparse.Namespace) -> None:
     for line in found.lines():
         log.warning("%s", line)
     log.info("%s: %s", Paths().results / CHECK.file, found)
+    if found.refused:
+        raise UserError(f"refused: {', '.join(found.refused)}; {Paths().results / CHECK.file} says why")
 
 
 def run(argv: Sequence[str]) -> None:

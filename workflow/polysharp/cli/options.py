@@ -1,6 +1,8 @@
 """Options that several commands share."""
 
 import argparse
+import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
@@ -8,9 +10,10 @@ import yaml
 
 from polysharp.config.checks import CHECK_NAMES, Severity
 from polysharp.config.defaults import explain_settings
+from polysharp.config.jobs import PACKED
 from polysharp.config.settings import Configuration
 from polysharp.config.study import Matrix, load_study
-from polysharp.core.errors import nearest
+from polysharp.core.errors import UserError, nearest
 from polysharp.core.terms import Kind, Metric
 
 
@@ -39,6 +42,8 @@ def cell_parser(name: str, description: str | None, kind: Kind) -> argparse.Argu
         "--data", type=Path, required=True, metavar="FOLDER", help="data set folder made by prepare-data"
     )
     parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="folder for the results")
+    if kind in PACKED:
+        _add_cells_options(parser)
     parser.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
     parser.add_argument("--threads", type=int, default=1, help="processor threads on CPU (default: 1)")
     add_metric_option(parser)
@@ -46,6 +51,63 @@ def cell_parser(name: str, description: str | None, kind: Kind) -> argparse.Argu
         "--set", nargs="*", default=[], metavar="KEY=VALUE", dest="settings", help="settings, listed below"
     )
     return parser
+
+
+def _add_cells_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of commands that can make the results of several cells."""
+    parser.add_argument(
+        "--cells",
+        nargs="+",
+        metavar="PATH",
+        help="several cells, as task/language/label_type/method/seed-n, not --seed: in folders, {cell} "
+        "stands for this path, and {dataset} for task/language/label_type. If a cell fails, the others are "
+        "still made",
+    )
+    parser.add_argument(
+        "--receipt",
+        type=Path,
+        metavar="FILE",
+        help="file to write when all cells are complete, with the SHA-256 of their reports",
+    )
+
+
+@dataclass(frozen=True)
+class Place:
+    """A cell that a command makes: its name in messages, its seed, and the options with their folders."""
+
+    name: str
+    seed: int
+    _cell: str | None
+
+    def folder(self, given: Path) -> Path:
+        """Return the folder of this cell that an option gives."""
+        if self._cell is None:
+            return given
+        dataset = self._cell.rsplit("/", 2)[0]
+        return Path(str(given).replace("{cell}", self._cell).replace("{dataset}", dataset))
+
+
+def places(arguments: argparse.Namespace) -> list[Place]:
+    """Return the cells that a command is to make.
+
+    Raises
+    ------
+    UserError
+        When several cells would share a folder, or a path is not that of a cell.
+    """
+    if not arguments.cells:
+        return [Place(str(arguments.output), arguments.seed, None)]
+    found = []
+    for cell in arguments.cells:
+        match = re.fullmatch(r"(?:[\w-]+/){4}seed-(\d+)", cell)
+        if match is None:
+            raise UserError(f"--cells {cell}: expected task/language/label_type/method/seed-n")
+        found.append(Place(cell, int(match[1]), cell))
+    for name in ("output", "work"):
+        given = str(getattr(arguments, name, "{cell}"))
+        if len(found) > 1 and "{cell}" not in given:
+            raise UserError(f"--{name} {given}: expected {{cell}} in it, with several cells")
+    return found
 
 
 def add_metric_option(parser: argparse.ArgumentParser) -> None:
@@ -75,7 +137,11 @@ def add_study_options(parser: argparse.ArgumentParser) -> None:
 
 def read_study(arguments: argparse.Namespace) -> tuple[Configuration, Matrix]:
     """Return the configuration and matrix given by the options of :func:`add_study_options`."""
-    return load_study(yaml.safe_load(arguments.config), arguments.base or [Path()])
+    from polysharp.core.paths import Paths
+    from polysharp.results.packing import arrange_jobs
+
+    configuration, matrix = load_study(yaml.safe_load(arguments.config), arguments.base or [Path()])
+    return configuration, arrange_jobs(matrix, configuration, Paths())
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:

@@ -40,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     from polysharp.core.paths import Paths
+    from polysharp.results.packing import arrange_jobs
     from polysharp.results.plan import lines, make_plan
 
     try:
@@ -53,8 +54,9 @@ def main(arguments: argparse.Namespace) -> None:
     configfile = str(arguments.configfile.absolute())
     os.chdir(arguments.directory)
     configuration, matrix = load_study(content, [Path(), ROOT], [configfile])
+    matrix = arrange_jobs(matrix, configuration, Paths(), new_run=True)
     plan = make_plan(matrix, configuration.selection_metric, Paths())
-    print("\n".join(lines(plan, configuration.seeds_per_job)))
+    print("\n".join(lines(plan, configuration.in_one_job)))
 
 
 def run(argv: Sequence[str]) -> None:

@@ -50,14 +50,19 @@ def parser() -> argparse.ArgumentParser:
     )
     result.add_argument("--split-seed", type=int, default=0, metavar="N", help="seed for shares; default: 0")
     add_severity_option(result)
+    result.add_argument(
+        "--tolerate-refusal",
+        action="store_true",
+        help="exit with 0 even if the data cannot be used; prepared.json in --output says so",
+    )
     result.add_argument("--output", type=Path, required=True, metavar="FOLDER")
     return result
 
 
 def main(arguments: argparse.Namespace) -> None:
     gc.disable()  # there is hardly any garbage, and collecting it takes a tenth of the time
-    from polysharp.config.checks import FINDINGS, PLACES
-    from polysharp.data.preparation import RefusedData, prepare_data, write_findings
+    from polysharp.config.checks import FINDINGS
+    from polysharp.data.preparation import RefusedData, prepare_data, record_refusal
 
     if arguments.language_column and not (arguments.language_value or arguments.language):
         raise UserError("--language-column: expected --language-value or --language as well")
@@ -75,8 +80,6 @@ def main(arguments: argparse.Namespace) -> None:
         arguments.splits or (SHARES if one_file else NAMES),
     )
     severities = dict(arguments.severities)
-    if arguments.failure:  # findings of the last run
-        (arguments.failure.parent / PLACES).unlink(missing_ok=True)
     try:
         findings = prepare_data(
             source,
@@ -86,12 +89,16 @@ def main(arguments: argparse.Namespace) -> None:
             arguments.output,
             arguments.language,
         )
-    except RefusedData as refused:
-        log_findings([finding for finding in refused.findings if finding.severity != "error"])
-        if arguments.failure:
-            write_findings(refused.findings, arguments.failure.parent)
-            log.info("all findings: %s", arguments.failure.parent / FINDINGS)
-        raise
+    except UserError as error:
+        if isinstance(error, RefusedData):
+            log_findings([finding for finding in error.findings if finding.severity != "error"])
+        record_refusal(error, arguments.output)
+        log.info("the data are refused; all findings: %s", arguments.output / FINDINGS)
+        if not arguments.tolerate_refusal:
+            raise
+        for line in error.lines:
+            log.error("error: %s", line)
+        return
     log_findings(findings)
     names = ", ".join(f"{finding.check} ({finding.count})" for finding in findings)
     log.info("findings: %s", f"{names}; see {arguments.output / FINDINGS}" if names else "none")

@@ -10,13 +10,18 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
+from polysharp.cli.options import Place, places
 from polysharp.cluster import driver, slurm
 from polysharp.config.checks import CHECKS, Finding
 from polysharp.core.errors import Interrupted, UserError
 from polysharp.core.failure_file import FailureNote, remove_failure, write_failure
+from polysharp.core.files import write_json
+from polysharp.core.refusal import read_refusal
+from polysharp.core.terms import counted
 from polysharp.training.lease import LeaseLost
 
 log = logging.getLogger("polysharp")
@@ -155,6 +160,74 @@ def attempt(work: Callable[[], None], failures: Sequence[Path]) -> int:
             except OSError as error:
                 log.error("error: the reason could not be written: %s", error)
     return _unfinished() if status == UNFINISHED else status
+
+
+def make_cells(
+    arguments: argparse.Namespace, make: Callable[[Place], None], alone: bool = True, first: bool = True
+) -> None:
+    """Make the results of every cell of a command, write its receipt, and exit if one is not complete.
+
+    A cell that fails leaves the others alone, and has its own reason.
+
+    Parameters
+    ----------
+    alone
+        Whether there are no other processes, which may wait for this one in a cell that has failed.
+    first
+        Whether this is the process that writes.
+    """
+    from polysharp.results.completeness import read_report
+    from polysharp.results.runs import write_receipt
+    from polysharp.results.status import reached
+
+    cells, ends = places(arguments), []
+    for cell in cells:
+        failures = [cell.folder(arguments.failure)] if arguments.failure else []
+        ends.append(attempt(partial(make, cell), failures))
+        if ends[-1] == UNFINISHED or (ends[-1] and not alone):
+            break
+    if any(ends):
+        sys.exit(max(ends))
+    if not first:
+        return
+    outputs = {cell.name: cell.folder(arguments.output) for cell in cells}
+    reports = [report for folder in outputs.values() if (report := read_report(folder))]
+    log.info("%s", reached([cell.seed for cell in cells], reports, arguments.metric))
+    if arguments.receipt:
+        write_receipt(arguments.receipt, outputs)
+
+
+def run_cells(main: Callable[[argparse.Namespace], None], arguments: argparse.Namespace) -> None:
+    """Run a command that makes the results of several cells, as :func:`run_command` does.
+
+    What fails before the first cell is a failure of every cell. Of several cells, those whose data are
+    refused are passed over before anything is loaded.
+    """
+    name = str(arguments.output)
+    failures = [arguments.failure] if arguments.failure else []
+    try:
+        found = places(arguments)
+    except UserError:  # told below, when there is a log
+        found = []
+    if found:
+        name = found[0].name if len(found) == 1 else f"{found[0].name} and {len(found) - 1} more"
+        failures = [place.folder(failure) for failure in failures for place in found]
+    run_command(lambda given: _of_accepted_data(main, given), arguments, name, failures)
+
+
+def _of_accepted_data(main: Callable[[argparse.Namespace], None], arguments: argparse.Namespace) -> None:
+    """Run `main` without the cells whose data are refused; if there are no others, write an empty receipt."""
+    if not arguments.cells:
+        return main(arguments)
+    cells = places(arguments)
+    accepted = [cell.name for cell in cells if not read_refusal(cell.folder(arguments.data))]
+    if refused := len(cells) - len(accepted):
+        log.info("passed over, as the data are refused: %s", counted(refused, "cell"))
+    arguments.cells = accepted
+    if accepted:
+        return main(arguments)
+    if arguments.receipt:
+        write_json(arguments.receipt, {"sha256": {}})
 
 
 def _unfinished() -> int:

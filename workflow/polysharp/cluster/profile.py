@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from polysharp.config.study import SEED_MINUTES
+from polysharp.config.jobs import SEED_MINUTES
 from polysharp.core.rendering import template
 
 GPU_MINUTES, CPU_MINUTES = SEED_MINUTES, 30  # at the first attempt

@@ -126,6 +126,11 @@ def check_configuration(content: Mapping[str, Any]) -> tuple[Configuration, list
             resolve_method(configuration, method)
         except UserError as error:
             lines += error.lines
+    if configuration.cells_per_job is not None and configuration.seeds_per_job is not None:
+        lines.append(
+            f"seeds_per_job: {configuration.seeds_per_job}: the former name of cells_per_job; "
+            "expected one of the two"
+        )
     if not lines:
         lines += _unequal_sizes(configuration)
         lines += _impossible_soups(configuration)

@@ -17,7 +17,7 @@ from polysharp.config.slugs import model_slug
 from polysharp.config.study import Matrix, predictions_of
 from polysharp.core.errors import UserError
 from polysharp.core.files import expanded, read_json, replacing, sha256
-from polysharp.core.paths import IDENTITY, INNER, LABELS, REPORT, Paths
+from polysharp.core.paths import IDENTITY, INNER, PREPARED, REPORT, Paths
 
 RECORD = Path(".snakemake/polysharp/contents.json")  # size, times and SHA-256 of every file of the study
 RECORDS = Path(".snakemake/metadata")  # Snakemake's own; a file's name is the path of a result in base64
@@ -65,7 +65,7 @@ def older_results(matrix: Matrix) -> list[str]:
     for key, files in _files(matrix).items():
         kind, _, name = key.partition("/")
         if kind == "data":
-            made_from[paths.data(name) / LABELS] = files
+            made_from[paths.data(name) / PREPARED] = files
         elif kind == "models":
             made_from[paths.models / name / IDENTITY] = files
     for cell in matrix.cells:

@@ -269,10 +269,15 @@ class Configuration(_Section):
     threads: int = Field(
         1, ge=1, description="Processor threads of a job on CPU; another number changes the last digits."
     )
-    seeds_per_job: int = Field(
-        1,
-        ge=1,
-        description="Seeds that one job fine-tunes in turn; imports, texts and probe are loaded once.",
+    cells_per_job: Annotated[int, Field(ge=1)] | None = Field(
+        None,
+        description=(
+            "Cells that one job trains in turn, also of several data sets with the same model; libraries and "
+            "model are loaded once. null: the seeds of one data set."
+        ),
+    )
+    seeds_per_job: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="Former name of cells_per_job."
     )
     split_seed: int = Field(
         0, ge=0, description="Seed for drawing the splits that datasets.tsv gives as shares."
@@ -287,3 +292,8 @@ class Configuration(_Section):
         description="Seconds between two snapshots: a killed training loses at most this much work.",
     )
     report: ReportSettings = Field(ReportSettings(), description="Settings of the tables.")
+
+    @property
+    def in_one_job(self) -> int | None:
+        """Return the number of cells in one job, by its present or its former name."""
+        return self.cells_per_job if self.seeds_per_job is None else self.seeds_per_job

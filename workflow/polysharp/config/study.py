@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from polysharp.config.checking import check_configuration, resolve_method
+from polysharp.config.jobs import Job, make_jobs
 from polysharp.config.messages import Places
 from polysharp.config.published import PublishedScore, read_published
 from polysharp.config.sample_sheet import Dataset, find, read_datasets
@@ -19,7 +19,6 @@ from polysharp.config.sources import slip
 from polysharp.core.errors import UserError
 from polysharp.core.terms import PUBLISHED, WITH_CLASSIFIER, Kind
 
-SEED_MINUTES = 60  # that a fine-tuning job asks for, per seed
 DETERMINISTIC_SEED = 0  # in the path of the only cell of a method that draws nothing at random
 
 
@@ -49,32 +48,6 @@ class Cell:
     def has_checkpoint(self) -> bool:
         """Whether the cell makes a checkpoint that can be published."""
         return self.kind in WITH_CLASSIFIER
-
-
-@dataclass(frozen=True)
-class Job:
-    """Cells of one data set and method that one process trains; the first one gives the job its name."""
-
-    cells: tuple[Cell, ...]
-
-    @property
-    def path(self) -> str:
-        """Path of the first cell inside results/runs and work."""
-        return self.cells[0].path
-
-    @property
-    def minutes(self) -> int:
-        """The time limit of a fine-tuning job at its first attempt."""
-        return SEED_MINUTES * len(self.cells)
-
-    @property
-    def output(self) -> str:
-        """The output that the job declares to Snakemake, inside results/runs.
-
-        For fine-tuning it is a receipt: Snakemake deletes the declared output of a failed job, and one
-        cell of a job may fail while the others are complete.
-        """
-        return f"{self.path}/{'job.json' if self.cells[0].kind == 'finetune' else 'report.json'}"
 
 
 @dataclass(frozen=True)
@@ -186,9 +159,8 @@ def expand(configuration: Configuration, datasets: Sequence[Dataset]) -> Matrix:
             for seed in configuration.seeds if varies else [DETERMINISTIC_SEED]:
                 cells.append(Cell(dataset, method, kind, seed, given, varies or kind == "soup"))
     cells = [_with_averaged(cell, cells) for cell in cells]
-    return Matrix(
-        tuple(datasets), tuple(methods), tuple(cells), tuple(_jobs(cells, configuration.seeds_per_job))
-    )
+    jobs = make_jobs(cells, configuration.in_one_job, len(configuration.seeds))
+    return Matrix(tuple(datasets), tuple(methods), tuple(cells), tuple(jobs))
 
 
 def _with_averaged(cell: Cell, cells: Sequence[Cell]) -> Cell:
@@ -198,14 +170,6 @@ def _with_averaged(cell: Cell, cells: Sequence[Cell]) -> Cell:
     method = slug(from_arguments(cell.settings)["of"])
     seeds = [one.path for one in cells if (one.dataset, one.method) == (cell.dataset, method)]
     return replace(cell, averaged=tuple(seeds))
-
-
-def _jobs(cells: Sequence[Cell], seeds_per_job: int) -> Iterator[Job]:
-    """Yield the jobs that train the cells, which are ordered by data set and method."""
-    for _, group in groupby(cells, key=lambda cell: (cell.dataset.path, cell.method)):
-        of_group = tuple(group)
-        size = seeds_per_job if of_group[0].kind == "finetune" else 1
-        yield from (Job(of_group[first : first + size]) for first in range(0, len(of_group), size))
 
 
 def as_arguments(settings: Mapping[str, Any]) -> tuple[str, ...]:

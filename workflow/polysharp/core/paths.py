@@ -9,10 +9,13 @@ CHECKPOINT = "checkpoint"  # folder of a trained classifier
 LEASE = "lease.json"  # of a cell: the process that trains it
 TOKENIZER, WEIGHTS = "tokenizer.json", "model.safetensors"  # of a prepared model or a classifier
 EXAMPLES, LABELS = "examples.parquet", "labels.json"  # of a prepared data set
+PREPARED = "prepared.json"  # its checksum, or why the data are refused
 IDENTITY = "polysharp.json"  # of a prepared model: its name, revision and checksums
 REPORT, PREDICTIONS, HISTORY, COSTS = "report.json", "predictions.parquet", "history.jsonl", "costs.json"
 INNER = "0_Transformer"  # where older versions of sentence-transformers put the encoder
 ADDED = "added.json"  # which seeds are in the sum of weights behind a soup
+MANIFEST = "manifest.json"  # only there if all cells are complete
+CHECKED = "check.json"  # only there if no data are refused
 RECEIPT = "job.json"  # the declared output of a job of several cells
 
 

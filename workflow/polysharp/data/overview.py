@@ -10,11 +10,11 @@ from polysharp.config.checks import COLUMNS, PLACES, SUMMARY, as_row
 from polysharp.core.columns import CHECK
 from polysharp.core.failure_file import failure_file, read_failure
 from polysharp.core.files import read_json, write_json
-from polysharp.core.paths import Paths
+from polysharp.core.paths import CHECKED, Paths
+from polysharp.core.refusal import read_refusal
 from polysharp.core.terms import counted
 from polysharp.core.tsv import write_table
 
-CHECKED = "check.json"
 NAMES = ["task", "language", "label_type"]
 REFUSED = {
     "check": "refused",
@@ -32,6 +32,12 @@ class Overview:
     rows: list[dict[str, Any]]
     datasets: int
     unchecked: list[str]
+
+    @property
+    def refused(self) -> list[str]:
+        """Return the data sets that cannot be used."""
+        errors = [row for row in self.rows if row["severity"] == "error"]
+        return list(dict.fromkeys("/".join(row[name] for name in NAMES) for row in errors))
 
     def lines(self) -> list[str]:
         """Return a line per check and severity, errors first: count, first place, remedy."""
@@ -72,7 +78,7 @@ def write_overview(datasets: Mapping[str, Sequence[str]], paths: Paths) -> Overv
     ]
     write_table([as_row(row) for row in rows], [*NAMES, *COLUMNS], paths.results / CHECK.file)
     unchecked = [dataset for dataset, entries in found.items() if entries is None]
-    if unchecked or any(row["severity"] == "error" for row in rows):
+    if unchecked or _is_refused(rows):
         (paths.results / CHECKED).unlink(missing_ok=True)
     else:
         write_json(paths.results / CHECKED, found)
@@ -81,14 +87,17 @@ def write_overview(datasets: Mapping[str, Sequence[str]], paths: Paths) -> Overv
 
 def _found(dataset: str, needed: Sequence[str], paths: Paths) -> list[dict[str, Any]] | None:
     """Return the findings of a data set; None if it was not checked yet."""
-    for step in [f"data/{dataset}", *needed]:
-        failure = failure_file(step, paths.work)
-        if note := read_failure(failure):
-            refused = {**REFUSED, "places": [note.reason]}
-            found = read_json(failure.parent / PLACES) if (failure.parent / PLACES).is_file() else []
-            return found if any(entry["severity"] == "error" for entry in found) else [refused, *found]
     folder = paths.data(dataset)
+    findings: list[dict[str, Any]] = read_json(folder / PLACES) if (folder / PLACES).is_file() else []
+    if lines := read_refusal(folder):
+        return findings if _is_refused(findings) else [{**REFUSED, "places": ["; ".join(lines)]}, *findings]
+    for step in [f"data/{dataset}", *needed]:
+        if note := read_failure(failure_file(step, paths.work)):
+            return [{**REFUSED, "places": [note.reason]}]
     if not (folder / PLACES).is_file():
         return None
-    findings: list[dict[str, Any]] = read_json(folder / PLACES)
     return findings + (read_json(folder / SUMMARY)["findings"] if (folder / SUMMARY).is_file() else [])
+
+
+def _is_refused(findings: Sequence[Mapping[str, Any]]) -> bool:
+    return any(finding["severity"] == "error" for finding in findings)

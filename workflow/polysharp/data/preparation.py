@@ -17,6 +17,7 @@ from polysharp.core.errors import UserError
 from polysharp.core.files import replacing, write_json
 from polysharp.core.labels import label_order
 from polysharp.core.paths import EXAMPLES, LABELS
+from polysharp.core.refusal import record_prepared, record_refused
 from polysharp.core.terms import SPLITS, LabelType
 from polysharp.core.tsv import write_table
 from polysharp.data.examples import Example, read_examples
@@ -81,7 +82,14 @@ def prepare_data(
     names = label_order(example.labels for example in examples)
     write_json(output / LABELS, {"label_type": label_type, "labels": names})
     write_findings(findings, output)
+    record_prepared(output)
     return findings
+
+
+def record_refusal(error: UserError, output: Path) -> None:
+    """Store in `output` that a data set is refused, with its findings, in place of its texts."""
+    write_findings(error.findings if isinstance(error, RefusedData) else [], output)
+    record_refused(output, error.lines)
 
 
 def _checked(

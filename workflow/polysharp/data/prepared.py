@@ -13,6 +13,7 @@ import polars as pl
 from polysharp.core.errors import UserError
 from polysharp.core.files import read_json, sha256
 from polysharp.core.paths import EXAMPLES, LABELS, prepared_files
+from polysharp.core.refusal import read_refusal
 from polysharp.core.terms import LabelType
 
 
@@ -41,8 +42,10 @@ def read_prepared(folder: Path) -> PreparedData:
     Raises
     ------
     UserError
-        When there is none.
+        When there is none, or the data were refused.
     """
+    if lines := read_refusal(folder):
+        raise UserError(*lines)
     if not (folder / LABELS).is_file() or not (folder / EXAMPLES).is_file():
         raise UserError(
             f"{folder}: no prepared data set; expected {EXAMPLES} and {LABELS} from `polysharp prepare-data`"

@@ -13,6 +13,7 @@ from polysharp.core.columns import CELL, FAILURES
 from polysharp.core.failure_file import read_failure
 from polysharp.core.files import read_json
 from polysharp.core.paths import LEASE, REPORT, Paths
+from polysharp.core.refusal import read_refusal
 from polysharp.core.tsv import write_table
 from polysharp.results.status import Run, failures
 
@@ -137,6 +138,9 @@ def summary(found: Sequence[Failure], lines: int) -> list[str]:
 
 def _of(run: Run, log: str, paths: Paths, at_work: bool) -> Failure | None:
     """Return the failure of a cell without results, from the files that its process has left."""
+    dataset = run.cell.dataset.path
+    if lines := read_refusal(paths.data(dataset)):
+        return Failure(run.cell, "input", "; ".join(lines), f"logs/data/{dataset}.log", None)
     lease = paths.work / "runs" / run.cell.path / LEASE
     for number, place in enumerate(failures(run.cell, paths)):
         if note := read_failure(place):

@@ -13,7 +13,7 @@ from polysharp.config.study import Cell, Matrix
 from polysharp.core import columns
 from polysharp.core.columns import TABLES, dataset_of
 from polysharp.core.files import sha256, write_json
-from polysharp.core.paths import Paths
+from polysharp.core.paths import MANIFEST, Paths
 from polysharp.core.tsv import write_table
 from polysharp.evaluation.averages import MEAN, Languages
 from polysharp.evaluation.ranking import Ranking, adjusted, standings, verdict
@@ -31,7 +31,6 @@ from polysharp.reporting.rows import (
 from polysharp.reporting.run_rows import costs_row, runs_rows
 from polysharp.results.status import Run, read_runs
 
-MANIFEST = "manifest.json"
 Key = tuple[str, str, str]  # of a data set: task, language, label type
 
 

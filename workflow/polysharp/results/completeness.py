@@ -17,7 +17,7 @@ from polysharp.config.settings import ModelSettings
 from polysharp.config.slugs import model_slug
 from polysharp.config.study import Cell, from_arguments, predictions_of
 from polysharp.core.files import expanded, read_json, sha256
-from polysharp.core.paths import IDENTITY, PREDICTIONS, RECEIPT, REPORT, Paths, prepared_files
+from polysharp.core.paths import IDENTITY, PREDICTIONS, REPORT, Paths, prepared_files
 from polysharp.core.terms import Kind, Metric
 
 # The keys of a report that must match the study, and the reason that is given if one does not.
@@ -62,10 +62,7 @@ def damage(folder: Path) -> str | None:
         return None
     for name in (REPORT, PREDICTIONS):
         if not (folder / name).is_file() or (name == REPORT and read_report(folder) is None):
-            return (
-                f"{folder / name} is damaged or missing; remove {folder} and every {RECEIPT} next to it, "
-                "and run the same command again"
-            )
+            return f"{folder / name} is damaged or missing; remove {folder}, and run the same command again"
     return None
 
 
@@ -82,10 +79,16 @@ def difference(report: Mapping[str, Any], wanted: Mapping[str, Any], kind: Kind)
     for key, reason in REASONS.items():
         if key not in wanted or (kind != "finetune" and key in SAID_LATER and key not in report):
             continue
-        same = {"model": _is_model, "settings": _are_settings}.get(key, eq)
+        same = {"model": _is_model, "settings": same_settings}.get(key, eq)
         if not same(report.get(key), wanted[key]):
             return reason
     return None
+
+
+def is_complete(folder: Path, wanted: Mapping[str, Any], kind: Kind) -> bool:
+    """Whether the results in `folder` are intact and as wanted, by the keys of :data:`REASONS`."""
+    report = read_report(folder)
+    return report is not None and not damage(folder) and difference(report, wanted, kind) is None
 
 
 class Wanted:
@@ -124,7 +127,7 @@ class Wanted:
         return difference(report, wanted, cell.kind)
 
 
-def _are_settings(found: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> bool:
+def same_settings(found: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> bool:
     """Whether a report's settings are the wanted ones; older reports lack what is kept of the epochs."""
     if found is not None and "keep" in wanted and "keep" not in found:
         found = {**found, "keep": KEEP_BEFORE, "averaged_epochs": wanted["averaged_epochs"]}

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 
+from polysharp.config.jobs import Job
 from polysharp.config.slugs import model_slug
-from polysharp.config.study import Cell, Job, Matrix
+from polysharp.config.study import Cell, Matrix
 from polysharp.core.files import read_json
 from polysharp.core.paths import COSTS, WEIGHTS, Paths
-from polysharp.core.terms import Metric
+from polysharp.core.terms import Metric, counted
 from polysharp.results.status import read_runs
 
 HOUR = 3600
@@ -161,7 +162,7 @@ def _disk(matrix: Matrix, sizes: dict[str, int]) -> int | None:
     return sum(sizes.values()) + classifiers if sizes else None
 
 
-def lines(plan: Plan, seeds_per_job: int) -> list[str]:
+def lines(plan: Plan, cells_per_job: int | None) -> list[str]:
     """Return the plan as a table and text."""
     rows = [("method", "cells", "left", "jobs", "hours", "estimated")]
     for one in plan.methods:
@@ -185,7 +186,7 @@ def lines(plan: Plan, seeds_per_job: int) -> list[str]:
         total = sum(one.seconds or 0 for one in finetuning) / HOUR
         said.append(f"\nfine-tuning: {total:.1f} hours on a GPU, or on what earlier cells ran on")
     if plan.longest:
-        cells = f"{len(plan.longest.cells)} seeds" if len(plan.longest.cells) > 1 else "one seed"
+        cells = counted(len(plan.longest.cells), "cell")
         length = (
             f"about {plan.longest_seconds / 60:.0f} minutes"
             if plan.longest_seconds
@@ -193,8 +194,8 @@ def lines(plan: Plan, seeds_per_job: int) -> list[str]:
         )
         asked = f"its time limit on Slurm is {plan.longest.minutes} minutes"
         said.append(f"longest job: {plan.longest.path} ({cells}): {length}; {asked}")
-    if seeds_per_job == 1 and any(one.left > one.jobs / 2 > 0 for one in finetuning):
-        said.append("if jobs take only a minute or two, put several seeds into one: seeds_per_job")
+    if cells_per_job == 1 and finetuning:
+        said.append("if jobs take only a minute or two, put several cells into one: cells_per_job")
     if plan.disk_bytes is not None:
         said.append(f"disk: about {plan.disk_bytes / GIGABYTE:.1f} GB for models and classifiers")
     if plan.running_bytes is not None and finetuning:

@@ -106,9 +106,9 @@ def write_predictions(
     return report
 
 
-def write_receipt(path: Path, runs: Mapping[int, Path]) -> None:
-    """Write which seeds one job has completed, with the SHA-256 of the report in each one's folder."""
-    write_json(path, {"sha256": {str(seed): sha256(folder / REPORT) for seed, folder in runs.items()}})
+def write_receipt(path: Path, runs: Mapping[str, Path]) -> None:
+    """Write which cells one job has completed, with the SHA-256 of the report in each one's folder."""
+    write_json(path, {"sha256": {cell: sha256(folder / REPORT) for cell, folder in runs.items()}})
 
 
 def read_predictions(folder: Path, names: Sequence[str]) -> dict[str, Predicted]:

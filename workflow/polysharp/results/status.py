@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 from polysharp.config.slugs import hub_slug, model_slug
 from polysharp.config.study import Cell
 from polysharp.core.failure_file import failure_file, read_failure
-from polysharp.core.paths import RECEIPT, REPORT, Paths
+from polysharp.core.paths import REPORT, Paths
+from polysharp.core.refusal import read_refusal
 from polysharp.core.terms import Metric, counted
 from polysharp.results.completeness import Wanted, damage, read_report
 
@@ -51,6 +52,8 @@ def read_runs(cells: Iterable[Cell], metric: Metric, paths: Paths) -> list[Run]:
 
 
 def _read_run(cell: Cell, wanted: Wanted, paths: Paths) -> Run:
+    if lines := read_refusal(paths.data(cell.dataset.path)):
+        return Run(cell, "failed", "; ".join(lines), {})
     for path in failures(cell, paths):
         if note := read_failure(path):
             return Run(cell, "failed", note.reason, {})
@@ -66,10 +69,7 @@ def _read_run(cell: Cell, wanted: Wanted, paths: Paths) -> Run:
 
 def forget_cell(cell: str, paths: Paths) -> None:
     """Make a cell count as not trained, because its classifier is gone but needed."""
-    # Without its report the cell is not complete, and without their receipts its job is not either.
-    (paths.run(cell) / REPORT).unlink()
-    for receipt in paths.run(cell).parent.glob(f"*/{RECEIPT}"):
-        receipt.unlink()
+    (paths.run(cell) / REPORT).unlink()  # its job is not complete without it
 
 
 def best_on_validation(reports: Iterable[tuple[Key, Mapping[str, Any]]], metric: Metric) -> Key | None:
@@ -92,6 +92,18 @@ def validation_score(report: Mapping[str, Any], metric: Metric) -> float | None:
     """Return a cell's score on validation; None for predictions from outside that cover only test."""
     scores: Mapping[Metric, float] = report["scores"].get("validation", {})
     return scores.get(metric)
+
+
+def reached(seeds: Sequence[int], reports: Sequence[Mapping[str, Any]], metric: Metric) -> str:
+    """Return in words which scores on validation the cells of a job have reached."""
+    values = [report["scores"]["validation"][metric] for report in reports]
+    if len(set(seeds)) < len(seeds):  # of several data sets
+        return f"validation {metric} of {len(reports)} cells: {min(values):.3f} to {max(values):.3f}"
+    each = [
+        f"{value:.3f}" + " (before training)" * (report.get("epochs") == [0])
+        for report, value in zip(reports, values, strict=True)
+    ]
+    return f"validation {metric} of seed {', '.join(map(str, seeds))}: {', '.join(each)}"
 
 
 def lines_about_untrained_cells(runs: Iterable[Run]) -> list[str]:

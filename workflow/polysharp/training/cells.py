@@ -12,7 +12,7 @@ from polysharp.core.errors import Interrupted
 from polysharp.core.files import remove_staging
 from polysharp.core.paths import CHECKPOINT
 from polysharp.core.terms import Metric
-from polysharp.results.completeness import REASONS, damage, difference, read_report
+from polysharp.results.completeness import REASONS, difference, is_complete, read_report
 from polysharp.results.runs import write_run
 from polysharp.results.soups import in_all_sums
 from polysharp.results.source_code import training_sha256
@@ -64,16 +64,12 @@ def train_cell(
         "seed": seed,
         "selection_metric": inputs.metric,
         "model": model,
-        "reading": inputs.model_settings.model_dump(exclude={"name", "revision"}),
+        "reading": inputs.pretrained.settings.model_dump(exclude={"name", "revision"}),
         "settings": inputs.settings.model_dump(),
         "determinism": fingerprint(device),
     }
-    report = read_report(output)
-    if (
-        report
-        and not damage(output)
-        and difference(report, {**about, "data_sha256": inputs.data.sha256}, "finetune") is None
-        and ((work / CHECKPOINT).is_dir() or in_all_sums(output, soups))
+    if is_complete(output, {**about, "data_sha256": inputs.data.sha256}, "finetune") and (
+        (work / CHECKPOINT).is_dir() or in_all_sums(output, soups)
     ):
         log.info("seed %d is complete; remove %s to train it again", seed, output)
         if lease:  # remove what a process left that was killed at the very end
@@ -109,13 +105,8 @@ def train_cell(
         lease.release()
 
 
-def format_seed(pattern: Path, seed: int) -> Path:
-    """Return a path in which ``{seed}`` is replaced by the seed."""
-    return Path(str(pattern).replace("{seed}", str(seed)))
-
-
 def keep_best_checkpoints(
-    output: Path, work: Path, seed: int, among: Collection[int], metric: Metric, soups: Sequence[Path] = ()
+    output: Path, work: Path, among: Collection[int], metric: Metric, soups: Sequence[Path] = ()
 ) -> None:
     """Remove the classifiers of all seeds but the best on validation.
 
@@ -125,23 +116,26 @@ def keep_best_checkpoints(
     Parameters
     ----------
     output, work
-        Folders of a seed's results and work files, with ``{seed}`` in place of the seed.
-    seed
-        A seed that is complete. Seeds whose report has other settings, data or model are left alone.
+        Folders of the results and work files of a complete cell; those of the other seeds are beside them.
+        Seeds whose report has other settings, data or model are left alone.
     among
         The study's seeds. Seeds that are no longer in the study are ignored.
     """
-    mine = read_report(format_seed(output, seed))
+    mine = read_report(output)
     assert mine is not None
     wanted = {key: mine[key] for key in REASONS if key in mine and key != "seed"}
     reports = {
         other: report
         for other in among
-        if (report := read_report(format_seed(output, other))) and not difference(report, wanted, "finetune")
+        if (report := read_report(_of_seed(output, other))) and not difference(report, wanted, "finetune")
     }
     best = best_on_validation(reports.items(), metric)
     for other, report in reports.items():
-        if not in_all_sums(format_seed(output, other), soups):
+        if not in_all_sums(_of_seed(output, other), soups):
             continue
         if best is not None and validation_score(report, metric) != validation_score(reports[best], metric):
-            rmtree(format_seed(work, other) / CHECKPOINT, ignore_errors=True)
+            rmtree(_of_seed(work, other) / CHECKPOINT, ignore_errors=True)
+
+
+def _of_seed(folder: Path, seed: int) -> Path:
+    return folder.with_name(f"seed-{seed}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,8 +15,6 @@ from polysharp.config.settings import ProbeSettings
 from polysharp.core.terms import LabelType, Metric
 from polysharp.evaluation.decisions import Decision
 from polysharp.models.classifier import mean_pool
-from polysharp.models.encoders import load_encoder
-from polysharp.models.folder import quiet_transformers
 from polysharp.results.outcome import Outcome
 from polysharp.training.batches import Split, TextTokenizer, infer
 from polysharp.training.hardware import enough_memory
@@ -28,7 +25,7 @@ log = logging.getLogger("polysharp.training.features")
 
 @enough_memory()
 def probe_encoder(
-    folder: Path,
+    encoder: PreTrainedModel,
     splits: dict[str, Split],
     tokenizer: TextTokenizer,
     label_type: LabelType,
@@ -36,9 +33,7 @@ def probe_encoder(
     metric: Metric,
     device: torch.device,
 ) -> Outcome:
-    """Fit the probe on the frozen, mean-pooled encoder in `folder`: the baseline."""
-    with quiet_transformers():
-        encoder, _ = load_encoder(str(folder), folder)
+    """Fit the probe on the frozen, mean-pooled encoder: the baseline."""
     encoder.to(device)  # type: ignore[arg-type]  # as torch's modules do
     features = {name: pooled_features(encoder, split, tokenizer, device) for name, split in splits.items()}
     probe, decision, chosen = probe_features(features, splits, label_type, settings, metric)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from numpy.typing import NDArray
-from transformers import AutoConfig, PreTrainedModel
+from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 
 from polysharp.config.settings import ModelSettings, TrainingSettings
 from polysharp.core.files import replacing_folder
@@ -33,22 +34,87 @@ _DROPOUTS = (
 )  # fmt: skip
 
 
+class PretrainedModel:
+    """A prepared model as trainings read it.
+
+    Parameters
+    ----------
+    folder
+        Folder of the prepared model.
+    settings
+        How the model reads texts.
+    keep
+        Whether to keep the encoder, as a process with several trainings does: it is then loaded once, and
+        takes the memory of another copy of the weights.
+    """
+
+    def __init__(self, folder: Path, settings: ModelSettings, keep: bool = False) -> None:
+        """Load the tokenizer; the weights are loaded when they are needed."""
+        self.folder, self.settings, self._keep = folder, settings, keep
+        self.tokenizer = TextTokenizer(folder, settings)
+        self._encoders: dict[float | None, PreTrainedModel] = {}
+
+    def encoder(self, dropout: float | None = None) -> PreTrainedModel:
+        """Return an encoder of one's own, with a dropout probability; None is the one it has."""
+        if dropout not in self._encoders:
+            # Weights that are not in the folder, such as a pooler's, must be the same for every seed, and a
+            # training must not depend on whether it is the first one in its process.
+            with quiet_transformers(), torch.random.fork_rng(devices=[]):
+                torch.manual_seed(0)
+                encoder, _ = load_encoder(str(self.folder), self.folder, self._configuration(dropout))
+            if not self._keep:
+                return encoder
+            self._encoders[dropout] = encoder
+        return copy.deepcopy(self._encoders[dropout])
+
+    def classifier(self, data: PreparedData, dropout: float | None) -> PreTrainedModel:
+        """Return a classifier with the pre-trained weights: ours for mean pooling, transformers' for ``cls``.
+
+        Missing weights are initialised at random.
+        """
+        names = dict(enumerate(data.labels))
+        description = {
+            "num_labels": len(data.labels),
+            "id2label": names,
+            "label2id": {name: index for index, name in names.items()},
+            "problem_type": f"{data.label_type}_label_classification",
+        }
+        model: PreTrainedModel
+        if self.settings.pooling == "cls":
+            config = self._configuration(dropout)
+            config.update(description)
+            with quiet_transformers():
+                model = load_own_classifier(self.folder, config)
+        else:
+            encoder = self.encoder(dropout)
+            model = from_encoder(encoder, PooledClassifierConfig(encoder=encoder.config, **description))
+        if not torch.cuda.is_available():
+            # On a CPU, the backward pass of torch's fused attention is slower than that of the plain one.
+            model.set_attn_implementation("eager")
+        return model
+
+    def _configuration(self, dropout: float | None) -> PretrainedConfig:
+        config: PretrainedConfig = AutoConfig.from_pretrained(self.folder)
+        for name in _DROPOUTS:
+            if dropout is not None and getattr(config, name, None) is not None:
+                setattr(config, name, dropout)
+        return config
+
+
 class SharedTrainingInputs:
     """What the trainings of one data set and method share across seeds: texts and probe."""
 
     def __init__(
         self,
-        folder: Path,
+        pretrained: PretrainedModel,
         data: PreparedData,
-        model_settings: ModelSettings,
         settings: TrainingSettings,
         metric: Metric,
         device: Accelerator,
     ) -> None:
-        """Load the tokenizer of the model in `folder`."""
-        self.folder, self.data, self.model_settings = folder, data, model_settings
-        self.settings, self.metric, self.device = settings, metric, device
-        self.tokenizer = TextTokenizer(folder, model_settings)
+        self.pretrained, self.data, self.settings = pretrained, data, settings
+        self.metric, self.device = metric, device
+        self.tokenizer = pretrained.tokenizer
         self._splits: dict[int | None, dict[str, Split]] = {}
         self._probes: dict[int | None, Probe] = {}
 
@@ -61,8 +127,7 @@ class SharedTrainingInputs:
 
     def model(self) -> PreTrainedModel:
         """Return the classifier with the pre-trained weights; missing weights are initialised at random."""
-        with quiet_transformers():
-            return load_classifier(self.folder, self.model_settings, self.data, self.settings.dropout)
+        return self.pretrained.classifier(self.data, self.settings.dropout)
 
     @torch.no_grad()
     def probe(self, model: PooledClassifier, seed: int) -> Probe:
@@ -93,34 +158,6 @@ class Probe:
 
     weights: LinearModel
     validation: NDArray[np.float64]
-
-
-def load_classifier(
-    folder: Path, settings: ModelSettings, data: PreparedData, dropout: float | None
-) -> PreTrainedModel:
-    """Return the classifier: ours for mean pooling, transformers' own for ``cls``."""
-    config = AutoConfig.from_pretrained(folder)
-    for name in _DROPOUTS:
-        if dropout is not None and getattr(config, name, None) is not None:
-            setattr(config, name, dropout)
-    names = dict(enumerate(data.labels))
-    description = {
-        "num_labels": len(data.labels),
-        "id2label": names,
-        "label2id": {name: index for index, name in names.items()},
-        "problem_type": f"{data.label_type}_label_classification",
-    }
-    model: PreTrainedModel
-    if settings.pooling == "cls":
-        config.update(description)
-        model = load_own_classifier(folder, config)
-    else:
-        encoder, _ = load_encoder(str(folder), folder, config)
-        model = from_encoder(encoder, PooledClassifierConfig(encoder=encoder.config, **description))
-    if not torch.cuda.is_available():
-        # On a CPU, the backward pass of torch's fused attention is slower than that of the plain one.
-        model.set_attn_implementation("eager")
-    return model
 
 
 def save_classifier(
