@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from keep import METRIC, STORED, Trained
+from keep import METRIC, STORED, Trained, show
 
 from polysharp.core.labels import Predicted
 from polysharp.evaluation.estimates import Tally
@@ -131,10 +131,7 @@ def main(arguments: argparse.Namespace) -> None:
         soups = sum(one.is_soup for one in of_rule)
         rows.append([name, len(of_rule), soups, test, float(mean.mean), *mean.interval()])
     table = pl.DataFrame(rows, schema=COLUMNS, orient="row")
-    if arguments.output:
-        table.write_csv(arguments.output, separator="\t", float_precision=4)
-    with pl.Config(tbl_rows=-1, tbl_cols=-1, tbl_width_chars=160, float_precision=3, fmt_str_lengths=60):
-        print(table)
+    show(table, arguments.output)
 
 
 if __name__ == "__main__":

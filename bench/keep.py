@@ -198,6 +198,14 @@ def summarise(study: Path, method: str, epochs: int) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=COLUMNS, orient="row")
 
 
+def show(table: pl.DataFrame, output: Path | None) -> None:
+    """Print a table, and write it into a file if there is one."""
+    if output:
+        table.write_csv(output, separator="\t", float_precision=4)
+    with pl.Config(tbl_rows=-1, tbl_cols=-1, tbl_width_chars=160, float_precision=3, fmt_str_lengths=60):
+        print(table)
+
+
 def main(arguments: argparse.Namespace) -> None:
     if arguments.train:
         torch.set_num_threads(1)
@@ -209,10 +217,7 @@ def main(arguments: argparse.Namespace) -> None:
                 train(arguments.study, *what)
         return
     table = summarise(arguments.study, arguments.method, arguments.epochs)
-    if arguments.output:
-        table.write_csv(arguments.output, separator="\t", float_precision=4)
-    with pl.Config(tbl_rows=-1, tbl_cols=-1, tbl_width_chars=160, float_precision=3, fmt_str_lengths=60):
-        print(table)
+    show(table, arguments.output)
 
 
 if __name__ == "__main__":

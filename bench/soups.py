@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from keep import METRIC, STORED, Trained
+from keep import METRIC, STORED, Trained, show
 
 from polysharp.evaluation.metrics import scores
 
@@ -45,10 +45,7 @@ def main(arguments: argparse.Namespace) -> None:
             of_seeds = [len(seeds), np.mean(seeds), np.std(seeds, ddof=1)]
             rows.append([str(sets[0].dataset), kept, *of_seeds, len(soups), *of_soups])
     table = pl.DataFrame(rows, schema=COLUMNS, orient="row")
-    if arguments.output:
-        table.write_csv(arguments.output, separator="\t", float_precision=4)
-    with pl.Config(tbl_rows=-1, tbl_cols=-1, tbl_width_chars=160, float_precision=3, fmt_str_lengths=60):
-        print(table)
+    show(table, arguments.output)
 
 
 if __name__ == "__main__":
