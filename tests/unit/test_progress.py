@@ -67,7 +67,7 @@ def test_what_a_log_says_may_be_anything(matrix: Matrix, paths: Paths, says: str
 
 def test_the_command_says_it(matrix: Matrix, paths: Paths, tmp_path: Path) -> None:
     finish(matrix, paths, 0, seconds=100.0)
-    train(matrix, paths, 1, "epoch 3/4: step 5 of 10")
+    train(matrix, paths, 1, "epoch 3/4: step 5 of 10", ago=-600)  # the command may start slowly
     write_json(tmp_path / "config.yaml", STUDY)  # JSON is YAML
     command = [warm.python(), "-m", "polysharp", "status", "--configfile", "config.yaml"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
