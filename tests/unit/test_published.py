@@ -217,3 +217,19 @@ def test_the_report_of_a_study_with_them_is_made_again_in_the_same_bytes(study: 
     before = output.read_bytes()
     write_report(study.configuration, study.paths, output)
     assert output.read_bytes() == before
+
+
+def test_a_study_that_has_nothing_else_yet_has_tables_and_a_report(study: Study, tmp_path: Path) -> None:
+    shutil.copytree(study.paths.results.parent, tmp_path / "copy")
+    shutil.rmtree(tmp_path / "copy/results/runs")
+    shutil.rmtree(tmp_path / "copy/results/best")
+    empty = open_study(tmp_path / "copy", CONTENT)
+    tables = empty.write()
+    assert set(tables["comparison"]["status"]) == {"missing", "published"}
+    assert tables["averages"].is_empty()
+    output = empty.paths.results / "report.html"
+    write_report(empty.configuration, empty.paths, output)
+    text = output.read_text(encoding="utf-8")
+    assert "Beside them, as published and not computed here" in text
+    assert "2 data sets cannot be judged yet, because cells are missing." in text
+    comparison_figure(pl.read_csv(empty.paths.results / "comparison.tsv", separator="\t"))
