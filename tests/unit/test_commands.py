@@ -278,7 +278,10 @@ def test_data_and_a_baseline_by_their_commands(tmp_path: Path) -> None:
     assert sorted(path.name for path in output.iterdir()) == [
         "costs.json", "history.jsonl", "predictions.parquet", "report.json",
     ]  # fmt: skip
-    assert {"seconds", "memory_mb", "gpu", "gpu_memory_mb", "host"} == set(read_json(output / "costs.json"))
+    costs = read_json(output / "costs.json")
+    of_time = {"seconds", "earlier_seconds", "overhead_seconds"}
+    assert set(costs) == of_time | {"memory_mb", "gpu", "gpu_memory_mb", "host", "slurm_jobs"}
+    assert costs["seconds"] > 0 and costs["overhead_seconds"] > 0
 
 
 def test_one_file_is_split_by_shares_where_nothing_is_said(tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ from polysharp.core.failure_file import failure_file, remove_failures
 from polysharp.config.contents import older_results, study_contents
 from polysharp.config.study import load_study, predictions_of
 from polysharp.core.paths import PREPARED, Paths
+from polysharp.results.forecast import write_forecast
 from polysharp.results.packing import arrange_jobs, write_jobs
 from polysharp.results.removed import notice_removed
 from polysharp.cluster.terminal import ProgressLines, read_log

@@ -20,6 +20,7 @@ onstart:
     if not alone("partial"):
         driver.start(driver.process_here(), held_locks())
         write_jobs(MATRIX, Paths())
+        write_forecast(MATRIX, STUDY.selection_metric, Paths())
         # Reasons of an earlier run: they may have been fixed since; what is still wrong is reported again.
         for step in ("models", "sources"):
             remove_failures(step)

@@ -17,7 +17,8 @@ from polysharp.core.errors import nearest
 # Grouped by task, in the order in which a user meets them.
 COMMANDS: dict[str, dict[str, str]] = {
     "plan a study": {
-        "plan": "estimate what a study takes: cells, jobs, hours, disk",
+        "plan": "estimate what a study takes: cells, jobs, time, disk",
+        "status": "say how far a study is, and how long the rest may take",
         "doctor": "examine a Slurm cluster and write a profile for it",
     },
     "prepare models and data, check the data": {

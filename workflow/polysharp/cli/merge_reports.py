@@ -35,6 +35,7 @@ def main(arguments: argparse.Namespace) -> None:
     limit_threads(1)  # so that sums do not depend on the number of cores; small products are also faster
     from polysharp.cluster import driver
     from polysharp.core.paths import Paths
+    from polysharp.reporting.costs import compared_with_forecast
     from polysharp.reporting.failures import find_failures, summary, write_failures
     from polysharp.reporting.tables import write_tables
     from polysharp.results.status import lines_about_untrained_cells
@@ -47,6 +48,8 @@ def main(arguments: argparse.Namespace) -> None:
         log.warning("%s", line)
     for line in lines_about_untrained_cells(runs):
         log.warning("%s", line)
+    for line in compared_with_forecast(runs, Paths()):
+        log.info("%s", line)
     failed = [run for run in runs if run.status == "failed"]
     complete = sum(run.status == "complete" for run in runs)
     missing = len(runs) - complete - len(failed)

@@ -1,6 +1,7 @@
 """Options that several commands share."""
 
 import argparse
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from polysharp.config.settings import Configuration
 from polysharp.config.study import Matrix, load_study
 from polysharp.core.errors import UserError, nearest
 from polysharp.core.terms import Kind, Metric
+
+ROOT = Path(__file__).resolve().parents[3]  # of the repository
 
 
 def command_parser(name: str, description: str | None, epilog: str | None = None) -> argparse.ArgumentParser:
@@ -142,6 +145,45 @@ def read_study(arguments: argparse.Namespace) -> tuple[Configuration, Matrix]:
 
     configuration, matrix = load_study(yaml.safe_load(arguments.config), arguments.base or [Path()])
     return configuration, arrange_jobs(matrix, configuration, Paths())
+
+
+def add_configfile_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of commands that a user gives for a study, as to snakemake."""
+    parser.add_argument(
+        "--configfile",
+        type=Path,
+        default=Path("config/config.yaml"),
+        metavar="FILE",
+        help="the study (default: config/config.yaml)",
+    )
+    parser.add_argument(
+        "--directory",
+        type=Path,
+        default=Path(),
+        metavar="FOLDER",
+        help="where the study runs, as given to snakemake (default: here)",
+    )
+
+
+def open_study(arguments: argparse.Namespace) -> tuple[Configuration, Matrix]:
+    """Change to the folder of a study, and return its configuration and matrix.
+
+    Raises
+    ------
+    UserError
+        When the configuration or the folder cannot be read.
+    """
+    try:
+        content = yaml.safe_load(arguments.configfile.read_text(encoding="utf-8")) or {}
+    except OSError as error:
+        raise UserError(f"{arguments.configfile}: cannot be read: {error.strerror}") from None
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"{arguments.configfile}: cannot be read: {' '.join(str(error).split())}") from None
+    if not arguments.directory.is_dir():
+        raise UserError(f"--directory {arguments.directory}: no such folder")
+    configfile = str(arguments.configfile.absolute())
+    os.chdir(arguments.directory)
+    return load_study(content, [Path(), ROOT], [configfile])
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:

@@ -5,36 +5,15 @@ snakemake -c1 results/runs/<task>/<language>/<label_type>/<method>/seed-<n>/job.
 """
 
 import argparse
-import os
 from collections.abc import Sequence
-from pathlib import Path
 
-import yaml
-
-from polysharp.cli.options import command_parser
+from polysharp.cli.options import add_configfile_options, command_parser, open_study
 from polysharp.cli.running import run_command
-from polysharp.config.study import load_study
-from polysharp.core.errors import UserError
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 def parser() -> argparse.ArgumentParser:
     result = command_parser("plan", __doc__)
-    result.add_argument(
-        "--configfile",
-        type=Path,
-        default=Path("config/config.yaml"),
-        metavar="FILE",
-        help="the study (default: config/config.yaml)",
-    )
-    result.add_argument(
-        "--directory",
-        type=Path,
-        default=Path(),
-        metavar="FOLDER",
-        help="where the study runs, as given to snakemake (default: here)",
-    )
+    add_configfile_options(result)
     return result
 
 
@@ -43,17 +22,7 @@ def main(arguments: argparse.Namespace) -> None:
     from polysharp.results.packing import arrange_jobs
     from polysharp.results.plan import lines, make_plan
 
-    try:
-        content = yaml.safe_load(arguments.configfile.read_text(encoding="utf-8")) or {}
-    except OSError as error:
-        raise UserError(f"{arguments.configfile}: cannot be read: {error.strerror}") from None
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{arguments.configfile}: cannot be read: {' '.join(str(error).split())}") from None
-    if not arguments.directory.is_dir():
-        raise UserError(f"--directory {arguments.directory}: no such folder")
-    configfile = str(arguments.configfile.absolute())
-    os.chdir(arguments.directory)
-    configuration, matrix = load_study(content, [Path(), ROOT], [configfile])
+    configuration, matrix = open_study(arguments)
     matrix = arrange_jobs(matrix, configuration, Paths(), new_run=True)
     plan = make_plan(matrix, configuration.selection_metric, Paths())
     print("\n".join(lines(plan, configuration.in_one_job)))

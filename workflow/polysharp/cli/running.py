@@ -8,6 +8,7 @@ import os
 import platform
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -176,16 +177,23 @@ def make_cells(
     first
         Whether this is the process that writes.
     """
+    from polysharp.core.paths import COSTS
     from polysharp.results.completeness import read_report
     from polysharp.results.runs import write_receipt
     from polysharp.results.status import reached
+    from polysharp.training.costs import share_overhead
 
-    cells, ends = places(arguments), []
+    cells, ends, made = places(arguments), [], []
     for cell in cells:
         failures = [cell.folder(arguments.failure)] if arguments.failure else []
+        costs, before = cell.folder(arguments.output) / COSTS, time.time_ns()
         ends.append(attempt(partial(make, cell), failures))
+        if costs.is_file() and costs.stat().st_mtime_ns >= before:  # it was not complete before
+            made.append(costs.parent)
         if ends[-1] == UNFINISHED or (ends[-1] and not alone):
             break
+    if made and first:
+        share_overhead(made)
     if any(ends):
         sys.exit(max(ends))
     if not first:

@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from polysharp.core.errors import UserError
 
 SECONDS = 60  # within which Slurm has to answer
 UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"  # that the executor gives every run
+NAMED = re.compile(rf".+_{UUID}")
+JOBS_AT_ONCE = 500  # in one question
 ALIVE = "PENDING,CONFIGURING,RUNNING,SUSPENDED"  # states of jobs that have not ended
 MIG = re.compile(r"(^|_)\d+g\.\d+gb")  # names of parts of a GPU
 
@@ -164,6 +166,25 @@ def job_states(jobs: Sequence[str]) -> dict[str, str]:
     output = _ask("sacct", "-X", "-n", "-P", "--format=JobID,State", "-j", listed, fails=True)
     rows = [line.split("|") for line in output.splitlines()]
     return {row[0]: row[1].split()[0] for row in rows if len(row) == 2 and row[1]}
+
+
+def elapsed_seconds(jobs: Iterable[str]) -> dict[str, float]:
+    """Return how long jobs ran, as Slurm counts it, by job, with all requeues; empty without accounting.
+
+    A study may have been copied from another cluster, whose jobs had the same numbers: only jobs that are
+    named as by the executor are returned.
+    """
+    listed = sorted(set(jobs))
+    found: dict[str, float] = {}
+    for first in range(0, len(listed) if shutil.which("sacct") else 0, JOBS_AT_ONCE):
+        asked = ",".join(listed[first : first + JOBS_AT_ONCE])
+        fields = "--format=JobIDRaw,ElapsedRaw,JobName"
+        output = _ask("sacct", "-X", "-n", "-P", "--duplicates", fields, "-j", asked, fails=True)
+        for line in output.splitlines():
+            job, seconds, name = (*line.split("|", 2), "", "")[:3]
+            if seconds.isdecimal() and NAMED.fullmatch(name):
+                found[job] = found.get(job, 0.0) + int(seconds)
+    return found
 
 
 def queued_jobs(prefix: str, folder: Path) -> list[str]:

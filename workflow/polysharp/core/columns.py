@@ -209,12 +209,19 @@ COSTS = Table(
     {
         **_CELL,
         "seed": RUNS.columns["seed"],
-        "seconds": "wall-clock time, including interrupted processes",
+        "seconds": "wall-clock time of the cell, including interrupted processes",
+        "overhead_seconds": "its share of what the process took beside its cells, such as loading libraries, "
+        "in proportion to the seconds of each",
+        "allocated_seconds": "its share of the time that Slurm counts for the jobs that worked on it; empty "
+        "without accounting",
+        "forecast_seconds": "what was forecast for it when the run began; empty if nothing was known",
         "memory_mb": "peak memory of the process",
         "gpu": "type of GPU; empty without one",
         "gpu_memory_mb": "peak memory on the GPU",
-        "gpu_hours": "`seconds` in hours if there was a GPU, else 0",
+        "gpu_hours": "hours for which a GPU was allocated: `allocated_seconds`, or else `seconds` and "
+        "`overhead_seconds` together; 0 without one",
         "host": "name of the machine",
+        "slurm_jobs": "Slurm jobs that worked on the cell",
     },
 )
 TABLES = (REPORT, COMPARISON, AVERAGES, CONFUSIONS, CURVES, RUNS, COSTS)

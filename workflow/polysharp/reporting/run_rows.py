@@ -1,4 +1,4 @@
-"""The rows of single cells: runs.tsv and costs.tsv."""
+"""The rows of single cells: runs.tsv."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 
-from polysharp.core.files import read_json
-from polysharp.core.paths import COSTS, Paths
 from polysharp.core.terms import REPORTED
 from polysharp.reporting.rows import (
     Row,
@@ -56,11 +54,3 @@ def _thresholds(labels: Sequence[str], thresholds: Sequence[float] | None) -> st
         return None
     rounded = {label: round(value, 6) for label, value in zip(labels, thresholds, strict=True)}
     return json.dumps(rounded, ensure_ascii=False)
-
-
-def costs_row(run: Run, paths: Paths) -> Row:
-    """Return a row of costs.tsv."""
-    path = paths.run(run.cell.path) / COSTS
-    costs = read_json(path) if run.report and path.is_file() else {}
-    hours = {"gpu_hours": costs["seconds"] / 3600 if costs["gpu"] else 0.0} if "gpu" in costs else {}
-    return {**cell_columns(run.cell), **costs, **hours}

@@ -18,6 +18,7 @@ from polysharp.core.tsv import write_table
 from polysharp.evaluation.averages import MEAN, Languages
 from polysharp.evaluation.ranking import Ranking, adjusted, standings, verdict
 from polysharp.evaluation.statistics import compare
+from polysharp.reporting.costs import costs_rows
 from polysharp.reporting.dataset_rows import DatasetTables
 from polysharp.reporting.exports import LATEX, PARQUET, write_latex, write_parquet
 from polysharp.reporting.rows import (
@@ -28,7 +29,7 @@ from polysharp.reporting.rows import (
     reference_slug,
     score_columns,
 )
-from polysharp.reporting.run_rows import costs_row, runs_rows
+from polysharp.reporting.run_rows import runs_rows
 from polysharp.results.status import Run, read_runs
 
 Key = tuple[str, str, str]  # of a data set: task, language, label type
@@ -86,7 +87,7 @@ def _all_rows(
             rankings[dataset.task, dataset.language, dataset.label_type] = block.ranking
     tables[columns.AVERAGES.file] = list(_averages(languages, averaged, matrix, configuration))
     tables[columns.RUNS.file] = runs_rows(runs)
-    tables[columns.COSTS.file] = [costs_row(run, paths) for run in runs]
+    tables[columns.COSTS.file] = costs_rows(runs, paths)
     _judge(tables[columns.COMPARISON.file])
     _judge(tables[columns.AVERAGES.file])
     _rank(tables[columns.COMPARISON.file], rankings)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean
 
 from polysharp.config.jobs import Job
 from polysharp.config.slugs import model_slug
 from polysharp.config.study import Cell, Matrix
-from polysharp.core.files import read_json
-from polysharp.core.paths import COSTS, WEIGHTS, Paths
+from polysharp.core.paths import WEIGHTS, Paths
 from polysharp.core.terms import Metric, counted
+from polysharp.results.forecast import forecast, in_words
 from polysharp.results.status import read_runs
 
-HOUR = 3600
 GIGABYTE = 10**9
 # Snapshots of a running training, in sizes of its weights: two and one being written, each with weights,
 # best weights and AdamW's two moments.
@@ -55,12 +53,9 @@ def make_plan(matrix: Matrix, metric: Metric, paths: Paths) -> Plan:
     metric
         The study's selection metric. A cell that was trained with another one is left.
     """
-    seconds = {cell.path: value for cell in matrix.cells if (value := _seconds(cell, paths)) is not None}
-    left = [run.cell for run in read_runs(matrix.cells, metric, paths) if run.status != "complete"]
-    outdated = {cell.path for cell in left}
-    means = _means(matrix, {path: value for path, value in seconds.items() if path not in outdated})
-    earlier = _means(matrix, seconds)
-    estimates = {cell.path: _estimate(cell, means, earlier) for cell in left}
+    runs = read_runs(matrix.cells, metric, paths)
+    left = [run.cell for run in runs if run.status != "complete"]
+    estimates = forecast(runs, paths)
     plans = []
     for method in matrix.methods:
         of_method = {cell.path for cell in left if cell.method == method}
@@ -83,44 +78,8 @@ def make_plan(matrix: Matrix, metric: Metric, paths: Paths) -> Plan:
     return Plan(plans, longest, longest_seconds, _disk(matrix, sizes), running, unknown)
 
 
-def _seconds(cell: Cell, paths: Paths) -> float | None:
-    """Return how many seconds a cell took, or None if it has not run."""
-    file = paths.run(cell.path) / COSTS
-    return float(read_json(file)["seconds"]) if file.is_file() else None
-
-
-def _near(cell: Cell) -> dict[str, tuple[str, ...]]:
-    """Return the groups of cells that a cell belongs to, the most similar first, by their names."""
-    return {
-        "from the same data set and method": (cell.dataset.path, cell.method),
-        "from the same method": (cell.method,),
-        "from methods of the same kind": ("kind", cell.kind),
-    }
-
-
-def _means(matrix: Matrix, seconds: dict[str, float]) -> dict[tuple[str, ...], float]:
-    """Return the mean seconds of the cells that have run, by group."""
-    groups: dict[tuple[str, ...], list[float]] = {}
-    for cell in matrix.cells:
-        if cell.path in seconds:
-            for group in _near(cell).values():
-                groups.setdefault(group, []).append(seconds[cell.path])
-    return {group: mean(values) for group, values in groups.items()}
-
-
-def _estimate(
-    cell: Cell, means: dict[tuple[str, ...], float], earlier: dict[tuple[str, ...], float]
-) -> tuple[float | None, str]:
-    """Return what a cell may take, and from which cells: similar complete ones, or else any that ran."""
-    for known, when in ((means, ""), (earlier, ", before the study was changed")):
-        for how, group in _near(cell).items():
-            if group in known:
-                return known[group], how + when
-    return None, "nothing of the kind has run yet"
-
-
 def _longest(
-    jobs: Sequence[Job], left: Sequence[Cell], estimates: dict[str, tuple[float | None, str]]
+    jobs: Sequence[Job], left: Sequence[Cell], estimates: Mapping[str, tuple[float | None, str]]
 ) -> tuple[Job | None, float | None]:
     """Return the longest job, and its seconds; without estimates, the job with the most cells left."""
     waiting = set(left)
@@ -164,16 +123,16 @@ def _disk(matrix: Matrix, sizes: dict[str, int]) -> int | None:
 
 def lines(plan: Plan, cells_per_job: int | None) -> list[str]:
     """Return the plan as a table and text."""
-    rows = [("method", "cells", "left", "jobs", "hours", "estimated")]
+    rows = [("method", "cells", "left", "jobs", "takes", "estimated")]
     for one in plan.methods:
-        hours = "?" if one.seconds is None else f"{one.seconds / HOUR:.1f}"
+        takes = "?" if one.seconds is None else in_words(one.seconds)
         rows.append(
             (
                 one.method,
                 str(one.cells),
                 str(one.left),
                 str(one.jobs),
-                hours if one.left else "0",
+                takes if one.left else "0",
                 one.estimated_by,
             )
         )
@@ -183,14 +142,17 @@ def lines(plan: Plan, cells_per_job: int | None) -> list[str]:
     ]
     finetuning = [one for one in plan.methods if one.kind == "finetune" and one.left]
     if finetuning and all(one.seconds is not None for one in finetuning):
-        total = sum(one.seconds or 0 for one in finetuning) / HOUR
-        said.append(f"\nfine-tuning: {total:.1f} hours on a GPU, or on what earlier cells ran on")
+        total = sum(one.seconds or 0 for one in finetuning)
+        said.append(f"\nfine-tuning: {in_words(total)} on a GPU, or on what earlier cells ran on")
+    elif plan.longest:
+        said.append(
+            "\nto learn what a cell takes, train one job first, with your options of snakemake: "
+            f"snakemake -c1 results/runs/{plan.longest.output}"
+        )
     if plan.longest:
         cells = counted(len(plan.longest.cells), "cell")
         length = (
-            f"about {plan.longest_seconds / 60:.0f} minutes"
-            if plan.longest_seconds
-            else "duration not known yet"
+            f"about {in_words(plan.longest_seconds)}" if plan.longest_seconds else "duration not known yet"
         )
         asked = f"its time limit on Slurm is {plan.longest.minutes} minutes"
         said.append(f"longest job: {plan.longest.path} ({cells}): {length}; {asked}")

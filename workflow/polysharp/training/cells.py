@@ -92,7 +92,7 @@ def train_cell(
         if lease:
             lease.check()
             training.save(work / CHECKPOINT, outcome.decision.thresholds)
-            costs.earlier = training.earlier_seconds
+            costs.earlier, costs.slurm_jobs = training.earlier_seconds, lease.slurm_jobs
             write_run(output, inputs.data, outcome, about, costs.as_dict())
     except Exception as error:
         if lease:

@@ -35,15 +35,19 @@ class Lease:
         self._file = folder / LEASE
         self._token = secrets.token_hex(8)
         self._looked = 0.0
+        self.slurm_jobs: list[str] = []  # that have worked on the cell
 
     def take(self) -> None:
         """Take the lease, even if another process owns it."""
         before, alive = self._read(), self._alive()
+        job = os.environ.get("SLURM_JOB_ID")
+        self.slurm_jobs = list(dict.fromkeys(filter(None, [*(before or {}).get("slurm_jobs", []), job])))
         holder = {
             "token": self._token,
             "host": platform.node(),
             "process": os.getpid(),
-            "slurm_job": os.environ.get("SLURM_JOB_ID"),
+            "slurm_job": job,
+            "slurm_jobs": self.slurm_jobs,
         }
         write_json(self._file, holder)
         self._looked = time.monotonic()
