@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from keep import METRIC, STORED, Trained, show
+from keep import METRIC, STORED, Trained, bench_parser, show
 
 from polysharp.core.labels import Predicted
 from polysharp.evaluation.estimates import Tally
@@ -135,14 +135,9 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("study", type=Path, help="the folder in which bench/keep.py trained")
+    parser = bench_parser(__doc__)
     parser.add_argument("--methods", nargs="+", default=["sam", "adamw"], choices=["sam", "adamw"])
     parser.add_argument(
         "--keep", default="last", choices=list(STATES), help="the state that trainings end with"
     )
-    parser.add_argument("--epochs", type=int, default=4)
-    parser.add_argument("--output", type=Path, metavar="FILE")
     main(parser.parse_args())

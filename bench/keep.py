@@ -206,6 +206,17 @@ def show(table: pl.DataFrame, output: Path | None) -> None:
         print(table)
 
 
+def bench_parser(description: str | None) -> argparse.ArgumentParser:
+    """Return a parser with the options of this benchmark and of those that read what it has trained."""
+    result = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    result.add_argument("study", type=Path, help="bench/keep, or another folder in which keep.py trained")
+    result.add_argument("--epochs", type=int, default=4, help="of the trainings (default: 4)")
+    result.add_argument("--output", type=Path, metavar="FILE", help="write the summary there, too")
+    return result
+
+
 def main(arguments: argparse.Namespace) -> None:
     if arguments.train:
         torch.set_num_threads(1)
@@ -221,16 +232,11 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("study", type=Path, help="the folder in which `snakemake check` ran")
+    parser = bench_parser(__doc__)
     parser.add_argument("--method", required=True, choices=["sam", "adamw"])
     parser.add_argument("--train", action="store_true", help="train; otherwise summarise what was trained")
-    parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="of the trainings")
     parser.add_argument(
         "--only", default="", metavar="TEXT", help="train on data sets with this in their path"
     )
-    parser.add_argument("--output", type=Path, metavar="FILE", help="write the summary there, too")
     main(parser.parse_args())

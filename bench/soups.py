@@ -6,11 +6,10 @@ Trained are, apart from seeds 1 to 3, sets such as `--seeds 4 5 6` and `--seeds 
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 import numpy as np
 import polars as pl
-from keep import METRIC, STORED, Trained, show
+from keep import METRIC, STORED, Trained, bench_parser, show
 
 from polysharp.evaluation.metrics import scores
 
@@ -49,11 +48,6 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("study", type=Path, help="the folder in which bench/keep.py trained")
+    parser = bench_parser(__doc__)
     parser.add_argument("--method", default="sam", choices=["sam", "adamw"])
-    parser.add_argument("--epochs", type=int, default=4)
-    parser.add_argument("--output", type=Path, metavar="FILE")
     main(parser.parse_args())

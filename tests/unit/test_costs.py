@@ -19,7 +19,7 @@ from tests.unit.test_done import write_report
 from tests.unit.test_plan import matrix, paths
 
 __all__ = ["matrix", "paths"]  # fixtures
-UUID = "1b4e28ba-2fa1-11d2-883f-0016d3cca427"
+NAME = "polysharp_1b4e28ba-2fa1-11d2-883f-0016d3cca427"
 
 
 @pytest.fixture
@@ -75,13 +75,23 @@ def test_the_time_of_a_slurm_job_is_divided_among_its_cells(
     finish(matrix, paths, 1, slurm_jobs=["7", "8"], gpu="H200", seconds=10.0)  # was preempted in the first
     finish(matrix, paths, 2, slurm_jobs=["9"])  # of another cluster
     finish(matrix, paths, 3)
-    sacct.write_text(f"7|100|polysharp_{UUID}\n7|20|polysharp_{UUID}\n8|60|polysharp_{UUID}\n9|7|bash\n")
+    sacct.write_text(
+        f"7|100|PREEMPTED|{NAME}\n7|20|COMPLETED|{NAME}\n8|60|COMPLETED|{NAME}\n9|7|COMPLETED|bash\n"
+    )
     first = rows(matrix, paths)
     assert [row.get("allocated_seconds") for row in first] == [90.0, 90.0, None, None]
     assert [row["gpu_hours"] for row in first] == [90 / 3600, 90 / 3600, 0, 0]
     assert first[1]["slurm_jobs"] == "7,8"
     sacct.write_text("")  # accounting forgets; a cell does not
     assert [row.get("allocated_seconds") for row in rows(matrix, paths)] == [90.0, 90.0, None, None]
+
+
+def test_a_job_that_still_runs_is_not_counted_yet(matrix: Matrix, paths: Paths, sacct: Path) -> None:
+    finish(matrix, paths, 0, slurm_jobs=["7"])
+    sacct.write_text(f"7|100|PREEMPTED|{NAME}\n7|20|RUNNING|{NAME}\n")
+    assert rows(matrix, paths)[0].get("allocated_seconds") is None
+    sacct.write_text(f"7|100|PREEMPTED|{NAME}\n7|50|COMPLETED|{NAME}\n")
+    assert rows(matrix, paths)[0]["allocated_seconds"] == 150.0
 
 
 def test_without_accounting_it_is_the_life_of_the_process(

@@ -24,6 +24,7 @@ OTHERS = {
     "polysharp.config.published",
     "polysharp.config.sample_sheet",
     "polysharp.config.settings",
+    "polysharp.config.sheets",
     "polysharp.config.slugs",
     "polysharp.config.sources",
     "polysharp.config.study",

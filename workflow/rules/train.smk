@@ -17,7 +17,7 @@ FAILURE = failure_file("runs/{params.cell}")
 # In the folders of a command with --cells, {cell} stands for the cell and {dataset} for its data set.
 CELLS = (
     " --cells {params.cells} --data 'results/data/{{dataset}}' --output 'results/runs/{{cell}}'"
-    " --receipt {output.receipt:q} --failure 'work/runs/{{cell}}/failure.json'"
+    f" --receipt {{output.receipt:q}} --failure '{failure_file('runs/{{cell}}')}'"
 )
 RUN_FILES = expand(
     "results/runs/{cell}/{name}",

@@ -8,7 +8,6 @@ import os
 import platform
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -186,10 +185,11 @@ def make_cells(
     cells, ends, made = places(arguments), [], []
     for cell in cells:
         failures = [cell.folder(arguments.failure)] if arguments.failure else []
-        costs, before = cell.folder(arguments.output) / COSTS, time.time_ns()
+        folder = cell.folder(arguments.output)
+        before = _changed(folder / COSTS)
         ends.append(attempt(partial(make, cell), failures))
-        if costs.is_file() and costs.stat().st_mtime_ns >= before:  # it was not complete before
-            made.append(costs.parent)
+        if _changed(folder / COSTS) != before:  # it was not complete before
+            made.append(folder)
         if ends[-1] == UNFINISHED or (ends[-1] and not alone):
             break
     if made and first:
@@ -203,6 +203,11 @@ def make_cells(
     log.info("%s", reached([cell.seed for cell in cells], reports, arguments.metric))
     if arguments.receipt:
         write_receipt(arguments.receipt, outputs)
+
+
+def _changed(file: Path) -> int | None:
+    """Return when a file was changed, by the clock of its file system; None if it does not exist."""
+    return file.stat().st_mtime_ns if file.is_file() else None
 
 
 def run_cells(main: Callable[[argparse.Namespace], None], arguments: argparse.Namespace) -> None:

@@ -6,13 +6,12 @@ It can be called at any time, also from another login node. Nothing is changed.
 import argparse
 import time
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from polysharp.cli.options import add_configfile_options, command_parser, open_study
 from polysharp.cli.running import run_command
-
-if TYPE_CHECKING:
-    from polysharp.results.progress import Progress
+from polysharp.core.terms import counted
+from polysharp.results.forecast import in_words
+from polysharp.results.progress import GROUPS, Progress, read_progress
 
 COLUMNS = ("cells", "complete", "running", "waiting", "failed", "left")
 SHOWN = 12  # running trainings, and reasons of failures
@@ -23,7 +22,7 @@ def parser() -> argparse.ArgumentParser:
     add_configfile_options(result)
     result.add_argument(
         "--by",
-        choices=["method", "language", "task", "label_type"],
+        choices=GROUPS,
         default="method",
         help="what the rows of the table stand for (default: method)",
     )
@@ -42,7 +41,6 @@ def main(arguments: argparse.Namespace) -> None:
     from polysharp.cluster import driver
     from polysharp.core.paths import Paths
     from polysharp.results.packing import arrange_jobs
-    from polysharp.results.progress import read_progress
 
     configuration, matrix = open_study(arguments)
     while True:
@@ -56,11 +54,8 @@ def main(arguments: argparse.Namespace) -> None:
         time.sleep(arguments.watch)
 
 
-def lines(progress: "Progress", group: str, is_running: bool) -> Iterator[str]:
+def lines(progress: Progress, group: str, is_running: bool) -> Iterator[str]:
     """Yield what is said about a study."""
-    from polysharp.core.terms import counted
-    from polysharp.results.forecast import in_words
-
     table = [[group.replace("_", " "), *COLUMNS]]
     for name, of_name in progress.by(group).items():
         numbers = [of_name.counts.total(), *(of_name.counts[status] for status in COLUMNS[1:-1])]

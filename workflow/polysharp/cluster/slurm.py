@@ -171,18 +171,19 @@ def job_states(jobs: Sequence[str]) -> dict[str, str]:
 def elapsed_seconds(jobs: Iterable[str]) -> dict[str, float]:
     """Return how long jobs ran, as Slurm counts it, by job, with all requeues; empty without accounting.
 
-    A study may have been copied from another cluster, whose jobs had the same numbers: only jobs that are
-    named as by the executor are returned.
+    Jobs that have not ended are left out: their time still grows. A study may have been copied from another
+    cluster, whose jobs had the same numbers: only jobs that are named as by the executor are returned.
     """
     listed = sorted(set(jobs))
     found: dict[str, float] = {}
     for first in range(0, len(listed) if shutil.which("sacct") else 0, JOBS_AT_ONCE):
         asked = ",".join(listed[first : first + JOBS_AT_ONCE])
-        fields = "--format=JobIDRaw,ElapsedRaw,JobName"
+        fields = "--format=JobIDRaw,ElapsedRaw,State,JobName"
         output = _ask("sacct", "-X", "-n", "-P", "--duplicates", fields, "-j", asked, fails=True)
-        for line in output.splitlines():
-            job, seconds, name = (*line.split("|", 2), "", "")[:3]
-            if seconds.isdecimal() and NAMED.fullmatch(name):
+        rows = [row for line in output.splitlines() if len(row := line.split("|", 3)) == 4]
+        active = {job for job, _, state, _ in rows if state in ALIVE.split(",")}
+        for job, seconds, _, name in rows:
+            if job not in active and seconds.isdecimal() and NAMED.fullmatch(name):
                 found[job] = found.get(job, 0.0) + int(seconds)
     return found
 

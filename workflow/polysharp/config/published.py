@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import get_args
 from polysharp.config.checking import resolve_method
 from polysharp.config.sample_sheet import Dataset
 from polysharp.config.settings import Configuration, PublishedSettings
+from polysharp.config.sheets import check_header, read_sheet
 from polysharp.config.slugs import slug
 from polysharp.core.errors import UserError, nearest
 from polysharp.core.terms import LABEL_TYPES, Metric
@@ -95,22 +95,9 @@ def _read(path: Path, method: str, metric: Metric, datasets: Sequence[Dataset]) 
 
 def _records(path: Path) -> list[tuple[int, Record]]:
     """Return the rows of a table with their numbers, and an empty value for each one that is missing."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: byte {error.start} is not UTF-8; save the table as UTF-8") from None
-    rows = list(csv.reader(text.splitlines(), delimiter="\t"))
-    numbered = [(n, r) for n, r in enumerate(rows, 1) if any(map(str.strip, r)) and not r[0].startswith("#")]
+    numbered = read_sheet(path)
     header = [name.strip() for name in numbered[0][1]] if numbered else []
-    known = (*REQUIRED, *OPTIONAL)
-    lines = [
-        f"column {name!r}: not a known column; expected one of {', '.join(known)}{nearest(name, known)}"
-        for name in header
-        if name not in known
-    ]
-    lines += [f"column {name!r}: missing" for name in REQUIRED if name not in header]
-    if lines:
-        raise UserError(*(f"{path}, row 1: {line}" for line in lines))
+    check_header(path, header, REQUIRED, OPTIONAL)
     if len(numbered) == 1:
         raise UserError(f"{path}: no rows below the header; expected one per data set")
     return [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from polysharp.config.checking import resolve_model
 from polysharp.config.packages import PACKAGE, PACKAGES, unknown_package
 from polysharp.config.settings import Configuration, ModelSettings
+from polysharp.config.sheets import check_header, read_sheet
 from polysharp.config.slugs import hub_slug, slug
 from polysharp.config.sources import (
     DELIMITERS,
@@ -71,18 +71,14 @@ def read_datasets(path: Path, configuration: Configuration, bases: Sequence[Path
         With one line for each mistake in any row.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        numbered = read_sheet(path)
     except FileNotFoundError:
         expected = f"expected the sample sheet named by the key datasets{_sibling(str(path), bases)}"
         raise UserError(f"{path}: not found; {expected}") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: byte {error.start} is not UTF-8; save the table as UTF-8") from None
-    rows = list(csv.reader(text.splitlines(), delimiter="\t"))
-    numbered = [(n, r) for n, r in enumerate(rows, 1) if any(map(str.strip, r)) and not r[0].startswith("#")]
     if not numbered:
         raise UserError(f"{path}: empty; expected a header {', '.join(REQUIRED)} and one row per data set")
     header = [name.strip() for name in numbered[0][1]]
-    _check_header(path, header)
+    check_header(path, header, REQUIRED, OPTIONAL)
     lines: list[str] = []
     datasets: list[Dataset] = []
     places: dict[str, int] = {}
@@ -102,21 +98,6 @@ def read_datasets(path: Path, configuration: Configuration, bases: Sequence[Path
     if lines:
         raise UserError(*lines)
     return datasets
-
-
-def _check_header(path: Path, header: Sequence[str]) -> None:
-    known = (*REQUIRED, *OPTIONAL)
-    if len(header) == 1 and any(separator in header[0] for separator in ",; "):
-        raise UserError(f"{path}, row 1: {header[0]!r}: expected columns separated by tabs")
-    problems = [
-        f"column {name!r}: not a known column; expected one of {', '.join(known)}{nearest(name, known)}"
-        for name in header
-        if name not in known
-    ]
-    problems += [f"column {name!r}: missing" for name in REQUIRED if name not in header]
-    problems += [f"column {name!r}: appears twice" for name in set(header) if header.count(name) > 1]
-    if problems:
-        raise UserError(*(f"{path}, row 1: {problem}" for problem in sorted(problems)))
 
 
 def _read_row(

@@ -10,7 +10,7 @@ from polysharp.core.files import write_json
 from polysharp.core.paths import COSTS, Paths
 from polysharp.core.terms import counted
 from polysharp.reporting.rows import Row, cell_columns
-from polysharp.results.forecast import HOUR, in_words, read_costs, read_forecast, taken
+from polysharp.results.forecast import HOUR, in_processes, in_words, read_costs, read_forecast, taken
 from polysharp.results.status import Run
 
 
@@ -46,9 +46,9 @@ def _allocated(costs: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
     weights: dict[str, float] = {}
     for entry in costs.values():
         for job in _jobs(entry):
-            weights[job] = weights.get(job, 0.0) + taken(entry)
+            weights[job] = weights.get(job, 0.0) + in_processes(entry)
     return {
-        cell: sum(elapsed[job] * taken(entry) / (weights[job] or 1) for job in _jobs(entry))
+        cell: sum(elapsed[job] * in_processes(entry) / (weights[job] or 1) for job in _jobs(entry))
         for cell, entry in costs.items()
         if "allocated_seconds" not in entry and _jobs(entry) and all(job in elapsed for job in _jobs(entry))
     }

@@ -19,6 +19,7 @@ from polysharp.evaluation.ranking import Ranking
 from polysharp.evaluation.statistics import compare
 from polysharp.reporting.rows import (
     Row,
+    dataset_columns,
     environment_of,
     interval_columns,
     mean,
@@ -87,11 +88,8 @@ class DatasetTables:
 
     def _identity(self, method: str) -> Row:
         present, expected = len(self.complete.get(method, [])), len(self.by_method[method])
-        data = self.dataset
         return {
-            "task": data.task,
-            "language": data.language,
-            "label_type": data.label_type,
+            **dataset_columns(self.dataset),
             "method": method,
             "status": "complete" if present == expected else "partial" if present else "missing",
             "n_seeds": present,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from polysharp.config.published import PublishedScore
+from polysharp.config.sample_sheet import Dataset
 from polysharp.config.settings import Configuration
 from polysharp.config.slugs import slug
 from polysharp.config.study import Cell
@@ -68,9 +69,7 @@ def epochs_in_words(epochs: Sequence[int] | None) -> str | None:
 def published_row(score: PublishedScore, metric: Metric) -> Row:
     """Return the row of comparison.tsv of a published score, which is compared with none."""
     return {
-        "task": score.dataset.task,
-        "language": score.dataset.language,
-        "label_type": score.dataset.label_type,
+        **dataset_columns(score.dataset),
         "method": score.method,
         "status": PUBLISHED,
         "metric": metric,
@@ -81,11 +80,9 @@ def published_row(score: PublishedScore, metric: Metric) -> Row:
 
 def cell_columns(cell: Cell) -> Row:
     """Return the columns that say which cell a row is of."""
-    data = cell.dataset
-    return {
-        "task": data.task,
-        "language": data.language,
-        "label_type": data.label_type,
-        "method": cell.method,
-        "seed": cell.seed,
-    }
+    return {**dataset_columns(cell.dataset), "method": cell.method, "seed": cell.seed}
+
+
+def dataset_columns(dataset: Dataset) -> Row:
+    """Return the columns that say which data set a row is of."""
+    return {"task": dataset.task, "language": dataset.language, "label_type": dataset.label_type}

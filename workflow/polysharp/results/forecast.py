@@ -19,8 +19,12 @@ UNKNOWN = "nothing of the kind has run yet"
 
 def taken(costs: Mapping[str, Any]) -> float:
     """Return what a cell has taken, in seconds: what Slurm counts, or else the life of its process."""
-    if (allocated := costs.get("allocated_seconds")) is not None:
-        return float(allocated)
+    allocated = costs.get("allocated_seconds")
+    return in_processes(costs) if allocated is None else float(allocated)
+
+
+def in_processes(costs: Mapping[str, Any]) -> float:
+    """Return how long processes worked on a cell, in seconds, with its share of what they took beside it."""
     return float(costs["seconds"]) + float(costs.get("overhead_seconds", 0))
 
 
